@@ -1,0 +1,53 @@
+# `make` alone says what there is. Needed: Python >= 3.11, make, git, and the package registries.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo services test test-all check format constraints
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+install: $(STAMP) ## everything into .venv (the other targets call it)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'history-sink needs Python 3.11 or newer: make PYTHON=python3.12'; exit 1; }
+	@echo 'Installing into .venv: a minute or two, once'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet 'pip>=25.1' # older ones know no --group
+	@$(BIN)/python -m pip install --constraint constraints.txt --group dev --editable '.[worker,flower]'
+	@touch $@
+
+demo: $(STAMP) ## a transcript through queue and worker into MinIO and back (TRANSCRIPT=path: your own)
+	@$(BIN)/python -m stack.demo $(if $(TRANSCRIPT),"$(TRANSCRIPT)")
+
+services: $(STAMP) ## MinIO and Redis in the foreground, with the lines that a worker and a producer need
+	@$(BIN)/python -m stack.services
+
+test: $(STAMP) ## the suite on real servers; the first run builds MinIO, about three minutes
+	@$(PYTEST)
+
+test-all: $(STAMP) ## that, and what wants system packages: Debian's Redis, Chromium
+	@$(BIN)/python -m stack.packages
+	@$(PYTEST) -m ''
+
+check: $(STAMP) ## ruff and mypy
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(STAMP) ## let ruff put right what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+constraints: ## constraints.txt anew, from the newest releases
+	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
+	$(PYTHON) -m venv "$$directory" && \
+	"$$directory/bin/pip" install --quiet 'pip>=25.1' && \
+	"$$directory/bin/pip" install --group dev --editable '.[worker,flower]' && \
+	{ sed -n '/^#/p' constraints.txt; "$$directory/bin/pip" freeze --exclude-editable; \
+	  sed -n '/;/p' constraints.txt; } > "$$directory/new" && cp "$$directory/new" constraints.txt

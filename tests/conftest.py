@@ -1,0 +1,92 @@
+"""The real parts, for every test that asks for them by name.
+
+Servers live as long as the session, workers and Flower as long as a module; each module has a
+bucket and a Redis database of its own, so that modules do not see each other. A test that stops,
+pauses or fills a server starts its own: `MinioServer(tmp_path)`, `RedisServer(tmp_path)`, a second.
+"""
+
+from collections.abc import Generator, Iterator, Mapping
+
+import hypothesis
+import pytest
+
+from stack.flower import Flower
+from stack.minio import MinioServer
+from stack.minio_binary import ensure_binary
+from stack.processes import Process
+from stack.redis import RedisServer
+from stack.stack import environment as variables
+from stack.worker import Worker
+
+# No deadline for an example: on a busy machine it measures the neighbours.
+hypothesis.settings.register_profile("history-sink", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("history-sink")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build MinIO, where that is to be done, before the first test's clock starts, in sight."""
+    wanted = any("minio_server" in getattr(item, "fixturenames", ()) for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        ensure_binary()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows how the logs of the real parts that it used end."""
+    report = yield
+    if report.failed:
+        for part in getattr(item, "funcargs", {}).values():
+            process = getattr(part, "process", None)
+            if isinstance(process, Process):
+                report.sections.append((f"log of {process.name}", process.log_tail()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+    """MinIO, running."""
+    server = MinioServer(tmp_path_factory.mktemp("minio"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Redis or Valkey, running."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def bucket(minio_server: MinioServer) -> str:
+    """The name of a bucket that only this module knows, empty at first."""
+    return minio_server.create_bucket()
+
+
+@pytest.fixture(scope="module")
+def environment(minio_server: MinioServer, redis_server: RedisServer, bucket: str) -> Mapping[str, str]:
+    """The CODETETHER_HISTORY_ variables of `bucket` and of a Redis database for this module."""
+    return variables(minio_server, redis_server.new_database(), bucket)
+
+
+@pytest.fixture(scope="module")
+def worker(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """A worker that takes all queues, ready."""
+    worker = Worker(environment, log_path=tmp_path_factory.mktemp("worker") / "worker.log")
+    worker.start()
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture(scope="module")
+def flower(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flower]:
+    """A Flower that watches `worker`."""
+    flower = Flower(environment, log_path=tmp_path_factory.mktemp("flower") / "flower.log")
+    flower.start()
+    yield flower
+    flower.stop()
