@@ -1,0 +1,58 @@
+"""What two programs must share: names of tasks and queues, limits, and who may be a session."""
+
+import re
+
+from history_sink.errors import Malformed
+
+UPLOAD = "history_sink.upload_history"
+RESOLVE = "history_sink.resolve_pointer"
+STATUS = "history_sink.status"
+LIST_SESSIONS = "history_sink.list_sessions"
+COMPACT = "history_sink.compact"
+
+UPLOAD_QUEUE = "history.upload"
+READ_QUEUE = "history.read"
+MAINTENANCE_QUEUE = "history.maintenance"
+
+QUEUE_OF_TASK = {
+    UPLOAD: UPLOAD_QUEUE,
+    RESOLVE: READ_QUEUE,
+    STATUS: READ_QUEUE,
+    LIST_SESSIONS: READ_QUEUE,
+    COMPACT: MAINTENANCE_QUEUE,
+}
+
+WIRE_VERSION = 1
+"""The `v` of the library's upload payload. A worker leaves a greater one in the queue."""
+
+SAVE_BYTES = 256 * 1024
+"""Where the library cuts a save, in bytes of lines; never inside a line."""
+
+LINE_BYTES = 32 * 1024 * 1024
+"""The longest line, newline included. A longer one is refused."""
+
+MAX_OFFSET = 2**64 - 1
+"""The greatest number in a byte range."""
+
+_SESSION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_BRANCH = re.compile(r"\d{12}-[0-9a-f]{16}")
+
+
+def check_session(session: object) -> str:
+    """Return `session`, or raise `Malformed`: 1 to 200 of ``A-Z a-z 0-9 . _ -``, no dot in front."""
+    if not isinstance(session, str) or not _SESSION.fullmatch(session):
+        shown = repr(session)[:80] if isinstance(session, str) else type(session).__name__
+        raise Malformed(f"a session id is 1 to 200 of A-Z a-z 0-9 . _ -, not starting with a dot, not {shown}")
+    return session
+
+
+def check_branch(branch: object) -> str | None:
+    """Return `branch`, a junction as `branch_name` writes it, or None for the main log; or raise `Malformed`."""
+    if branch is None or (isinstance(branch, str) and _BRANCH.fullmatch(branch)):
+        return branch
+    raise Malformed("a branch is null or <offset, 12 digits>-<chain, 16 hex digits>")
+
+
+def branch_name(offset: int, chain16: str) -> str:
+    """The branch that opens where the line before (offset, chain16) is the first not on the log it leaves."""
+    return f"{offset:012d}-{chain16}"

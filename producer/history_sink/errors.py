@@ -1,0 +1,21 @@
+"""Everything that history-sink raises on purpose."""
+
+
+class HistorySinkError(Exception):
+    """The root of all errors raised by this package."""
+
+
+class ConfigurationError(HistorySinkError, ValueError):
+    """A setting is missing or malformed. The text names the variable, never its value."""
+
+
+class BadMessage(HistorySinkError, ValueError):
+    """A message that cannot become a line of the log. The text never quotes the message."""
+
+
+class Malformed(HistorySinkError, ValueError):
+    """A value from outside (handle, fault, payload, outcome) that has not the shape it must have."""
+
+
+class Unavailable(HistorySinkError):
+    """The broker, or every worker behind it, did not answer in time."""

@@ -1,0 +1,131 @@
+"""Messages to lines: one compact JSON object a line, as ``serde_json::to_string`` writes it.
+
+No spaces, non-ASCII unescaped, keys in the order given. A message that is already a line (`str` or
+`bytes`) is kept byte for byte.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from history_sink.errors import BadMessage
+
+Message: TypeAlias = Mapping[str, Any] | str | bytes
+"""A JSON object, or a ready-made line with or without its newline."""
+
+Unencodable: TypeAlias = Literal["replace", "refuse"]
+"""What to do with NaN, Infinity and lone surrogates, which JSON cannot carry."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+class Line(NamedTuple):
+    """The bytes of one message, newline included, and how many values in it were replaced."""
+
+    data: bytes
+    replaced: int = 0
+
+
+def encode_line(message: Message, unencodable: Unencodable = "replace") -> Line:
+    """Make the line of one message.
+
+    NaN and the infinities become null, lone surrogates U+FFFD, each counted in `replaced`; with
+    ``unencodable="refuse"`` they raise. Raises `BadMessage` for what is no JSON object.
+    """
+    if isinstance(message, (str, bytes, bytearray)):
+        return Line(_keep(message))
+    if not isinstance(message, Mapping):
+        raise BadMessage(f"a message is a JSON object or a line of one, not {type(message).__name__}")
+    try:
+        return Line(_dump(message))
+    except BadMessage:
+        raise
+    except RecursionError:
+        raise BadMessage("nested too deeply, or containing itself") from None
+    except TypeError as error:  # names a type, never a value
+        raise BadMessage(str(error)) from None
+    except ValueError as error:  # NaN, Infinity, a lone surrogate, a cycle, an integer beyond Python's limit
+        if unencodable == "refuse":
+            raise BadMessage(_explain(error)) from None
+    return _replace(message)
+
+
+def _dump(message: Mapping[str, Any]) -> bytes:
+    text = _write(message if isinstance(message, dict) else dict(message)) + "\n"
+    _check_keys(message)  # after the encoder, which has found any cycle
+    return text.encode()
+
+
+def _explain(error: ValueError) -> str:
+    # UnicodeEncodeError would quote the text of the message.
+    return "a lone surrogate" if isinstance(error, UnicodeError) else "a number or structure that JSON cannot carry"
+
+
+def _replace(message: Mapping[str, Any]) -> Line:
+    count = [0]
+    try:
+        return Line(_dump(_clean(message, count)), count[0])
+    except BadMessage:
+        raise
+    except RecursionError:
+        raise BadMessage("nested too deeply, or containing itself") from None
+    except ValueError as error:
+        raise BadMessage(_explain(error)) from None
+
+
+def _clean(value: Any, count: list[int]) -> Any:
+    """A copy of `value` with what JSON cannot carry replaced; adds to ``count[0]``."""
+    if isinstance(value, str):
+        text = _SURROGATE.sub("\ufffd", value)
+        count[0] += text != value
+        return text
+    if isinstance(value, float) and not math.isfinite(value):
+        count[0] += 1
+        return None
+    if isinstance(value, Mapping):
+        return {_clean(key, count): _clean(item, count) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item, count) for item in value]
+    return value
+
+
+def _check_keys(value: Any) -> None:
+    """Raise where a key is no string: `json` would quietly write 1, null or true as one."""
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, Mapping):
+            for key in item:
+                if not isinstance(key, str):
+                    raise BadMessage(f"a key that is {type(key).__name__}, not a string")
+            todo.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            todo.extend(item)
+
+
+def _keep(line: str | bytes | bytearray) -> bytes:
+    """Check a ready-made line and return its bytes, ended by one newline."""
+    try:
+        text = line if isinstance(line, str) else bytes(line).decode()
+        data = text.encode()
+    except UnicodeError:
+        raise BadMessage("a line that is not valid UTF-8") from None
+    text = text.removesuffix("\n")
+    if "\n" in text:
+        raise BadMessage("a line with a line break inside")
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_int=float)
+    except RecursionError:
+        raise BadMessage("nested too deeply") from None
+    except ValueError:  # the decoder's own text is fine, but its `doc` would travel with a chained exception
+        raise BadMessage("a line that is not JSON") from None
+    if not isinstance(value, dict):
+        raise BadMessage("a line that is JSON, but no object")
+    return data if data.endswith(b"\n") else data + b"\n"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)

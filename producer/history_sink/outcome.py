@@ -1,0 +1,78 @@
+"""What a save was answered: at once (`Receipt`) and by the worker (`Outcome`)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from history_sink.errors import Malformed
+
+OutcomeKind: TypeAlias = Literal["stored", "duplicate", "pending", "diverged"]
+ReceiptState: TypeAlias = Literal["enqueued", "unchanged", "disabled", "unreachable", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """The last junction that a diverged history shares with its log."""
+
+    messages: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one upload: the task's result, and what Flower shows.
+
+    ``stored``: on the log, by this task. ``duplicate``: it was there. ``pending``: durable, waiting for what
+    comes before it. ``diverged``: kept whole at `key`, beside the log, which has gone another way.
+    """
+
+    outcome: OutcomeKind
+    session: str
+    branch: str | None
+    messages: int
+    bytes: int
+    key: str
+    attempts: int = 1
+    parted: Parted | None = None
+
+    def encode(self) -> dict[str, Any]:
+        """A plain dict of the fields."""
+        return asdict(self)
+
+    @classmethod
+    def decode(cls, value: object) -> "Outcome":
+        """Read the plain dict; unknown fields are ignored. Raises `Malformed`."""
+        if not isinstance(value, Mapping):
+            raise Malformed(f"an outcome is an object, not {type(value).__name__}")
+        try:
+            fields = {name: value[name] for name in cls.__slots__}
+            parted = fields.pop("parted")
+            known = Parted(parted["messages"], parted["offset"]) if parted else None
+            return cls(**fields, parted=known)
+        except (KeyError, TypeError) as error:
+            raise Malformed(f"an outcome without {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What `save` and `append` return, at once.
+
+    ``enqueued``: the broker has accepted `messages` messages of `bytes` bytes, as the tasks `task_ids`.
+    ``unchanged``: nothing new. ``disabled``: no broker is configured. ``unreachable``: the broker did not accept
+    all of it; the next save carries the rest. ``refused``: the message at `index` cannot be a line (`reason`);
+    what came before it was handed over. `replaced` counts values that JSON cannot carry.
+    """
+
+    state: ReceiptState
+    session: str
+    branch: str | None = None
+    messages: int = 0
+    bytes: int = 0
+    task_ids: tuple[str, ...] = ()
+    reason: str | None = None
+    index: int | None = None
+    replaced: int = 0
+
+    def encode(self) -> dict[str, Any]:
+        """A plain dict of the fields."""
+        return {**asdict(self), "task_ids": list(self.task_ids)}

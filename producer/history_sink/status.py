@@ -1,0 +1,71 @@
+"""How far the store is with a session: the answer of the task `status`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from history_sink.errors import Malformed
+
+
+@dataclass(frozen=True, slots=True)
+class LogStatus:
+    """One log: its end (`messages`, `bytes`, `chain`, 16 hex digits) and what of it the base holds.
+
+    `last_write` is a Unix time in seconds. `common` is the offset of the last of the asked junctions that lies
+    on this log, 0 when none does.
+    """
+
+    branch: str | None
+    key: str
+    messages: int
+    bytes: int
+    chain: str
+    base_bytes: int
+    last_write: float
+    common: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StrayStatus:
+    """Lines of a writer that parted from the log without knowing: bytes ``[start, end)`` of its own history."""
+
+    key: str
+    start: int
+    end: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All logs of a session, the main one (``branch`` None) first, and what lies beside them.
+
+    `pending` counts objects that wait for what comes before them.
+    """
+
+    bucket: str
+    prefix: str
+    session: str
+    logs: tuple[LogStatus, ...] = ()
+    strays: tuple[StrayStatus, ...] = ()
+    pending: int = 0
+
+    def encode(self) -> dict[str, Any]:
+        """A plain dict of the fields."""
+        return asdict(self)
+
+    @classmethod
+    def decode(cls, value: object) -> "Status":
+        """Read the plain dict; unknown fields are ignored. Raises `Malformed`."""
+        try:
+            fields = _pick(cls, value)
+            fields["logs"] = tuple(LogStatus(**_pick(LogStatus, log)) for log in fields["logs"])
+            fields["strays"] = tuple(StrayStatus(**_pick(StrayStatus, stray)) for stray in fields["strays"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise Malformed(f"a status without {error}") from None
+
+
+def _pick(kind: type, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"an object for {kind.__name__}")
+    return {name: value[name] for name in kind.__slots__}  # type: ignore[attr-defined]  # a slotted dataclass
