@@ -1,0 +1,78 @@
+"""What the objects of a log mean, worked out from the whole content: slow, simple, and independent of the code."""
+
+from collections.abc import Iterable
+
+from history_sink.chain import ORIGIN, advance, shorten, split_lines
+from history_sink.upload import Upload
+from history_sink_worker.names import Log, TailName, parse_tail
+from history_sink_worker.store import Blob
+
+LOG = Log("history/", "s")
+
+Objects = dict[str, Blob]
+Place = tuple[int, str]
+
+
+class Violation(AssertionError):
+    """A promise that did not hold."""
+
+
+def chain_of(lines: Iterable[bytes], chain: bytes = ORIGIN) -> bytes:
+    for line in lines:
+        chain = advance(chain, line)
+    return chain
+
+
+def junctions(lines: Iterable[bytes], chain: bytes = ORIGIN, offset: int = 0) -> list[tuple[int, bytes]]:
+    """All junctions of a history, its start included."""
+    found = [(offset, chain)]
+    for line in lines:
+        offset, chain = offset + len(line), advance(chain, line)
+        found.append((offset, chain))
+    return found
+
+
+def places(lines: Iterable[bytes]) -> set[Place]:
+    return {(offset, shorten(chain)) for offset, chain in junctions(lines)}
+
+
+def tails(objects: Objects) -> list[tuple[TailName, bytes]]:
+    found = ((parse_tail(key.removeprefix(LOG.root)), blob.body) for key, blob in sorted(objects.items()))
+    return [(name, body) for name, body in found if name]
+
+
+def main_line(objects: Objects) -> bytes:
+    """The base, then again and again the extent at (end, chain)."""
+    if LOG.base not in objects:
+        return b""
+    body = objects[LOG.base].body
+    chain = chain_of(split_lines(body))
+    extents = {(name.start, name.before): held for name, held in tails(objects) if name.kind == "extent"}
+    while held := extents.get((len(body), shorten(chain))):
+        chain = chain_of(split_lines(held), chain)
+        body += held
+    return body
+
+
+def reachable(objects: Objects) -> set[Place]:
+    """All junctions that can be reached from the start through stored objects, on the main line or beside it."""
+    pieces = [(name.start, name.before, held) for name, held in tails(objects)]
+    if LOG.base in objects:
+        pieces.append((0, shorten(ORIGIN), objects[LOG.base].body))
+    found = {(0, shorten(ORIGIN)): ORIGIN}
+    while True:
+        ready = [piece for piece in pieces if (piece[0], piece[1]) in found]
+        if not ready:
+            return set(found)
+        pieces = [piece for piece in pieces if piece not in ready]
+        for start, before, held in ready:
+            along = junctions(split_lines(held), found[start, before], start)
+            found.update({(offset, shorten(chain)): chain for offset, chain in along})
+
+
+def history_upload(history: list[bytes], first: int, end: int) -> Upload:
+    """The messages ``[first, end)`` of a history as the library would send them."""
+    from history_sink.chain import START, walk
+
+    start = ([START, *walk(START, history)])[first]
+    return Upload(None, start, tuple(history[first:end]))

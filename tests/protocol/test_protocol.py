@@ -1,0 +1,98 @@
+"""The shipped protocol against the seeded adversary, and each of its rules switched off in turn."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from history_sink_worker import compaction, look, place, plan
+from history_sink_worker.context import Context
+from history_sink_worker.names import Log
+from history_sink_worker.piece import Piece
+from history_sink_worker.place import Place
+from history_sink_worker.plan import Listing, MainLine, Segment, Tail
+from history_sink_worker.store import Steps
+
+from .scheduler import Simulation, Violation, campaign
+
+REQUESTS = 200_000
+
+
+def test_the_promises_hold_whatever_the_adversary_does(capsys: pytest.CaptureFixture[str]) -> None:
+    seed = int(os.environ.get("PROTOCOL_SEED") or time.time_ns() % 10**9)
+    runs, requests = campaign(120, REQUESTS, seed, time.monotonic)
+    with capsys.disabled():
+        print(f"\n  protocol: seed {seed}, {runs} runs, {requests:,.0f} requests, no violation ", end="")
+    assert requests >= REQUESTS
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 2**32), st.sampled_from([0.4, 0.7, 1, 1.6]), st.sampled_from([0, 1, 2, 3]))
+def test_a_failure_would_shrink_to_a_short_story(seed: int, size: float, forks: int) -> None:
+    Simulation(seed, size, forks).run()
+
+
+def _join_by_offset(listing: Listing, offset: int, chain: bytes) -> Tail | None:
+    return next((tail for tail in listing.extents.values() if tail.name.start == offset), None)
+
+
+def _cover_everything(context: Context, base: Segment, tails: list[Tail]) -> Steps[set[str]]:
+    yield from ()
+    return {tail.entry.key for tail in tails}
+
+
+def _believe(line: MainLine, offset: int, chain: bytes) -> Steps[bool | None]:
+    yield from ()
+    return True
+
+
+def _acknowledge_at_once(self: Any, seen: look.Look) -> Steps[Place | None]:
+    yield from self._claim()
+    return Place("pending", self.log.base)
+
+
+def _stored_when_created(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
+    if created:
+        return Place("stored", log.base)
+    return (yield from place.place(context, log, piece, created))
+
+
+_hint_proves = plan.hint_proves
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+NAIVE_RULES: dict[str, Patch] = {
+    "an extent joins where its offset fits": lambda patch: (
+        patch.setattr(plan, "next_extent", _join_by_offset),
+        patch.setattr(plan, "joins", lambda *_: True),
+    )[0],
+    "an old hint still proves": lambda patch: patch.setattr(
+        plan, "hint_proves", lambda hint, start, *_: _hint_proves(hint, start, 0.0, float("inf"))
+    ),
+    "created means on the main line": lambda patch: patch.setattr(
+        "history_sink_worker.archive.place", _stored_when_created
+    ),
+    "extents go right after the fold": lambda patch: patch.setattr(
+        compaction, "settled_limit", lambda info, *_: info.size_bytes
+    ),
+    "a sweep deletes without placing": lambda patch: patch.setattr(compaction, "covered_tails", _cover_everything),
+    "equal bytes are enough": lambda patch: patch.setattr(place, "on_line", _believe),
+    "a gap is acknowledged without another look": lambda patch: patch.setattr(
+        place._Placement, "_behind", _acknowledge_at_once
+    ),
+}
+
+
+@pytest.fixture(params=NAIVE_RULES)
+def naive(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    NAIVE_RULES[request.param](monkeypatch)
+
+
+@pytest.mark.usefixtures("naive")
+def test_each_rule_is_needed() -> None:
+    with pytest.raises(Violation):
+        campaign(60, 20 * REQUESTS, 0, time.monotonic)

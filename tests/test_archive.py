@@ -1,0 +1,185 @@
+"""Saves of one log on a model store: outcomes, what is written, and what it costs in requests."""
+
+import pytest
+
+from history_sink.outcome import Parted
+from history_sink_worker.store import Corrupt, Put
+from logbook import Logbook, some_lines
+from protocol.model_store import ModelStore
+
+HISTORY = some_lines(40)
+OTHER = [*HISTORY[:6], *some_lines(6, "x")]
+
+
+@pytest.fixture
+def store() -> ModelStore:
+    return ModelStore()
+
+
+@pytest.fixture
+def book(store: ModelStore) -> Logbook:
+    return Logbook(store.perform, lambda: store.now)
+
+
+def test_a_steady_save_is_one_put(book: Logbook) -> None:
+    for at in range(40):
+        assert book.save(HISTORY, at, at + 1).outcome == "stored"
+        assert book.requests == {"Put": 1}
+    assert book.read(0, 10**6) == b"".join(HISTORY)
+
+
+def test_a_save_without_a_hint_looks_once_and_the_next_is_one_put_again(book: Logbook) -> None:
+    book.save_each(HISTORY[:10])
+    book.hints.kept.clear()
+    assert book.save(HISTORY, 10, 11).outcome == "stored"
+    assert book.requests["List"] == 1
+    assert book.save(HISTORY, 11, 12).outcome == "stored"
+    assert book.requests == {"Put": 1}
+
+
+def test_a_repeated_save_is_a_duplicate_and_writes_nothing(book: Logbook, store: ModelStore) -> None:
+    book.save_each(HISTORY[:10])
+    before = dict(store.objects)
+    assert book.save(HISTORY, 3, 5).outcome == "duplicate"
+    assert book.save(HISTORY, 0, 10).outcome == "duplicate"
+    assert book.save_whole(HISTORY[:10]).outcome == "duplicate"
+    book.compact()
+    assert {key for key in store.objects if key not in before} <= {book.log.base}
+    assert book.read(0, 10**6) == b"".join(HISTORY[:10])
+
+
+def test_an_older_history_changes_nothing(book: Logbook) -> None:
+    book.save_whole(HISTORY)
+    assert book.save_whole(HISTORY[:5]).outcome == "duplicate"
+    assert book.read(0, 10**6) == b"".join(HISTORY)
+
+
+def test_a_save_before_its_beginning_waits_and_is_attached_when_that_comes(book: Logbook) -> None:
+    assert book.save(HISTORY, 4, 6).outcome == "pending"
+    assert book.survey().pending == 1
+    assert book.save(HISTORY, 2, 4).outcome == "pending"
+    assert book.save(HISTORY, 0, 2).outcome == "stored"
+    assert book.survey().pending == 0
+    assert book.read(0, 10**6) == b"".join(HISTORY[:6])
+
+
+def test_a_save_that_overlaps_the_end_adds_only_what_is_new(book: Logbook) -> None:
+    book.save(HISTORY, 0, 4)
+    assert book.save(HISTORY, 2, 7).outcome == "stored"
+    assert book.read(0, 10**6) == b"".join(HISTORY[:7])
+
+
+def test_a_parted_history_is_kept_whole_beside_the_log(book: Logbook) -> None:
+    book.save_each(HISTORY[:10])
+    found = book.save(OTHER, 4, 9)
+    shared = len(b"".join(HISTORY[:6]))
+    assert (found.outcome, found.parted) == ("diverged", Parted(6, shared))
+    assert book.read(key=found.key) == b"".join(OTHER[:9])
+    after = book.save(OTHER, 9, 12)
+    assert after.outcome == "diverged"
+    assert book.read(key=after.key) == b"".join(OTHER)
+    assert book.read(0, 10**6) == b"".join(HISTORY[:10])
+    assert [(stray.start, stray.end) for stray in book.survey().strays] == [
+        (shared, len(b"".join(OTHER[:9]))),
+        (len(b"".join(OTHER[:9])), len(b"".join(OTHER))),
+    ]
+
+
+def test_equal_lines_of_another_history_are_no_duplicate(book: Logbook) -> None:
+    one, two = [b'"a"\n', b'"c"\n'], [b'"b"\n', b'"c"\n']
+    book.save(one, 0, 2)
+    assert book.save(two, 1, 2).outcome == "diverged"
+
+
+def test_a_whole_upload_leaves_the_base_as_that_history(book: Logbook, store: ModelStore) -> None:
+    book.save_each(HISTORY[:20])
+    assert book.save_whole(HISTORY).outcome == "stored"
+    assert store.objects[book.log.base].body == b"".join(HISTORY)
+
+
+def test_a_recognised_history_is_not_read(book: Logbook) -> None:
+    book.save_whole(HISTORY)
+    assert book.save_whole(HISTORY).outcome == "duplicate"
+    assert "Get" not in book.requests
+
+
+def test_compaction_leaves_one_object(book: Logbook, store: ModelStore) -> None:
+    book.save_each(HISTORY)
+    folded = book.compact()
+    assert folded.again_in_seconds == 7200
+    assert book.save(HISTORY, 7, 9).outcome == "duplicate"
+    store.now += 7201
+    swept = book.compact()
+    assert (swept.swept, swept.left, swept.again_in_seconds) == (39, 0, None)
+    assert list(store.objects) == [book.log.base]
+
+
+def test_extents_stay_for_the_settle_time_after_the_fold_that_covered_them(book: Logbook, store: ModelStore) -> None:
+    book.save_each(HISTORY)
+    book.compact()
+    store.now += 7100
+    assert book.compact().swept == 0
+    assert len(store.objects) == len(HISTORY)
+
+
+def test_a_sweep_of_many_extents_costs_few_requests(book: Logbook, store: ModelStore) -> None:
+    book.save_each(HISTORY)
+    book.compact()
+    store.now += 7201
+    book.compact()
+    assert book.requests == {"List": 1, "Head": 1, "Get": 1, "Delete": 1}
+
+
+def test_a_log_too_long_for_memory_is_folded_in_parts(
+    book: Logbook, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("history_sink_worker.compaction.FOLD_BYTES", len(HISTORY[0]) * 10)
+    book.save_each(HISTORY)
+    assert book.compact().again_in_seconds == 0
+    book.save_whole(HISTORY)
+    assert store.objects[book.log.base].body == b"".join(HISTORY)
+
+
+def test_an_idle_log_is_folded_sooner(book: Logbook) -> None:
+    book.save_each(HISTORY[:20])
+    assert book.compact(everything=False).folded_bytes == 0
+    assert book.compact(everything=False, idle=True).folded_bytes == len(b"".join(HISTORY[1:20]))
+
+
+def test_a_busy_log_asks_for_a_fold(book: Logbook) -> None:
+    history = some_lines(65)
+    due = [book.save(history, at, at + 1).fold_due for at in range(65)]
+    assert due.index(True) == 64
+    assert due.count(True) == 1
+
+
+def test_the_base_of_the_older_sink_is_adopted(book: Logbook, store: ModelStore) -> None:
+    store.perform(Put(book.log.base, b"".join(HISTORY[:5]), {}))
+    assert book.survey(HISTORY[:7]).logs[0].common == len(b"".join(HISTORY[:5]))
+    assert book.save(HISTORY, 5, 7).outcome == "stored"
+    assert book.read(0, 10**6) == b"".join(HISTORY[:7])
+    assert store.objects[book.log.base].info.meta["hs-messages"] == "5"
+
+
+def test_a_last_line_without_newline_is_ended_when_it_is_adopted(book: Logbook, store: ModelStore) -> None:
+    store.perform(Put(book.log.base, b"".join(HISTORY[:5])[:-1], {}))
+    assert book.save(HISTORY, 4, 7).outcome == "stored"
+    assert book.read(0, 10**6) == b"".join(HISTORY[:7])
+
+
+def test_a_base_shorter_than_its_metadata_says_is_reported(book: Logbook, store: ModelStore) -> None:
+    book.save_whole(HISTORY)
+    base = store.objects.pop(book.log.base)
+    store.perform(Put(book.log.base, base.body[:100], base.info.meta))
+    with pytest.raises(Corrupt, match="overwritten by a foreign writer"):
+        book.save(HISTORY, 5, 7)
+    with pytest.raises(Corrupt, match="overwritten by a foreign writer"):
+        book.read(0, 50)
+
+
+def test_the_metadata_of_every_object(book: Logbook, store: ModelStore) -> None:
+    book.save_each(HISTORY[:3])
+    book.compact()
+    metas = {key.removeprefix(book.log.root): sorted(blob.info.meta) for key, blob in store.objects.items()}
+    assert metas.pop("history.jsonl") == ["hs-after", "hs-before", "hs-bytes", "hs-messages", "hs-settled"]
+    assert set(map(tuple, metas.values())) == {("hs-after", "hs-before", "hs-messages")}

@@ -1,0 +1,40 @@
+"""What a worker remembers of a log's end, so that the next save needs no look at the store.
+
+Never the truth: it may be missing, wrong or rolled back at any time.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """At `proved_at` (Unix seconds) this junction was on the main line, and the base did not reach past it.
+
+    `proved_at` is taken before the request that proved it. `extents` and `base_bytes` (the tail's length, the
+    base's size as last seen) only say when a compaction may be worth asking for.
+    """
+
+    offset: int
+    chain16: str
+    proved_at: float
+    extents: int = 0
+    base_bytes: int = 0
+
+
+class Hints(Protocol):
+    """Where hints are kept, by the root of their log. Neither call may raise or take long."""
+
+    def get(self, root: str) -> Hint | None: ...
+
+    def put(self, root: str, hint: Hint) -> None: ...
+
+
+class NoHints:
+    """Without Redis: each save costs a LIST."""
+
+    def get(self, root: str) -> Hint | None:
+        return None
+
+    def put(self, root: str, hint: Hint) -> None:
+        return None

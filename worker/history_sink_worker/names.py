@@ -1,0 +1,97 @@
+"""Names of the objects of one log, written and read in one place.
+
+    <prefix><session>/history.jsonl                               the base
+    <prefix><session>/tail/<start>-<before>.jsonl                 an extent
+    <prefix><session>/tail/<start>-<before>~<after>.jsonl         a stray
+    <prefix><session>/tail/<start>-<before>_<after>.jsonl         undecided
+    <prefix><session>/branches/<offset>-<chain>/...               a log of its own, laid out in the same way
+
+`start` is a byte offset in 12 digits, so that LIST sorts; `before` and `after` are 16 hex digits of the chains
+before and behind the lines.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from history_sink.contract import check_branch, check_session
+from history_sink.errors import Malformed
+
+BASE = "history.jsonl"
+DEAD = ".dead/"
+
+TailKind: TypeAlias = Literal["extent", "stray", "undecided"]
+_KIND_OF_SIGN: dict[str, TailKind] = {"": "extent", "~": "stray", "_": "undecided"}
+_SIGN_OF_KIND = {kind: sign for sign, kind in _KIND_OF_SIGN.items()}
+_TAIL = re.compile(r"tail/(\d{12})-([0-9a-f]{16})(?:([~_])([0-9a-f]{16}))?\.jsonl", re.ASCII)
+_KEY = re.compile(r"([^/]+)/(?:branches/([^/]+)/)?(history\.jsonl|tail/[^/]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class TailName:
+    """What the name of an object in the tail says; `after` is empty for an extent."""
+
+    start: int
+    before: str
+    after: str = ""
+    kind: TailKind = "extent"
+
+    def __str__(self) -> str:
+        return f"tail/{self.start:012d}-{self.before}{_SIGN_OF_KIND[self.kind]}{self.after}.jsonl"
+
+
+def parse_tail(name: str) -> TailName | None:
+    """Read a name below the log's prefix; None for what is not of the tail."""
+    found = _TAIL.fullmatch(name)
+    if not found:
+        return None
+    start, before, sign, after = found.groups()
+    return TailName(int(start), before, after or "", _KIND_OF_SIGN[sign or ""])
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Where one log lives: the main line of a session, or one of its branches."""
+
+    prefix: str
+    session: str
+    branch: str | None = None
+
+    @property
+    def root(self) -> str:
+        """The key prefix of all objects of this log; for the main log, of its branches too."""
+        home = f"{self.prefix}{self.session}/"
+        return home if self.branch is None else f"{home}branches/{self.branch}/"
+
+    @property
+    def base(self) -> str:
+        """The key of the base, which is also the key that a pointer to this log names."""
+        return self.root + BASE
+
+    @property
+    def list_after(self) -> str:
+        """Where this log's LIST starts: behind all branches, so that they do not fill its pages."""
+        return f"{self.root}branches0"
+
+    def key(self, tail: TailName) -> str:
+        return f"{self.root}{tail}"
+
+
+def parse_key(prefix: str, key: str) -> tuple[Log, TailName | None] | None:
+    """The log that `key` belongs to, and which object of its tail it is (None: the base).
+
+    None for every key that this project would not have written: no `..`, no empty segment gets through.
+    """
+    if not key.startswith(prefix):
+        return None
+    found = _KEY.fullmatch(key.removeprefix(prefix))
+    if not found:
+        return None
+    session, branch, name = found.groups()
+    tail = parse_tail(name)
+    if name != BASE and tail is None:
+        return None
+    try:
+        return Log(prefix, check_session(session), check_branch(branch)), tail
+    except Malformed:
+        return None

@@ -1,0 +1,159 @@
+"""Place a piece: look, judge, write what is missing where it belongs. The slow path of every save.
+
+Idempotent, and repeated until the store agrees: whatever is killed, lost or raced in between, the next attempt
+looks again and goes on from there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from history_sink.chain import shorten
+from history_sink.outcome import OutcomeKind, Parted
+from history_sink_worker import plan
+from history_sink_worker.context import Context
+from history_sink_worker.hint import Hint
+from history_sink_worker.look import Look, give_up, look, looks
+from history_sink_worker.match import agreeing_lines, last_shared, on_line
+from history_sink_worker.names import Log
+from history_sink_worker.piece import Piece, write_meta
+from history_sink_worker.plan import MainLine
+from history_sink_worker.settled import base_meta
+from history_sink_worker.store import Blob, Get, Put, Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a piece is now. `key` is the log's, or that of the stray which holds what `parted` from it."""
+
+    outcome: OutcomeKind
+    key: str
+    parted: Parted | None = None
+    fold_due: bool = False
+
+
+def put_base(log: Log, piece: Piece) -> Steps[bool]:
+    """Begin a log; False where it has begun already."""
+    etag: str | None = yield Put(log.base, piece.body, base_meta(write_meta(piece.fact), piece.size_bytes))
+    return etag is not None
+
+
+def put_extent(context: Context, log: Log, piece: Piece) -> Steps[bool]:
+    """Claim the junction that `piece` continues; False where another writer has."""
+    key = log.key(piece.extent)
+    etag: str | None = yield Put(key, piece.body, write_meta(piece.fact))
+    if etag is not None:
+        context.facts.put(key, etag, piece.fact)
+    return etag is not None
+
+
+def place(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
+    """Bring `piece` to where it belongs. `created`: the caller has just created its extent."""
+    placement = _Placement(context, log, piece, {log.key(piece.extent)} if created else set())
+    for _ in looks(log):
+        seen = yield from look(context, log, adopt=True)
+        found = yield from placement.judge(seen)
+        if found is not None:
+            return found
+    give_up(log)
+
+
+@dataclass
+class _Placement:
+    """`piece` is what is left to place; `created` are the keys of what this task has written of it."""
+
+    context: Context
+    log: Log
+    piece: Piece
+    created: set[str] = field(default_factory=set)
+
+    def judge(self, seen: Look) -> Steps[Place | None]:
+        """One step by what was seen. None: look again."""
+        start, line = self.piece.start, seen.line
+        if line is None and start.offset == 0:
+            if (yield from put_base(self.log, self.piece)):
+                self.created.add(self.log.base)
+            return None
+        if line is None or start.offset > line.end.offset:
+            return (yield from self._behind(seen))
+        if start.offset < line.end.offset:
+            return (yield from self._inside(seen, line))
+        if start.chain != line.end.chain:
+            return (yield from self._behind(seen))
+        yield from self._claim()
+        return None
+
+    def _claim(self) -> Steps[None]:
+        if (yield from put_extent(self.context, self.log, self.piece)):
+            self.created.add(self.log.key(self.piece.extent))
+
+    def _inside(self, seen: Look, line: MainLine) -> Steps[Place | None]:
+        """The piece starts before the main line's end."""
+        shared = last_shared(line, self.piece)
+        if shared is None:
+            same = yield from on_line(line, self.piece.start.offset, self.piece.start.chain)
+            if same is None:
+                return None
+            if not same:
+                return (yield from self._diverge())
+        rest = self.piece.drop(shared or 0)
+        if rest.lines:
+            agreeing = yield from agreeing_lines(line, rest)
+            if agreeing is None:
+                return None
+            rest = rest.drop(agreeing)
+        if not rest.lines:
+            return self._covered(seen, line)
+        self.piece = rest
+        if rest.start.offset == line.end.offset:
+            return None  # the main line ends inside mine: the rest goes behind it
+        return (yield from self._diverge())
+
+    def _covered(self, seen: Look, line: MainLine) -> Place:
+        end, base_bytes = line.end, line.base
+        hint = Hint(end.offset, shorten(end.chain), seen.asked_at, line.extents, base_bytes)
+        self.context.hints.put(self.log.root, hint)
+        # What this task wrote may lie beside the line, its lines held by other writers' extents.
+        beside = {tail.entry.key for tail in plan.loose_extents(seen.listing, line) if tail.name.start >= base_bytes}
+        due = plan.fold_is_due(line.extents, end.offset - base_bytes, base_bytes)
+        return Place("stored" if self.created - beside else "duplicate", self.log.base, fold_due=due)
+
+    def _diverge(self) -> Steps[Place]:
+        """Keep what parted from the main line, whole, beside it. Taken already: the name fixes the bytes."""
+        key = self.log.key(self.piece.stray)
+        yield Put(key, self.piece.body, write_meta(self.piece.fact))
+        return Place("diverged", key, self.piece.parted)
+
+    def _behind(self, seen: Look) -> Steps[Place | None]:
+        """The piece starts at or behind the main line's end and does not continue it."""
+        start = self.piece.start
+        if any(stray.name.after == shorten(start.chain) for stray in seen.listing.strays):
+            found = yield from self._diverge()
+            return Place("diverged", found.key)  # where it parted, only the strays before it can tell
+        # Not acknowledged before its name is in a LIST made after the PUT: until then the base may have passed it.
+        if (start.offset, shorten(start.chain)) not in seen.listing.extents:
+            yield from self._claim()
+            return None
+        blob: Blob | None = yield Get(self.log.key(self.piece.extent))
+        if blob is None:
+            return None
+        return (yield from self._wait(blob.body))
+
+    def _wait(self, held: bytes) -> Steps[Place | None]:
+        """The piece's plain name holds `held`, and neither is attached to the main line yet."""
+        start = self.piece.start.offset
+        shared = 0
+        for shared, point in self._starts():
+            if not held.startswith(self.piece.lines[shared], point - start):
+                break
+        else:
+            return Place("pending", self.log.base)
+        self.piece = self.piece.drop(shared)
+        if self.piece.start.offset - start == len(held):
+            return None  # the name holds a prefix of mine: go on with the rest
+        key = self.log.key(self.piece.undecided)
+        yield Put(key, self.piece.body, write_meta(self.piece.fact))
+        return Place("pending", self.log.base)
+
+    def _starts(self) -> Iterator[tuple[int, int]]:
+        """Index and offset of each line."""
+        return ((index, point.offset) for index, point in enumerate(self.piece.points[:-1]))

@@ -1,0 +1,166 @@
+"""What the archive asks of a store: requests, replies, and the errors that are not answers.
+
+The core (archive, compaction, reader, status) is written as generators that yield these requests and are sent
+the replies. `s3.perform` runs one request on a real store; the tests' scheduler runs the same generators on a
+model store, and may kill them, or lose an answer, at every one of these points.
+
+412 means another writer won: a `Put` or `Grow` is then answered with None, which is data, not an error.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from history_sink.errors import HistorySinkError
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a whole object: create it (``If-None-Match: *``), or replace the version `if_match`.
+
+    -> the new ETag, or None: another writer won (412; 409; 404 where `if_match` names a version).
+    """
+
+    key: str
+    body: bytes = field(repr=False)
+    meta: Mapping[str, str]
+    if_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grow:
+    """Replace the version `if_match` of an object of at least 5 MiB by itself followed by `tail` (may be empty).
+
+    One atomic conditional step; the bytes that are there do not travel (UploadPartCopy).
+    -> the new ETag, or None: another writer won.
+    """
+
+    key: str
+    if_match: str
+    size_bytes: int
+    tail: bytes = field(repr=False)
+    meta: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read bytes ``[start, end)``, not empty, clamped to the end; `end` None reads to the end.
+
+    -> `Blob`, `PastEnd`, or None (missing).
+    """
+
+    key: str
+    start: int = 0
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """-> `Info`, or None (missing)."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """One page of the keys with `prefix` that sort behind `after`. -> `Page`."""
+
+    prefix: str
+    after: str = ""
+    by_folder: bool = False
+    """Delimiter ``/``: what lies in folders is answered as the folders' names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete keys (at most 1,000; missing ones are no error). -> None."""
+
+    keys: tuple[str, ...]
+
+
+Request: TypeAlias = Put | Grow | Get | Head | List | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """`meta` has lower-case names without ``x-amz-meta-``; `modified` is a Unix time in seconds."""
+
+    size_bytes: int
+    etag: str
+    meta: Mapping[str, str]
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """The bytes asked for, and what a HEAD would have said of the whole object."""
+
+    body: bytes = field(repr=False)
+    info: Info
+
+
+@dataclass(frozen=True, slots=True)
+class PastEnd:
+    """The object is there, and the range starts at or behind its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object in a LIST."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a LIST. `next_after` is what the next one starts behind, None on the last page."""
+
+    entries: tuple[Entry, ...]
+    next_after: str | None = None
+    folders: tuple[str, ...] = ()
+
+
+Reply: TypeAlias = str | Blob | PastEnd | Info | Page | None
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[Request, Any, T]
+"""A piece of work as the requests it makes: sent each reply, returns its result."""
+
+
+def run(steps: Steps[T], perform: Callable[[Request], Reply]) -> T:
+    """Drive `steps` to the end on one store."""
+    reply: Reply = None
+    while True:
+        try:
+            request = steps.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        try:
+            reply = perform(request)
+        except StoreError:
+            steps.close()
+            raise
+
+
+class StoreError(HistorySinkError):
+    """The store gave no answer that the work can go on with. The text names operation, key and code."""
+
+
+class Away(StoreError):
+    """Down, hanging, throttling, full, or its bucket missing: the same request may succeed later."""
+
+
+class Denied(StoreError):
+    """403, or credentials that the store does not know: later, when somebody has put it right."""
+
+
+class Rejected(StoreError):
+    """The store refuses this very request (too large, an impossible key), and always will."""
+
+
+class Corrupt(StoreError):
+    """What is stored is not what its own metadata says: a foreign writer was here. Nothing is done about it."""

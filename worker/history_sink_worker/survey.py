@@ -1,0 +1,136 @@
+"""How far the store is: all logs of one session, what lies beside them, and the list of all sessions."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from history_sink.chain import shorten
+from history_sink.contract import check_branch
+from history_sink.errors import Malformed
+from history_sink.status import LogStatus, Status, StrayStatus
+from history_sink_worker import plan
+from history_sink_worker.context import Context
+from history_sink_worker.look import Look, look, looks, tail_fact
+from history_sink_worker.match import last_common
+from history_sink_worker.names import Log
+from history_sink_worker.store import List, Page, Steps
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """One session: its main log's messages and bytes; `last_write` in Unix seconds, branches included."""
+
+    session: str
+    messages: int
+    bytes: int
+    last_write: float
+    branches: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of sessions by name. `next_after` is what the next page starts behind, None on the last."""
+
+    sessions: tuple[SessionSummary, ...]
+    next_after: str | None = None
+
+    def encode(self) -> dict[str, Any]:
+        """A plain dict of the fields."""
+        return asdict(self)
+
+
+def survey(context: Context, bucket: str, prefix: str, session: str, junctions: list[tuple[int, str]]) -> Steps[Status]:
+    """The state of a session's logs, and how far the history with these `junctions` (offset, chain16) lies on each."""
+    logs: list[LogStatus] = []
+    strays: list[StrayStatus] = []
+    pending = 0
+    branches = yield from list_branches(prefix, session)
+    for log in (Log(prefix, session), *branches):
+        seen, common = yield from _compare(context, log, junctions)
+        if seen.line is not None and seen.line.end.offset:
+            logs.append(_log_status(log, seen, common))
+        strays += yield from _strays(context, seen)
+        pending += _count_pending(seen)
+    return Status(bucket, prefix, session, tuple(logs), tuple(strays), pending)
+
+
+def list_branches(prefix: str, session: str) -> Steps[list[Log]]:
+    """The branches of a session, by name."""
+    folders = yield from _list_folders(f"{prefix}{session}/branches/", "", None)
+    found = []
+    for folder in folders:
+        try:
+            found.append(Log(prefix, session, check_branch(folder)))
+        except Malformed:
+            continue  # nothing of ours
+    return found
+
+
+def list_names(prefix: str, after: str, limit: int) -> Steps[list[str]]:
+    """Session names behind `after`, at most `limit`."""
+    # "0" is the character behind "/": a name that `after` begins may still follow it.
+    folders = yield from _list_folders(prefix, f"{prefix}{after}0" if after else "", limit)
+    return [folder for folder in folders if not folder.startswith(".")][:limit]
+
+
+def list_sessions(context: Context, prefix: str, after: str, limit: int) -> Steps[Listing]:
+    """One page of sessions behind the name `after`."""
+    names = yield from list_names(prefix, after, limit + 1)
+    found = []
+    for name in names[:limit]:
+        found.append((yield from _summarise(context, prefix, name)))
+    return Listing(tuple(found), names[limit - 1] if len(names) > limit else None)
+
+
+def _summarise(context: Context, prefix: str, session: str) -> Steps[SessionSummary]:
+    main = yield from look(context, Log(prefix, session))
+    branches = yield from list_branches(prefix, session)
+    last_write = main.listing.last_write
+    for log in branches:
+        seen = yield from look(context, log)
+        last_write = max(last_write, seen.listing.last_write)
+    line = main.line
+    messages, size = (line.messages, line.end.offset) if line else (0, 0)
+    return SessionSummary(session, messages, size, last_write, len(branches))
+
+
+def _list_folders(prefix: str, after: str, limit: int | None) -> Steps[list[str]]:
+    found: list[str] = []
+    position: str | None = after
+    while position is not None and (limit is None or len(found) < limit + 1):
+        page: Page = yield List(prefix, position, by_folder=True)
+        found += [folder.removeprefix(prefix).removesuffix("/") for folder in page.folders]
+        position = page.next_after
+    return found
+
+
+def _compare(context: Context, log: Log, junctions: list[tuple[int, str]]) -> Steps[tuple[Look, int]]:
+    for _ in looks(log):
+        seen = yield from look(context, log)
+        if seen.line is None:
+            return seen, 0
+        common = yield from last_common(seen.line, junctions)
+        if common is not None:
+            return seen, common
+    raise AssertionError("looks() raises before it ends")
+
+
+def _log_status(log: Log, seen: Look, common: int) -> LogStatus:
+    assert seen.line is not None
+    end, base = seen.line.end, seen.line.base
+    chain, last_write = shorten(end.chain), seen.listing.last_write
+    return LogStatus(log.branch, log.base, end.messages, end.offset, chain, base, last_write, common)
+
+
+def _strays(context: Context, seen: Look) -> Steps[list[StrayStatus]]:
+    found = []
+    for tail in seen.listing.strays:
+        fact = yield from tail_fact(context, tail)
+        if fact is not None:
+            found.append(StrayStatus(tail.entry.key, tail.name.start, tail.end, fact.messages))
+    return found
+
+
+def _count_pending(seen: Look) -> int:
+    end = seen.line.end.offset if seen.line else 0
+    loose = plan.loose_extents(seen.listing, seen.line) if seen.line else list(seen.listing.extents.values())
+    return sum(tail.name.start >= end for tail in [*loose, *seen.listing.undecided])
