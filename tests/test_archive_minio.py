@@ -1,0 +1,161 @@
+"""The archive on a real MinIO: any order and cut give the same bytes, a race has one winner, a base grows in place."""
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, pairwise
+
+import pytest
+
+from history_sink.chain import split_lines
+from history_sink.pointer import Fault
+from history_sink_worker.names import Log
+from history_sink_worker.s3 import S3Store
+from history_sink_worker.store import Corrupt, Put
+from logbook import Logbook, some_lines
+from stack.minio import MinioServer
+
+Open = Callable[..., Logbook]
+_sessions = count(1)
+
+
+@pytest.fixture(scope="module")
+def store(minio_server: MinioServer, bucket: str) -> S3Store:
+    return S3Store(
+        endpoint=minio_server.endpoint,
+        bucket=bucket,
+        access_key=minio_server.access_key,
+        secret_key=minio_server.secret_key,
+        concurrency=20,
+    )
+
+
+@pytest.fixture
+def session() -> str:
+    return f"session-{next(_sessions)}"
+
+
+@pytest.fixture
+def open_book(store: S3Store, session: str) -> Open:
+    """A worker of its own each time: hints and facts are not shared."""
+    return lambda settle_seconds=7200.0: Logbook(
+        store.perform, time.time, Log("history/", session), settle_seconds=settle_seconds
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_order_any_cut_any_repetition_gives_the_same_bytes(open_book: Open, seed: int) -> None:
+    rng = random.Random(seed)
+    history = some_lines(60, "m", 40)
+    whole = b"".join(history)
+    cuts = sorted({0, 60, *rng.sample(range(1, 60), 25)})
+    saves = [*pairwise(cuts), (0, 60), (10, 45), *rng.sample(list(pairwise(cuts)), 5)]
+    rng.shuffle(saves)
+
+    def save(piece: tuple[int, int]) -> None:
+        book = open_book(settle_seconds=4.0)
+        book.save(history, *piece)
+        if rng.random() < 0.3:
+            book.compact()
+        answer = book.read(0, 10**6)
+        assert isinstance(answer, Fault) or whole.startswith(answer)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(save, saves))
+    book = open_book()
+    assert book.read(0, 10**6) == whole
+    book.save_whole(history)
+    status = book.survey(history)
+    assert (status.logs[0].base_bytes, status.logs[0].common, status.strays) == (len(whole), len(whole), ())
+
+
+def test_sixteen_writers_that_part_are_one_main_line_and_fifteen_strays(open_book: Open) -> None:
+    shared = some_lines(3, "shared")
+    histories = [[*shared, *some_lines(3, f"writer-{number}")] for number in range(16)]
+    open_book().save(histories[0], 0, 3)
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda history: (history, open_book().save(history, 3, 6)), histories))
+    book = open_book()
+    outcomes = [verdict.outcome for _, verdict in found]
+    assert (outcomes.count("stored"), outcomes.count("diverged")) == (1, 15)
+    for history, verdict in found:
+        assert book.read(key=verdict.key) == b"".join(history)
+    assert len(book.survey().strays) == 15
+
+
+def test_two_writers_that_begin_differently_both_stay_whole(open_book: Open) -> None:
+    one, two = some_lines(5, "one"), some_lines(5, "two")
+    assert open_book().save_whole(one).outcome == "stored"
+    parted = open_book().save_whole(two)
+    assert parted.outcome == "diverged"
+    assert open_book().read() == b"".join(one)
+    assert open_book().read(key=parted.key) == b"".join(two)
+
+
+def test_a_large_base_grows_in_place_and_keeps_its_chain(open_book: Open) -> None:
+    history = some_lines(90, "m", 128 * 1024)
+    book = open_book()
+    assert book.save_whole(history[:70]).outcome == "stored"
+    book.save_each(history[:80], 70)
+    assert book.compact().folded_bytes == len(b"".join(history[70:80]))
+    assert book.requests.get("Grow") == 1
+    assert book.save(history, 60, 90).outcome == "stored"
+    book.compact()
+    whole = b"".join(history)
+    end = book.survey(history).logs[0]
+    assert (end.bytes, end.base_bytes, end.common, end.messages) == (len(whole), len(whole), len(whole), 90)
+    ranges = [book.read(at, at + 4 * 1024 * 1024) for at in range(0, len(whole), 4 * 1024 * 1024)]
+    assert b"".join(part for part in ranges if isinstance(part, bytes)) == whole
+
+
+def test_of_racing_compactions_one_wins(open_book: Open) -> None:
+    history = some_lines(30)
+    open_book().save_each(history)
+    with ThreadPoolExecutor(8) as pool:
+        folded = list(pool.map(lambda _: open_book().compact().folded_bytes, range(8)))
+    assert sum(folded) == len(b"".join(history[1:]))
+    assert open_book().read() == b"".join(history)
+
+
+def test_a_settled_log_is_one_object(open_book: Open, store: S3Store, session: str, minio_server: MinioServer) -> None:
+    history = some_lines(50)
+    book = open_book(settle_seconds=1.0)
+    book.save_each(history)
+    deadline = time.monotonic() + 20
+    while book.compact().again_in_seconds is not None and time.monotonic() < deadline:
+        time.sleep(0.5)
+    listed = minio_server.client().list_objects_v2(Bucket=store.bucket, Prefix=f"history/{session}/")["Contents"]
+    assert [item["Key"] for item in listed] == [book.log.base]
+    assert book.read() == b"".join(history)
+
+
+@pytest.mark.parametrize("size_bytes", [100, 300_000], ids=["small", "over 8 MiB"])
+def test_a_base_that_the_older_sink_wrote_is_adopted_and_extended(
+    open_book: Open, store: S3Store, size_bytes: int
+) -> None:
+    history = some_lines(40, "m", size_bytes)
+    book = open_book()
+    store.perform(Put(book.log.base, b"".join(history[:30]), {}))
+    assert book.save(history, 28, 40).outcome == "stored"
+    book.compact()
+    assert book.survey(history).logs[0].common == len(b"".join(history))
+
+
+def test_a_foreign_overwrite_is_reported_and_not_taken_for_the_truth(
+    open_book: Open, store: S3Store, minio_server: MinioServer
+) -> None:
+    history = some_lines(10)
+    book = open_book()
+    book.save_whole(history)
+    client, bucket = minio_server.client(), store.bucket
+    meta = client.head_object(Bucket=bucket, Key=book.log.base)["Metadata"]
+    client.put_object(Bucket=bucket, Key=book.log.base, Body=b"{}\n", Metadata=meta)
+    with pytest.raises(Corrupt, match="overwritten by a foreign writer"):
+        book.save(history, 5, 10)
+
+
+def test_lines_are_cut_at_newlines_only() -> None:
+    body = '{"a":"\u2028\u0085\x0b\x0c\r"}\n{}\n'.encode()
+    assert split_lines(body) == [body[:-3], b"{}\n"]

@@ -1,0 +1,154 @@
+"""The probe of a store at the start: what it finds on MinIO, and on stores that lack something."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from history_sink_worker import probe as probing
+from history_sink_worker.probe import FEATURES, probe
+from history_sink_worker.s3 import S3Store
+from history_sink_worker.store import (
+    Away,
+    Delete,
+    Get,
+    Grow,
+    Head,
+    Info,
+    List,
+    Page,
+    Put,
+    Reply,
+    Request,
+    run,
+)
+from stack.minio import MinioServer
+
+
+@pytest.fixture(scope="module")
+def store(minio_server: MinioServer, bucket: str) -> S3Store:
+    return S3Store(
+        endpoint=minio_server.endpoint,
+        bucket=bucket,
+        access_key=minio_server.access_key,
+        secret_key=minio_server.secret_key,
+    )
+
+
+def test_minio_has_it_all_and_nothing_is_left_of_the_probe(store: S3Store) -> None:
+    asked: list[Request] = []
+
+    def perform(request: Request) -> Reply:
+        asked.append(request)
+        return store.perform(request)
+
+    started = time.monotonic()
+    report = run(probe("clean/", "token"), perform)
+    assert time.monotonic() - started < 5
+    assert all("clean/.probe/" in repr(request) for request in asked if request != Delete(()))
+    written = {request.key for request in asked if isinstance(request, Put | Grow)}
+    assert written == {"clean/.probe/token/small", "clean/.probe/token/large"}
+    assert report.supported == FEATURES
+    assert report.missing == ()
+    assert report.refusal is None
+    assert store.perform(List("clean/")) == Page(())
+
+
+def test_what_a_crashed_probe_left_is_deleted_after_an_hour_by_the_stores_clock(
+    store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.perform(Put("left/.probe/crashed/large", b"x", {}))
+    run(probe("left/"), store.perform)
+    page = store.perform(List("left/"))
+    assert isinstance(page, Page)
+    assert [entry.key for entry in page.entries] == ["left/.probe/crashed/large"]
+    monkeypatch.setattr(probing, "_LEFT_OVER_SECONDS", 0)
+    time.sleep(0.01)  # MinIO's LIST tells milliseconds
+    run(probe("left/"), store.perform)
+    assert store.perform(List("left/")) == Page(())
+
+
+def ignore_create_once(store: S3Store, request: Request) -> Reply:
+    """As rclone and old Garage: the header is not looked at."""
+    reply = store.perform(request)
+    if isinstance(request, Put) and request.if_match is None and reply is None:
+        return overwrite(store, request.key, request.body)
+    return reply
+
+
+def ignore_if_match(store: S3Store, request: Request) -> Reply:
+    reply = store.perform(request)
+    if isinstance(request, Put) and request.if_match is not None and reply is None:
+        return overwrite(store, request.key, request.body)
+    return reply
+
+
+def ignore_if_match_of_completion(store: S3Store, request: Request) -> Reply:
+    """As moto."""
+    reply = store.perform(request)
+    if isinstance(request, Grow) and reply is None:
+        return overwrite(store, request.key, request.tail)
+    return reply
+
+
+def refuse_every_replacement(store: S3Store, request: Request) -> Reply:
+    refused = isinstance(request, Put) and request.if_match is not None
+    return None if refused else store.perform(request)
+
+
+def copy_nothing(store: S3Store, request: Request) -> Reply:
+    """As a store that takes the part for empty."""
+    if isinstance(request, Grow) and request.size_bytes:
+        return store.perform(Put(request.key, request.tail, request.meta, request.if_match))
+    return store.perform(request)
+
+
+def lose_the_metadata(store: S3Store, request: Request) -> Reply:
+    return store.perform(replace(request, meta={}) if isinstance(request, Grow) else request)
+
+
+def list_late(store: S3Store, request: Request) -> Reply:
+    return Page(()) if isinstance(request, List) else store.perform(request)
+
+
+def ignore_ranges(store: S3Store, request: Request) -> Reply:
+    return store.perform(Get(request.key) if isinstance(request, Get) else request)
+
+
+def overwrite(store: S3Store, key: str, body: bytes) -> Reply:
+    info = store.perform(Head(key))
+    assert isinstance(info, Info)
+    return store.perform(Put(key, body, {}, if_match=info.etag))
+
+
+@pytest.mark.parametrize(
+    ("flaw", "missing"),
+    [
+        (ignore_create_once, [probing.CREATE_ONCE]),
+        (ignore_if_match, [probing.REPLACE]),
+        (refuse_every_replacement, [probing.REPLACE]),
+        (ignore_if_match_of_completion, [probing.COMPLETE]),
+        (copy_nothing, [probing.COPY]),
+        (lose_the_metadata, [probing.COPY]),
+        (list_late, [probing.LIST_NEW]),
+        (ignore_ranges, [probing.COPY, probing.RANGES]),
+    ],
+)
+def test_a_store_that_lacks_something_is_refused_by_name(
+    store: S3Store, flaw: Callable[[S3Store, Request], Reply], missing: list[str]
+) -> None:
+    report = run(probe("flawed/"), lambda request: flaw(store, request))
+    assert list(report.missing) == missing
+    assert set(report.supported) == set(FEATURES) - set(missing)
+    assert report.refusal is not None
+    for text in (*missing, "RELEASE.2025-09-07", "pgsty/silo", "versitygw from 1.8.0"):
+        assert text in report.refusal
+
+
+def test_a_store_that_is_away_proves_nothing() -> None:
+    def perform(request: Request) -> Reply:
+        raise Away("PUT s3://b/k failed: SlowDown (503)")
+
+    with pytest.raises(Away, match="SlowDown"):
+        run(probe("history/"), perform)

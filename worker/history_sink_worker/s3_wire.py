@@ -1,0 +1,92 @@
+"""What S3 says in a form of its own: ranges, ETags, pages, the parts of a multipart upload. Pure."""
+
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from history_sink_worker.store import Entry, Get, Info, List, Page
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
+
+MAX_OFFSET = 2**63 - 1
+_BEHIND_ALL = "\U0010ffff"  # as UTF-8 it sorts behind whatever else a key may hold
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
+
+
+def range_header(request: Get) -> str | None:
+    """The Range header for what is asked; None for the whole object.
+
+    Numbers are clamped to 63 bits: MinIO ignores a range that it can't read, and sends everything.
+    """
+    assert request.end is None or request.start < request.end, "an empty range is no request"
+    if request.start == 0 and request.end is None:
+        return None
+    last = "" if request.end is None else str(min(request.end, MAX_OFFSET) - 1)
+    return f"bytes={min(request.start, MAX_OFFSET - 1)}-{last}"
+
+
+def answered_range(content_range: str | None, length: int) -> tuple[int, int, int]:
+    """Start and end of the bytes in a GET's answer, and the object's size. Raises ValueError."""
+    if content_range is None:
+        return 0, length, length
+    found = _CONTENT_RANGE.fullmatch(content_range)
+    if not found:
+        raise ValueError("Content-Range is malformed")
+    first, last, size = map(int, found.groups())
+    return first, last + 1, size
+
+
+def read_etag(text: str) -> str:
+    """Without quotes: not all stores set them in a LIST, and the same version must look the same."""
+    return text.strip('"')
+
+
+def quote_etag(etag: str) -> str:
+    """As If-Match wants it."""
+    return f'"{etag}"'
+
+
+def read_info(answer: Mapping[str, Any], size_bytes: int) -> Info:
+    """The answer to a HEAD or GET. Raises KeyError when it is not what S3 answers."""
+    return Info(
+        size_bytes=size_bytes,
+        etag=read_etag(answer["ETag"]),
+        meta={name.lower(): value for name, value in answer["Metadata"].items()},
+        modified=answer["LastModified"].timestamp(),
+    )
+
+
+def read_page(answer: "ListObjectsV2OutputTypeDef", request: List) -> Page:
+    """The answer to a LIST. Raises KeyError or ValueError when it is not what S3 answers.
+
+    A page that ends in a folder is followed by one that starts behind all of that folder: so no
+    continuation token is needed, and any worker can go on.
+    """
+    entries = tuple(_read_entry(found) for found in answer.get("Contents", ()))
+    folders = tuple(found["Prefix"] for found in answer.get("CommonPrefixes", ()))
+    next_after = None
+    if answer["IsTruncated"]:  # absent from a web page, say, which must not read as "no keys"
+        next_after = max([*(entry.key for entry in entries), *map(_behind, folders)])
+    # AWS repeats the folder that `after` lies in, even if nothing in it is left.
+    return Page(entries, next_after, tuple(f for f in folders if _behind(f) > request.after))
+
+
+def _behind(folder: str) -> str:
+    return folder + _BEHIND_ALL
+
+
+def _read_entry(found: "ObjectTypeDef") -> Entry:
+    modified = found["LastModified"].timestamp()
+    return Entry(found["Key"], found["Size"], read_etag(found["ETag"]), modified)
+
+
+def cut(size_bytes: int, limit_bytes: int) -> list[tuple[int, int]]:
+    """``[0, size)`` as the fewest ranges of at most `limit_bytes`, all of about the same size.
+
+    About the same: S3 refuses a part below 5 MiB that is not the last, so no short rest may be left.
+    """
+    count = -(-size_bytes // limit_bytes)
+    edges = [size_bytes * number // count for number in range(count)] + [size_bytes]
+    return list(pairwise(edges))

@@ -1,0 +1,231 @@
+"""The worker's settings: read from the environment once, and nowhere else.
+
+Two stages. `BrokerSettings` is what the Celery app needs: Flower and ``celery inspect`` load the
+app too, and have no store. `WorkerSettings` is what a worker needs to start: all of it.
+"""
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from kombu.transport import TRANSPORT_ALIASES
+
+from history_sink.errors import ConfigurationError
+
+NAMESPACE = "CODETETHER_HISTORY_"
+DEFAULT_PREFIX = "history/"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """What the Celery app needs. URLs may hold passwords, and are in no repr.
+
+    `result_url` None: no results are kept. `redis_url` None: no hints, each save costs a LIST.
+    `log_format` is ``auto`` (JSON unless on a terminal), ``json`` or ``text``.
+    """
+
+    broker_url: str | None = field(repr=False)
+    result_url: str | None = field(repr=False)
+    redis_url: str | None = field(repr=False)
+    visibility_timeout_seconds: float
+    result_expires_seconds: float
+    log_format: str
+    log_level: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
+        """Nothing is required. Raises ConfigurationError, naming all that is malformed."""
+        variables = _Variables(env)
+        settings = cls._read(variables, variables.get("BROKER_URL", _broker_url, None))
+        variables.check()
+        return settings
+
+    @classmethod
+    def _read(cls, variables: "_Variables", broker_url: str | None) -> Self:
+        redis = None
+        if broker_url and ";" not in broker_url and _scheme(broker_url) in ("redis", "rediss"):
+            redis = broker_url
+        return cls(
+            broker_url=broker_url,
+            result_url=variables.get("RESULT_URL", _any_url, redis),
+            redis_url=variables.get("REDIS_URL", _redis_url, redis),
+            visibility_timeout_seconds=variables.get("VISIBILITY_TIMEOUT_SECONDS", _seconds, 60.0),
+            result_expires_seconds=variables.get("RESULT_EXPIRES_SECONDS", _seconds, 86_400.0),
+            log_format=variables.get("LOG_FORMAT", _log_format, "auto"),
+            log_level=variables.get("LOG_LEVEL", _log_level, "INFO"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker needs. Credentials are in no repr.
+
+    `endpoint` is a URL without a final ``/``; `prefix` ends in one. `settle_seconds` is the
+    design's T. A log that nobody has written to for `idle_seconds` is folded. An answer of more
+    than `resolve_cap_bytes` is refused.
+    """
+
+    broker: BrokerSettings
+    endpoint: str
+    bucket: str
+    prefix: str
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    region: str
+    create_bucket: bool
+    settle_seconds: float
+    idle_seconds: float
+    resolve_cap_bytes: int
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
+        """Raises ConfigurationError, naming all that is missing and all that is malformed."""
+        variables = _Variables(env)
+        settings = cls(
+            endpoint=variables.need("S3_ENDPOINT", _endpoint),
+            bucket=variables.need("S3_BUCKET", _bucket),
+            prefix=full_prefix(env.get(f"{NAMESPACE}S3_PREFIX")),
+            access_key=variables.need("S3_ACCESS_KEY", str),
+            secret_key=variables.need("S3_SECRET_KEY", str),
+            region=variables.get("S3_REGION", str, "us-east-1"),
+            create_bucket=variables.get("S3_CREATE_BUCKET", _flag, False),
+            settle_seconds=variables.get("SETTLE_SECONDS", _seconds, 7200.0),
+            idle_seconds=variables.get("IDLE_SECONDS", _seconds, 60.0),
+            resolve_cap_bytes=variables.get("RESOLVE_CAP_BYTES", _size, 8 * 1024 * 1024),
+            broker=BrokerSettings._read(variables, variables.need("BROKER_URL", _broker_url)),
+        )
+        variables.check()
+        return settings
+
+
+def full_prefix(text: str | None) -> str:
+    """The key prefix that ``CODETETHER_HISTORY_S3_PREFIX`` stands for, as the older sink read it.
+
+    Missing or blank is the default; else it is kept as it is, blanks too, and ends in ``/``.
+    """
+    if text is None or not text.strip():
+        return DEFAULT_PREFIX
+    return text if text.endswith("/") else f"{text}/"
+
+
+class _Variables:
+    """Reads variables and collects what is wrong, so that it can all be said at once.
+
+    An empty or blank variable is a missing one: compose files and systemd units write them so.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self._missing: list[str] = []
+        self._malformed: list[str] = []
+
+    def get(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        """`parse` raises ValueError with a text that goes on "<variable> must be …"."""
+        text = self._env.get(NAMESPACE + name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self._malformed.append(f"{NAMESPACE}{name} must be {error}")
+            return default
+
+    def need(self, name: str, parse: Callable[[str], str]) -> str:
+        if not self._env.get(NAMESPACE + name, "").strip():
+            self._missing.append(NAMESPACE + name)
+        return self.get(name, parse, "")
+
+    def check(self) -> None:
+        missing = [f"not set: {', '.join(self._missing)}"] if self._missing else []
+        if missing or self._malformed:
+            raise ConfigurationError("; ".join(missing + self._malformed))
+
+
+def _split(url: str) -> SplitResult | None:
+    """None where it is no URL. What `urlsplit` has to say of one may quote a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # it is not looked at before
+    except ValueError:
+        return None
+    return parts if parts.scheme and "://" in url else None
+
+
+def _scheme(url: str) -> str:
+    parts = _split(url)
+    return parts.scheme if parts else ""
+
+
+def _broker_url(text: str) -> str:
+    # Several, separated by ";", are Celery's way to name brokers that stand in for each other.
+    if all(_scheme(url).partition("+")[0] in TRANSPORT_ALIASES for url in text.split(";")):
+        return text
+    raise ValueError("a broker's URL, such as redis://host:6379/0")
+
+
+def _any_url(text: str) -> str:
+    if all(map(_scheme, text.split(";"))):
+        return text
+    raise ValueError("the URL of a Celery result backend, such as redis://host:6379/0")
+
+
+def _redis_url(text: str) -> str:
+    if _scheme(text) in ("redis", "rediss", "unix"):
+        return text
+    raise ValueError("the URL of a Redis, such as redis://host:6379/0")
+
+
+def _endpoint(text: str) -> str:
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("the URL of an S3 endpoint, such as https://minio.example:9000")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("a URL of scheme, host, port and path only: it is shown in messages")
+    return text.rstrip("/")
+
+
+def _bucket(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,255}", text):
+        return text
+    raise ValueError("a bucket's name: of A-Z a-z 0-9 . _ - alone")
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError("a number of seconds above 0")
+    return number
+
+
+def _size(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9]\d{0,17}", text, re.ASCII):
+        raise ValueError("a whole number of bytes above 0")
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    flag = {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
+    if flag is None:
+        raise ValueError("true or false")
+    return flag
+
+
+def _log_format(text: str) -> str:
+    if text.lower() not in ("auto", "json", "text"):
+        raise ValueError("auto, json or text")
+    return text.lower()
+
+
+def _log_level(text: str) -> str:
+    if text.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise ValueError("DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    return text.upper()
