@@ -1,0 +1,62 @@
+"""The Lua scripts of the crash-safe transport: each does in one step what must not be torn apart.
+
+``allow-oom``: at maxmemory the queue must still be drained, or it stays full for ever.
+"""
+
+# Pops from the first list that has a message, and records the claim in the same step.
+# KEYS: unacked, unacked_index, lists…; ARGV: claim id, for each list its queue in JSON ("" for a
+# consumer that acknowledges nothing). Redis does not undo what a script did before it failed: if
+# the claim can't be recorded (a key of another type, no permission), the message goes back first.
+CLAIM = """#!lua flags=allow-oom
+for i = 3, #KEYS do
+  local message = redis.call('RPOP', KEYS[i])
+  if message then
+    local queue = ARGV[i - 1]
+    if queue ~= '' then
+      local claim = '[' .. message .. ',"",' .. queue .. ']'
+      local done = redis.pcall('ZADD', KEYS[2], redis.call('TIME')[1], ARGV[1])
+      if type(done) == 'number' then done = redis.pcall('HSET', KEYS[1], ARGV[1], claim) end
+      if type(done) ~= 'number' then
+        redis.call('RPUSH', KEYS[i], message)
+        return done
+      end
+    end
+    return {ARGV[1], i - 3, message}
+  end
+end
+return {ARGV[1]}"""
+
+# Puts a message where it belongs and ends its claim, in this order; nothing if the claim is gone.
+# KEYS: unacked, unacked_index, lists…; ARGV: claim id, message, RPUSH (next) or LPUSH (last).
+PUT_BACK = """#!lua flags=allow-oom
+local held = redis.call('HEXISTS', KEYS[1], ARGV[1])
+if held == 1 then
+  for i = 3, #KEYS do redis.call(ARGV[3], KEYS[i], ARGV[2]) end
+  redis.call('HDEL', KEYS[1], ARGV[1])
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+return held"""
+
+# Renews claims, and answers with those that nobody has renewed in time.
+# KEYS: unacked_index, unacked_swept; ARGV: visibility timeout, the same for claims of stock
+# workers (which renew nothing), the mark of ours, claim ids to renew…
+# Nobody could renew while Redis or all the workers were away, and whoever is back first must not
+# take the others' claims for abandoned. So `unacked_swept` remembers when a worker last looked,
+# and since when that has gone on without a gap; only after a whole timeout is silence a sign.
+SWEEP = """#!lua flags=allow-oom
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+for i = 4, #ARGV do redis.call('ZADD', KEYS[1], 'XX', now, ARGV[i]) end
+local swept = redis.call('HMGET', KEYS[2], 'since', 'last')
+local since = tonumber(swept[1]) or now
+if now - (tonumber(swept[2]) or 0) > ARGV[1] / 3 then since = now end
+redis.call('HSET', KEYS[2], 'since', since, 'last', now)
+local abandoned = {}
+if now - since < tonumber(ARGV[1]) then return abandoned end
+local late = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1], 'WITHSCORES')
+for i = 1, #late, 2 do
+  local ours = string.sub(late[i], 1, #ARGV[3]) == ARGV[3]
+  if ours or tonumber(late[i + 1]) <= now - ARGV[2] then abandoned[#abandoned + 1] = late[i] end
+  if #abandoned == 100 then break end
+end
+return abandoned"""
