@@ -3,8 +3,9 @@
 import pytest
 
 from history_sink.outcome import Parted
+from history_sink_worker.piece import Piece, write_meta
 from history_sink_worker.store import Corrupt, Put
-from logbook import Logbook, some_lines
+from logbook import Logbook, some_lines, upload_of
 from protocol.model_store import ModelStore
 
 HISTORY = some_lines(40)
@@ -88,7 +89,8 @@ def test_a_parted_history_is_kept_whole_beside_the_log(book: Logbook) -> None:
 def test_equal_lines_of_another_history_are_no_duplicate(book: Logbook) -> None:
     one, two = [b'"a"\n', b'"c"\n'], [b'"b"\n', b'"c"\n']
     book.save(one, 0, 2)
-    assert book.save(two, 1, 2).outcome == "diverged"
+    found = book.save(two, 1, 2)
+    assert (found.outcome, found.parted) == ("diverged", None), "where they parted is before these lines"
 
 
 def test_a_whole_upload_leaves_the_base_as_that_history(book: Logbook, store: ModelStore) -> None:
@@ -128,6 +130,17 @@ def test_a_sweep_of_many_extents_costs_few_requests(book: Logbook, store: ModelS
     store.now += 7201
     book.compact()
     assert book.requests == {"List": 1, "Head": 1, "Get": 1, "Delete": 1}
+
+
+def test_what_a_sweep_adds_to_the_log_is_folded_by_a_run_at_once(book: Logbook, store: ModelStore) -> None:
+    book.save_whole(HISTORY[:4])
+    upload = upload_of(HISTORY, 2, 6)
+    piece = Piece(upload.start, upload.lines)
+    store.perform(Put(book.log.key(piece.extent), piece.body, write_meta(piece.fact)))  # who wrote it has died
+    store.now += 7201
+    assert book.compact().again_in_seconds == 0
+    assert book.compact().folded_bytes == len(b"".join(HISTORY[4:6]))
+    assert store.objects[book.log.base].body == b"".join(HISTORY[:6])
 
 
 def test_a_log_too_long_for_memory_is_folded_in_parts(

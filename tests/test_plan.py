@@ -156,7 +156,7 @@ def test_what_is_settled_never_outruns_what_the_base_was_a_settle_time_ago(pause
         now += pause
         info = Info(size, '"1"', meta, modified)
         limit = settled_limit(info, now, T)
-        held = max((bytes_then for at, bytes_then in sizes if at <= now - T), default=0)
+        held = max((bytes_then for at, bytes_then in sizes if now - at >= T), default=0)
         assert limit <= held
         size += 10
         meta, modified = base_meta({}, size, next_settled(info, now, T)), now

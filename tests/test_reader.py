@@ -3,9 +3,10 @@
 import pytest
 
 from history_sink.pointer import Fault
+from history_sink_worker.piece import Piece, write_meta
 from history_sink_worker.reader import fault_of, read
 from history_sink_worker.store import Away, Corrupt, Delete, Denied, Get, List, Put, Reply, Request
-from logbook import CAP_BYTES, Logbook, some_lines
+from logbook import CAP_BYTES, Logbook, some_lines, upload_of
 from protocol.model_store import ModelStore
 
 HISTORY = some_lines(12)
@@ -110,6 +111,29 @@ def test_a_compaction_between_list_and_get_is_not_seen(book: Logbook, store: Mod
     reader = Logbook(perform, lambda: store.now)
     assert reader.read() == WHOLE
     assert state["done"]
+
+
+def test_a_list_so_slow_that_a_sweep_ran_between_its_pages_is_not_believed() -> None:
+    store = ModelStore()
+    parted = upload_of([*some_lines(1, "x"), *some_lines(1, "y")], 1, 2)
+    piece = Piece(parted.start, parted.lines)
+
+    def perform(request: Request) -> Reply:
+        if isinstance(request, List) and request.after == writer.log.base and not store.now > 7200:
+            store.page = lambda: 1000
+            writer.compact()
+            store.now += 7201
+            writer.compact()
+            store.perform(Put(writer.log.key(piece.extent), piece.body, write_meta(piece.fact)))
+        return store.perform(request)
+
+    writer = Logbook(store.perform, lambda: store.now)
+    writer.save_each(HISTORY[:2])
+    reader = Logbook(perform, lambda: store.now)
+    reader.hints.kept.update(writer.hints.kept)
+    store.page = lambda: 1
+    assert reader.read(0, len(HISTORY[0]) * 2) == b"".join(HISTORY[:2])
+    assert store.now > 7200
 
 
 def test_a_stray_without_its_beginning_is_a_backend_error(book: Logbook, store: ModelStore) -> None:

@@ -50,6 +50,16 @@ def test_a_history_that_is_recognised_is_not_read() -> None:
     assert "Get" not in book.requests
 
 
+def test_the_base_of_the_older_sink_is_read_once() -> None:
+    store = ModelStore()
+    book, history = open_book(store), some_lines(6)
+    store.perform(Put(book.log.base, b"".join(history), {}))
+    for gets in (1, 0):
+        assert book.survey(history).logs[0].common == len(b"".join(history))
+        assert book.requests.get("Get", 0) == gets
+    assert store.objects[book.log.base].info.meta == {}, "an answer writes nothing"
+
+
 def test_an_unknown_session_has_no_logs() -> None:
     status = open_book(ModelStore()).survey()
     assert (status.logs, status.strays, status.pending) == ((), (), 0)

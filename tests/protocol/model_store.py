@@ -1,6 +1,7 @@
 """An S3 in memory that answers the requests of `history_sink_worker.store`, one atomic step each."""
 
 from collections.abc import Callable
+from hashlib import md5
 
 from history_sink_worker.store import (
     Blob,
@@ -20,12 +21,16 @@ from history_sink_worker.store import (
 
 
 class ModelStore:
-    """`now` counts requests and is the store's clock; `page` says how long the next LIST page is."""
+    """`now` counts requests and is the store's clock; `page` says how long the next LIST page is.
+
+    `equal_etags`: equal bytes have equal ETags, as on most stores.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[str, Blob] = {}
         self.now = 0.0
         self.versions = 0
+        self.equal_etags = False
         self.page: Callable[[], int] = lambda: 1000
         self.counts: dict[str, int] = {}
 
@@ -58,7 +63,7 @@ class ModelStore:
         if (here.info.etag if here else None) != if_match:
             return None
         self.versions += 1
-        etag = f'"{self.versions}"'
+        etag = md5(body).hexdigest() if self.equal_etags else str(self.versions)
         self.objects[key] = Blob(body, Info(len(body), etag, dict(request.meta), self.now))
         return etag
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,13 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from history_sink_worker import compaction, look, place, plan
+from history_sink_worker.archive import append
+from history_sink_worker.compaction import compact
 from history_sink_worker.context import Context
 from history_sink_worker.names import Log
-from history_sink_worker.piece import Piece
+from history_sink_worker.piece import Piece, write_meta
 from history_sink_worker.place import Place
 from history_sink_worker.plan import Listing, MainLine, Segment, Tail
-from history_sink_worker.store import Steps
+from history_sink_worker.store import Delete, Get, List, Put, Request, Steps
+from logbook import Logbook, some_lines, upload_of
 
+from .model_store import ModelStore
 from .scheduler import Simulation, Violation, campaign
 
 REQUESTS = 200_000
@@ -76,9 +80,6 @@ NAIVE_RULES: dict[str, Patch] = {
     "created means on the main line": lambda patch: patch.setattr(
         "history_sink_worker.archive.place", _stored_when_created
     ),
-    "extents go right after the fold": lambda patch: patch.setattr(
-        compaction, "settled_limit", lambda info, *_: info.size_bytes
-    ),
     "a sweep deletes without placing": lambda patch: patch.setattr(compaction, "covered_tails", _cover_everything),
     "equal bytes are enough": lambda patch: patch.setattr(place, "on_line", _believe),
     "a gap is acknowledged without another look": lambda patch: patch.setattr(
@@ -96,3 +97,67 @@ def naive(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 def test_each_rule_is_needed() -> None:
     with pytest.raises(Violation):
         campaign(60, 20 * REQUESTS, 0, time.monotonic)
+
+
+@pytest.mark.parametrize(("is_naive", "outcome"), [(False, "diverged"), (True, "stored")])
+def test_an_extent_that_went_right_after_its_fold_would_be_claimed_anew(
+    monkeypatch: pytest.MonkeyPatch, is_naive: bool, outcome: str
+) -> None:
+    if is_naive:
+        monkeypatch.setattr(compaction, "settled_limit", lambda info, *_: info.size_bytes)
+    store = ModelStore()
+    book = Logbook(store.perform, lambda: store.now)
+    history, other = some_lines(2), [*some_lines(1), b"{}\n"]
+    book.save(history, 0, 1)
+    slow = Pause(store, append(book.context, book.log, upload_of(other, 1, 2)), lambda request: True)
+    book.save(history, 1, 2)
+    book.compact()
+    book.compact()
+    assert slow.go_on().outcome == outcome
+    assert book.read() == b"".join(history)
+
+
+@pytest.mark.parametrize("pauses_before", [Get, List])
+def test_lines_are_not_left_to_an_object_that_another_sweep_is_about_to_delete(pauses_before: type[Request]) -> None:
+    store = ModelStore()
+    book = Logbook(store.perform, lambda: store.now)
+    history, other = some_lines(6), [*some_lines(1), *some_lines(5, "x")]
+    upload = upload_of(other, 3, 4)
+    piece = Piece(upload.start, upload.lines)
+    name = book.log.key(piece.extent)
+    book.save(history, 1, 2)
+    book.save([*other[:3], b"{}\n"], 3, 4)  # pending, under the name that mine would have
+    store.page = lambda: 1
+    slow = Pause(
+        store,
+        append(book.context, book.log, upload),
+        lambda request: isinstance(request, pauses_before) and getattr(request, "after", name) != book.log.list_after,
+    )
+    store.page = lambda: 1000
+    book.save_whole(history)
+    store.now += 7201
+    sweep = Pause(store, compact(book.context, book.log), lambda request: isinstance(request, Delete))
+    book.compact()
+    store.perform(Put(name, piece.body, write_meta(piece.fact)))  # somebody with the same lines, who dies then
+    found = slow.go_on()
+    sweep.go_on()
+    assert found.outcome == "diverged"
+    assert store.objects[found.key].body == piece.body
+
+
+class Pause:
+    """A piece of work that is stopped before its first request that `before` names."""
+
+    def __init__(self, store: ModelStore, steps: Steps[Any], before: Callable[[Request], bool]) -> None:
+        self._store, self._steps = store, steps
+        self._request = next(steps)
+        while not before(self._request):
+            self._request = steps.send(store.perform(self._request))
+
+    def go_on(self) -> Any:
+        """Do the rest; its result."""
+        try:
+            while True:
+                self._request = self._steps.send(self._store.perform(self._request))
+        except StopIteration as end:
+            return end.value

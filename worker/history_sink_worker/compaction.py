@@ -12,7 +12,7 @@ from history_sink_worker import plan
 from history_sink_worker.context import Context, Fact
 from history_sink_worker.cover import covered_tails
 from history_sink_worker.hint import Hint
-from history_sink_worker.look import COPY_FROM_BYTES, Look, give_up, look, looks
+from history_sink_worker.look import COPY_FROM_BYTES, Look, give_up, look, looks, tail_fact
 from history_sink_worker.names import Log
 from history_sink_worker.piece import cut_piece, read_meta, write_meta
 from history_sink_worker.place import place
@@ -30,7 +30,7 @@ DELETE_KEYS = 1000
 class Compacted:
     """Bytes folded, objects deleted, and objects `left` that a later run must see to.
 
-    `again_in_seconds` says when that makes sense; None: there is nothing left to do.
+    `again_in_seconds` says when that makes sense; None: there is nothing that time would help.
     """
 
     folded_bytes: int = 0
@@ -44,15 +44,16 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
     seen = yield from look(context, log, adopt=True)
     if seen.line is None:
         return Compacted()
-    swept = yield from _sweep(context, log, seen)
+    limit = _settled(context, seen)
+    swept, placed = yield from _sweep(context, log, seen, limit)
     tail_bytes = seen.line.end.offset - seen.line.base
     folded = 0
     if everything or plan.fold_is_due(seen.line.extents, tail_bytes, seen.line.base, idle):
         folded = yield from _fold(context, log, seen)
-    loose = len(_unsettled(seen, seen.line.base))
-    left = seen.line.extents + loose - swept
-    again = context.settle_seconds if folded or loose > swept else None
-    if folded and folded < tail_bytes:
+    loose = _loose_before(seen, seen.line.base)
+    left = seen.line.extents + len(loose) - swept
+    again = context.settle_seconds if folded or any(tail.name.start >= limit for tail in loose) else None
+    if placed or 0 < folded < tail_bytes:
         again = 0.0
     return Compacted(folded, swept, left, again)
 
@@ -132,33 +133,46 @@ def _move_hint(context: Context, log: Log, hint: Hint, folded: int) -> None:
     context.hints.put(log.root, hint)
 
 
-def _unsettled(seen: Look, limit: int) -> list[Tail]:
+def _loose_before(seen: Look, limit: int) -> list[Tail]:
     """Extents beside the main line and undecided lines that start below `limit`, in order."""
     assert seen.line is not None
     tails = [*plan.loose_extents(seen.listing, seen.line), *seen.listing.undecided]
     return sorted((tail for tail in tails if tail.name.start < limit), key=lambda tail: str(tail.name))
 
 
-def _sweep(context: Context, log: Log, seen: Look) -> Steps[int]:
-    """Delete what starts below the settled part of the base; place it once more before, where that is not proven."""
-    assert seen.line is not None and seen.info is not None
-    limit = min(settled_limit(seen.info, context.now(), context.settle_seconds), seen.line.base)
-    tails = _unsettled(seen, limit)
+def _settled(context: Context, seen: Look) -> int:
+    assert seen.line is not None
+    assert seen.info is not None
+    return min(settled_limit(seen.info, context.now(), context.settle_seconds), seen.line.base)
+
+
+def _sweep(context: Context, log: Log, seen: Look, limit: int) -> Steps[tuple[int, int]]:
+    """Delete what starts below `limit`, the settled part of the base; place it before, where that is not proven.
+
+    Returns how many objects went, and how many of them were placed: their lines may now be at the log's end.
+    """
+    assert seen.line is not None
+    tails = _loose_before(seen, limit)
     covered = yield from covered_tails(context, seen.line.segments[0], tails)
-    for tail in tails:
-        if tail.entry.key not in covered:
-            yield from _place_again(context, log, tail)
-    keys = [tail.entry.key for tail in tails]
-    for at in range(0, len(keys), DELETE_KEYS):
-        yield Delete(tuple(keys[at : at + DELETE_KEYS]))
-    return len(keys)
+    swept = 0
+    for at in range(0, len(tails), DELETE_KEYS):  # not all at the end: who is killed should not begin anew
+        keys = []
+        for tail in tails[at : at + DELETE_KEYS]:
+            if tail.entry.key in covered or (yield from _place_again(context, log, tail)):
+                keys.append(tail.entry.key)
+        if keys:
+            yield Delete(tuple(keys))
+        swept += len(keys)
+    return swept, swept - len(covered)
 
 
-def _place_again(context: Context, log: Log, tail: Tail) -> Steps[None]:
-    blob: Blob | None = yield Get(tail.entry.key)
-    if blob is None:
-        return
-    fact = read_meta(blob.info.meta)
-    if fact is None:
-        raise Corrupt(f"{tail.entry.key} lacks the metadata that its name promises")
-    yield from place(context, log, cut_piece(blob.body, tail.name.start, fact))
+def _place_again(context: Context, log: Log, tail: Tail) -> Steps[bool]:
+    """Whether its lines are in safety. Not where a foreign writer's object is it, or is in its way: it stays."""
+    try:
+        fact = yield from tail_fact(context, tail)
+        blob: Blob | None = yield Get(tail.entry.key)
+        if fact is not None and blob is not None:
+            yield from place(context, log, cut_piece(blob.body, tail.name.start, fact))
+    except Corrupt:
+        return False
+    return True

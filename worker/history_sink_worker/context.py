@@ -20,7 +20,10 @@ class Fact:
 
 
 class Facts:
-    """Metadata of extents and strays by (key, ETag). It never changes, so a process may keep what it has read."""
+    """Metadata of extents and strays by (key, ETag). It never changes, so a process may keep what it has read.
+
+    Also the chain of a base that has no metadata, and would be read anew for each answer about it.
+    """
 
     def __init__(self) -> None:
         self._facts: OrderedDict[tuple[str, str], Fact] = OrderedDict()
@@ -44,3 +47,7 @@ class Context:
     now: Callable[[], float]
     settle_seconds: float = 7200.0
     facts: Facts = field(default_factory=Facts)
+
+    def is_fresh(self, asked_at: float) -> bool:
+        """Whether nothing can have been folded, settled and swept since `asked_at`."""
+        return self.now() - asked_at < self.settle_seconds / 2

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from history_sink_worker.context import Context, Fact
 from history_sink_worker.look import tail_fact
 from history_sink_worker.plan import Segment, Tail
-from history_sink_worker.store import Steps
+from history_sink_worker.store import Corrupt, Steps
 from history_sink_worker.trace import Walk, trace
 
 _ATTEMPTS = 3
@@ -16,7 +16,10 @@ def covered_tails(context: Context, base: Segment, tails: Sequence[Tail]) -> Ste
     """The keys of those of `tails` (in order) whose lines and whole history lie in the base."""
     facts: list[tuple[Tail, Fact]] = []
     for tail in tails:
-        fact = yield from tail_fact(context, tail)
+        try:
+            fact = yield from tail_fact(context, tail)
+        except Corrupt:
+            continue
         if fact is not None and tail.end <= base.end:
             facts.append((tail, fact))
     for first in range(min(_ATTEMPTS, len(facts))):

@@ -1,6 +1,7 @@
 """What a worker remembers of a log's end, so that the next save needs no look at the store.
 
-Never the truth: it may be missing, wrong or rolled back at any time.
+Never the truth: it may be missing, old or rolled back at any time. What it says was true once, though: a made-up
+junction would be believed.
 """
 
 from dataclasses import dataclass

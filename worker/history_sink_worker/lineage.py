@@ -5,12 +5,16 @@ line, or a stray that holds that point inside (another cut of the same history).
 whichever is found, the bytes are the same.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+
 from history_sink.chain import shorten
 from history_sink_worker.context import Context
 from history_sink_worker.look import Look, tail_fact
 from history_sink_worker.match import on_line
 from history_sink_worker.plan import Segment, Tail
-from history_sink_worker.store import Away, Steps
+from history_sink_worker.store import Away, Corrupt, Steps
 from history_sink_worker.trace import Walk, trace
 
 
@@ -18,15 +22,20 @@ class Orphan(Away):
     """The beginning of a stray is not there yet."""
 
 
+_Ends = dict[tuple[int, str], list[Tail]]
+
+
 def stray_segments(context: Context, seen: Look, stray: Tail) -> Steps[tuple[Segment, ...] | None]:
-    """The bytes from 0 to the end of `stray`, as segments. None: an object vanished. Raises `Orphan`."""
-    chain = yield from _segment(context, stray)
-    if chain is None:
+    """The bytes from 0 to the end of `stray`, as segments. None: an object vanished. Raises `Orphan`, `Corrupt`."""
+    last = yield from _segment(context, stray)
+    if last is None:
         return None
-    segments = [chain]
+    ends: _Ends = defaultdict(list)
+    for tail in seen.listing.strays:
+        ends[tail.end, tail.name.after].append(tail)
+    segments = [last]
     while segments[0].start > 0:
-        first = segments[0]
-        parent = yield from _parent(context, seen, first)
+        parent = yield from _parent(context, seen, ends, segments[0])
         if parent is None:
             return None
         segments[:0] = parent
@@ -40,30 +49,37 @@ def _segment(context: Context, tail: Tail) -> Steps[Segment | None]:
     return Segment(tail.entry.key, tail.name.start, tail.name.start, tail.end, fact.before, fact.after)
 
 
-def _parent(context: Context, seen: Look, child: Segment) -> Steps[list[Segment] | None]:
+def _parent(context: Context, seen: Look, ends: _Ends, child: Segment) -> Steps[list[Segment] | None]:
     """The segments that end where `child` starts, with its chain: one stray, or all of the main line before it."""
     start, chain = child.start, child.before
-    for stray in seen.listing.strays:
-        if (stray.end, stray.name.after) == (start, shorten(chain)) and stray.name.start < start:
-            segment = yield from _segment(context, stray)
-            return None if segment is None else [segment]
+    before = [tail for tail in ends.get((start, shorten(chain)), ()) if tail.name.start < start]
+    for segment in (yield from _segments(context, before)):
+        if segment.after == chain:
+            return [segment]
     if seen.line is not None:
         same = yield from on_line(seen.line, start, chain)
         if same is None:
             return None
         if same:
             return _cut(seen.line.segments, start)
-    for stray in seen.listing.strays:
-        if stray.name.start < start < stray.end:
-            segment = yield from _segment(context, stray)
-            if segment is None:
-                return None
-            walk: Walk | None = yield from trace((segment,), segment.start, segment.before, start)
-            if walk is None:
-                return None
-            if (walk.offset, walk.chain) == (start, chain):
-                return _cut((segment,), start)
+    around = [tail for tail in seen.listing.strays if tail.name.start < start < tail.end]
+    for segment in (yield from _segments(context, around)):
+        walk: Walk | None = yield from trace((segment,), segment.start, segment.before, start)
+        if walk is None:
+            return None
+        if (walk.offset, walk.chain) == (start, chain):
+            return _cut((segment,), start)
     raise Orphan(f"{child.key}: what comes before it is not there yet")
+
+
+def _segments(context: Context, tails: Iterable[Tail]) -> Steps[list[Segment]]:
+    """Those of them that are ours: a foreign writer's object is nobody's beginning."""
+    found = []
+    for tail in tails:
+        with suppress(Corrupt):
+            segment = yield from _segment(context, tail)
+            found += [segment] if segment else []
+    return found
 
 
 def _cut(segments: tuple[Segment, ...], end: int) -> list[Segment]:

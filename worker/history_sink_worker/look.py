@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from history_sink.chain import ORIGIN, SHORT_DIGITS, advance
+from history_sink.chain import ORIGIN, advance
 from history_sink_worker import plan
 from history_sink_worker.context import Context, Fact
 from history_sink_worker.names import Log
-from history_sink_worker.piece import read_meta, write_meta
+from history_sink_worker.piece import read_meta, read_tail_meta, write_meta
 from history_sink_worker.plan import Listing, MainLine, Segment, Tail
 from history_sink_worker.settled import base_meta
 from history_sink_worker.store import Away, Blob, Corrupt, Entry, Get, Grow, Head, Info, List, Page, Put, Steps
@@ -18,7 +18,6 @@ COPY_FROM_BYTES = 8 * 1024 * 1024
 """From this size on a base grows by UploadPartCopy; below, it is read and written whole."""
 
 _LOOKS = 100
-_SHORT_BYTES = SHORT_DIGITS // 2
 
 
 @dataclass(frozen=True)
@@ -62,11 +61,13 @@ def look(context: Context, log: Log, adopt: bool = False) -> Steps[Look]:
         asked_at = context.now()
         listing = yield from list_log(log)
         if listing.base is None:
-            return Look(asked_at, listing)
+            if context.is_fresh(asked_at):
+                return Look(asked_at, listing)
+            continue  # its first page may show no base, and its last what is left of a sweep
         info: Info | None = yield Head(log.base)
         if info is None or info.size_bytes != listing.base.size_bytes:
             continue  # it has grown since the LIST: extents that it now covers may be missing from the picture
-        base = yield from _read_base(log, info, adopt)
+        base = yield from _read_base(context, log, info, adopt)
         if base is None:
             continue
         line = yield from _join(context, listing, base)
@@ -76,26 +77,34 @@ def look(context: Context, log: Log, adopt: bool = False) -> Steps[Look]:
 
 
 def check_base(log: Log, info: Info) -> Fact | None:
-    """What the base's metadata says, None for a base without; raises `Corrupt` where its size is another."""
+    """What the base's metadata says, None for a base without; raises `Corrupt` where it is that of another object."""
     fact = read_meta(info.meta)
     if fact and info.meta.get("hs-bytes", str(info.size_bytes)) != str(info.size_bytes):
         raise Corrupt(
             f"{log.base} has {info.size_bytes} bytes, its metadata says {info.meta['hs-bytes']}:"
             " overwritten by a foreign writer"
         )
+    if fact and fact.before != ORIGIN:
+        raise foreign(log.base)
     return fact
+
+
+def foreign(key: str) -> Corrupt:
+    """The error for an object under our name that is not ours."""
+    return Corrupt(f"{key} has not the metadata that its name promises: overwritten by a foreign writer")
 
 
 @dataclass(frozen=True)
 class _Base:
-    """The base as a segment, and the messages in it."""
+    """The base as a segment, and the messages in it. `is_open`: its last line is not ended yet, and not in it."""
 
     segment: Segment
     messages: int
+    is_open: bool = False
 
 
-def _read_base(log: Log, info: Info, adopt: bool) -> Steps[_Base | None]:
-    fact = check_base(log, info)
+def _read_base(context: Context, log: Log, info: Info, adopt: bool) -> Steps[_Base | None]:
+    fact = check_base(log, info) or (None if adopt else context.facts.get(log.base, info.etag))
     if fact is not None:
         return _Base(Segment(log.base, 0, 0, info.size_bytes, fact.before, fact.after), fact.messages)
     whole = Segment(log.base, 0, 0, info.size_bytes, ORIGIN, b"")
@@ -105,8 +114,10 @@ def _read_base(log: Log, info: Info, adopt: bool) -> Steps[_Base | None]:
     if adopt:
         yield from _adopt(log, info, walk)
         return None  # look again: what is there now is ours
-    # A last line without its newline is not a line yet; adoption will make it one.
-    return _Base(Segment(log.base, 0, 0, walk.offset, ORIGIN, walk.chain), walk.messages)
+    if not walk.rest:
+        context.facts.put(log.base, info.etag, Fact(walk.messages, ORIGIN, walk.chain))
+    # A last line without its newline is not a line yet. Adoption will make it one: so nothing else can follow.
+    return _Base(Segment(log.base, 0, 0, walk.offset, ORIGIN, walk.chain), walk.messages, bool(walk.rest))
 
 
 def _adopt(log: Log, info: Info, walk: Walk) -> Steps[None]:
@@ -126,9 +137,12 @@ def _adopt(log: Log, info: Info, walk: Walk) -> Steps[None]:
 
 def _join(context: Context, listing: Listing, base: _Base) -> Steps[MainLine | None]:
     segments, messages = [base.segment], base.messages
-    while tail := plan.next_extent(listing, segments[-1].end, segments[-1].after):
+    while not base.is_open and (tail := plan.next_extent(listing, segments[-1].end, segments[-1].after)):
         end, chain = segments[-1].end, segments[-1].after
-        fact = yield from tail_fact(context, tail)
+        try:
+            fact = yield from tail_fact(context, tail)
+        except Corrupt:
+            break  # it is in the way of whoever would go on from here, but all before it can be read and folded
         if fact is None:
             return None
         if not plan.joins(fact, chain) or tail.end == end:
@@ -139,15 +153,18 @@ def _join(context: Context, listing: Listing, base: _Base) -> Steps[MainLine | N
 
 
 def tail_fact(context: Context, tail: Tail) -> Steps[Fact | None]:
-    """The metadata of an object of the tail, from memory or by a HEAD; None when it has vanished."""
+    """The metadata of an object of the tail, from memory or by a HEAD; None when it has vanished.
+
+    Raises `Corrupt` where it is not what the name promises.
+    """
     entry = tail.entry
     fact = context.facts.get(entry.key, entry.etag)
     if fact is None:
         info: Info | None = yield Head(entry.key)
         if info is None:
             return None
-        fact = read_meta(info.meta)
-        if fact is None or fact.before[:_SHORT_BYTES].hex() != tail.name.before:
-            raise Corrupt(f"{entry.key} lacks the metadata that its name promises: overwritten by a foreign writer")
+        fact = read_tail_meta(info.meta, tail.name)
+        if fact is None:
+            raise foreign(entry.key)
         context.facts.put(entry.key, info.etag, fact)
     return fact

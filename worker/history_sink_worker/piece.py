@@ -82,3 +82,11 @@ def read_meta(meta: Mapping[str, str]) -> Fact | None:
     except (KeyError, ValueError):
         return None
     return fact if len(fact.before) == len(fact.after) == 32 and fact.messages >= 0 else None
+
+
+def read_tail_meta(meta: Mapping[str, str], name: TailName) -> Fact | None:
+    """What the metadata of the object `name` says; None where it is not what the name promises."""
+    fact = read_meta(meta)
+    if fact is None or shorten(fact.before) != name.before or name.after not in ("", shorten(fact.after)):
+        return None
+    return fact

@@ -12,13 +12,13 @@ from history_sink.outcome import OutcomeKind, Parted
 from history_sink_worker import plan
 from history_sink_worker.context import Context
 from history_sink_worker.hint import Hint
-from history_sink_worker.look import Look, give_up, look, looks
+from history_sink_worker.look import Look, foreign, give_up, look, looks
 from history_sink_worker.match import agreeing_lines, last_shared, on_line
-from history_sink_worker.names import Log
-from history_sink_worker.piece import Piece, write_meta
+from history_sink_worker.names import Log, TailName
+from history_sink_worker.piece import Piece, read_tail_meta, write_meta
 from history_sink_worker.plan import MainLine
 from history_sink_worker.settled import base_meta
-from history_sink_worker.store import Blob, Get, Put, Steps
+from history_sink_worker.store import Blob, Get, Head, Info, Put, Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,9 @@ class _Placement:
             return (yield from self._inside(seen, line))
         if start.chain != line.end.chain:
             return (yield from self._behind(seen))
+        taken = plan.next_extent(seen.listing, start.offset, start.chain)
+        if taken is not None:  # and yet the main line ends here: it is nothing that could be joined
+            raise foreign(taken.entry.key)
         yield from self._claim()
         return None
 
@@ -94,7 +97,7 @@ class _Placement:
             if same is None:
                 return None
             if not same:
-                return (yield from self._diverge())
+                return (yield from self._diverge(None))  # where it parted, only what comes before it can tell
         rest = self.piece.drop(shared or 0)
         if rest.lines:
             agreeing = yield from agreeing_lines(line, rest)
@@ -106,7 +109,7 @@ class _Placement:
         self.piece = rest
         if rest.start.offset == line.end.offset:
             return None  # the main line ends inside mine: the rest goes behind it
-        return (yield from self._diverge())
+        return (yield from self._diverge(rest.parted))
 
     def _covered(self, seen: Look, line: MainLine) -> Place:
         end, base_bytes = line.end, line.base
@@ -117,26 +120,38 @@ class _Placement:
         due = plan.fold_is_due(line.extents, end.offset - base_bytes, base_bytes)
         return Place("stored" if self.created - beside else "duplicate", self.log.base, fold_due=due)
 
-    def _diverge(self) -> Steps[Place]:
-        """Keep what parted from the main line, whole, beside it. Taken already: the name fixes the bytes."""
-        key = self.log.key(self.piece.stray)
-        yield Put(key, self.piece.body, write_meta(self.piece.fact))
-        return Place("diverged", key, self.piece.parted)
+    def _diverge(self, parted: Parted | None) -> Steps[Place | None]:
+        """Keep what parted from the main line, whole, beside it."""
+        kept = yield from self._keep(self.piece.stray)
+        return Place("diverged", self.log.key(self.piece.stray), parted) if kept else None
+
+    def _keep(self, name: TailName) -> Steps[bool]:
+        """Put the piece under a name that fixes its bytes: taken already, it is there. False: it has vanished."""
+        key, fact = self.log.key(name), self.piece.fact
+        etag: str | None = yield Put(key, self.piece.body, write_meta(fact))
+        if etag is not None:
+            return True
+        info: Info | None = yield Head(key)
+        held = read_tail_meta(info.meta, name) if info else None
+        if info and (held is None or (info.size_bytes, held.after) != (self.piece.size_bytes, fact.after)):
+            raise foreign(key)
+        return info is not None
 
     def _behind(self, seen: Look) -> Steps[Place | None]:
         """The piece starts at or behind the main line's end and does not continue it."""
         start = self.piece.start
         if any(stray.name.after == shorten(start.chain) for stray in seen.listing.strays):
-            found = yield from self._diverge()
-            return Place("diverged", found.key)  # where it parted, only the strays before it can tell
+            return (yield from self._diverge(None))
         # Not acknowledged before its name is in a LIST made after the PUT: until then the base may have passed it.
-        if (start.offset, shorten(start.chain)) not in seen.listing.extents:
+        listed = seen.listing.extents.get((start.offset, shorten(start.chain)))
+        if listed is None:
             yield from self._claim()
             return None
-        blob: Blob | None = yield Get(self.log.key(self.piece.extent))
-        if blob is None:
+        blob: Blob | None = yield Get(listed.entry.key)
+        if blob is None or blob.info.etag != listed.entry.etag:
             return None
-        return (yield from self._wait(blob.body))
+        # A sweep would not know what to do with an object that is not ours: nothing is entrusted to it.
+        return (yield from self._wait(blob.body if read_tail_meta(blob.info.meta, listed.name) else b""))
 
     def _wait(self, held: bytes) -> Steps[Place | None]:
         """The piece's plain name holds `held`, and neither is attached to the main line yet."""
@@ -148,11 +163,10 @@ class _Placement:
         else:
             return Place("pending", self.log.base)
         self.piece = self.piece.drop(shared)
-        if self.piece.start.offset - start == len(held):
+        if shared and self.piece.start.offset - start == len(held):
             return None  # the name holds a prefix of mine: go on with the rest
-        key = self.log.key(self.piece.undecided)
-        yield Put(key, self.piece.body, write_meta(self.piece.fact))
-        return Place("pending", self.log.base)
+        kept = yield from self._keep(self.piece.undecided)
+        return Place("pending", self.log.base) if kept else None
 
     def _starts(self) -> Iterator[tuple[int, int]]:
         """Index and offset of each line."""

@@ -95,8 +95,10 @@ def _hinted(context: Context, log: Log, wanted: _Range) -> Steps[tuple[Segment, 
     hint = context.hints.get(log.root)
     if hint is None or hint.offset < wanted.end:
         return None
+    asked_at = context.now()
     listing = yield from list_log(log)
-    return plan.sure_segments(listing, hint)
+    # Between slow pages the base may grow, and the sweep take the right extent where a wrong one is left alone.
+    return plan.sure_segments(listing, hint) if context.is_fresh(asked_at) else None
 
 
 def _read_stray(context: Context, log: Log, name: TailName, wanted: _Range) -> Steps[bytes | Fault]:

@@ -4,6 +4,7 @@ Only below that may an extent be deleted. A writer that holds a hint may claim a
 were the name freed before, its acknowledged lines would go with the next delete.
 """
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -18,16 +19,16 @@ class Settled(NamedTuple):
     marked_at: float
 
     def write(self) -> str:
-        return f"{self.settled_bytes},{self.marked_bytes},{int(self.marked_at * 1000)}"
+        return f"{self.settled_bytes},{self.marked_bytes},{math.ceil(self.marked_at * 1000)}"
 
 
 def read_settled(info: Info) -> Settled:
     """What the base's metadata says; a base that was never folded has had its length since it was written."""
     try:
         settled, marked, at_ms = (int(number) for number in info.meta["hs-settled"].split(","))
-    except (KeyError, ValueError):
+        return Settled(settled, marked, at_ms / 1000)
+    except (KeyError, ValueError, OverflowError):
         return Settled(0, info.size_bytes, info.modified)
-    return Settled(settled, marked, at_ms / 1000)
 
 
 def settled_limit(info: Info, now: float, settle_seconds: float) -> int:

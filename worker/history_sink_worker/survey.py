@@ -1,18 +1,20 @@
 """How far the store is: all logs of one session, what lies beside them, and the list of all sessions."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from history_sink.chain import shorten
-from history_sink.contract import check_branch
+from history_sink.contract import check_branch, check_session
 from history_sink.errors import Malformed
 from history_sink.status import LogStatus, Status, StrayStatus
 from history_sink_worker import plan
 from history_sink_worker.context import Context
-from history_sink_worker.look import Look, look, looks, tail_fact
+from history_sink_worker.look import Look, list_log, look, looks, tail_fact
 from history_sink_worker.match import last_common
 from history_sink_worker.names import Log
-from history_sink_worker.store import List, Page, Steps
+from history_sink_worker.store import Corrupt, List, Page, Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class SessionSummary:
     bytes: int
     last_write: float
     branches: int = 0
+    problem: str | None = None
+    """Why nothing can be said of its main log: a foreign writer was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +59,14 @@ def survey(context: Context, bucket: str, prefix: str, session: str, junctions: 
 
 def list_branches(prefix: str, session: str) -> Steps[list[Log]]:
     """The branches of a session, by name."""
-    folders = yield from _list_folders(f"{prefix}{session}/branches/", "", None)
-    found = []
-    for folder in folders:
-        try:
-            found.append(Log(prefix, session, check_branch(folder)))
-        except Malformed:
-            continue  # nothing of ours
-    return found
+    folders = yield from _list_folders(f"{prefix}{session}/branches/", "", check_branch)
+    return [Log(prefix, session, folder) for folder in folders]
 
 
 def list_names(prefix: str, after: str, limit: int) -> Steps[list[str]]:
     """Session names behind `after`, at most `limit`."""
     # "0" is the character behind "/": a name that `after` begins may still follow it.
-    folders = yield from _list_folders(prefix, f"{prefix}{after}0" if after else "", limit)
-    return [folder for folder in folders if not folder.startswith(".")][:limit]
+    return (yield from _list_folders(prefix, f"{prefix}{after}0" if after else "", check_session, limit))
 
 
 def list_sessions(context: Context, prefix: str, after: str, limit: int) -> Steps[Listing]:
@@ -82,25 +79,36 @@ def list_sessions(context: Context, prefix: str, after: str, limit: int) -> Step
 
 
 def _summarise(context: Context, prefix: str, session: str) -> Steps[SessionSummary]:
-    main = yield from look(context, Log(prefix, session))
-    branches = yield from list_branches(prefix, session)
-    last_write = main.listing.last_write
-    for log in branches:
+    log, messages, size, problem = Log(prefix, session), 0, 0, None
+    try:
         seen = yield from look(context, log)
-        last_write = max(last_write, seen.listing.last_write)
-    line = main.line
-    messages, size = (line.messages, line.end.offset) if line else (0, 0)
-    return SessionSummary(session, messages, size, last_write, len(branches))
+        listing = seen.listing
+        messages, size = (seen.line.messages, seen.line.end.offset) if seen.line else (0, 0)
+    except Corrupt as error:
+        listing, problem = (yield from list_log(log)), str(error)
+    branches = yield from list_branches(prefix, session)
+    last_write = listing.last_write
+    for branch in branches:
+        listing = yield from list_log(branch)
+        last_write = max(last_write, listing.last_write)
+    return SessionSummary(session, messages, size, last_write, len(branches), problem)
 
 
-def _list_folders(prefix: str, after: str, limit: int | None) -> Steps[list[str]]:
+def _list_folders(
+    prefix: str, after: str, check: Callable[[object], object], limit: int | None = None
+) -> Steps[list[str]]:
+    """The names of folders that `check` lets pass, at most `limit`; others are nothing of ours."""
     found: list[str] = []
     position: str | None = after
-    while position is not None and (limit is None or len(found) < limit + 1):
+    while position is not None and (limit is None or len(found) < limit):
         page: Page = yield List(prefix, position, by_folder=True)
-        found += [folder.removeprefix(prefix).removesuffix("/") for folder in page.folders]
+        for folder in page.folders:
+            name = folder.removeprefix(prefix).removesuffix("/")
+            with suppress(Malformed):
+                check(name)
+                found.append(name)
         position = page.next_after
-    return found
+    return found[:limit]
 
 
 def _compare(context: Context, log: Log, junctions: list[tuple[int, str]]) -> Steps[tuple[Look, int]]:
@@ -124,9 +132,13 @@ def _log_status(log: Log, seen: Look, common: int) -> LogStatus:
 def _strays(context: Context, seen: Look) -> Steps[list[StrayStatus]]:
     found = []
     for tail in seen.listing.strays:
-        fact = yield from tail_fact(context, tail)
-        if fact is not None:
-            found.append(StrayStatus(tail.entry.key, tail.name.start, tail.end, fact.messages))
+        messages = 0  # of a foreign writer's object; to read it says what is wrong
+        with suppress(Corrupt):
+            fact = yield from tail_fact(context, tail)
+            if fact is None:
+                continue
+            messages = fact.messages
+        found.append(StrayStatus(tail.entry.key, tail.name.start, tail.end, messages))
     return found
 
 
