@@ -7,9 +7,12 @@ from history_sink.errors import (
     Malformed,
     Unavailable,
 )
+from history_sink.listing import Listing, SessionSummary
 from history_sink.messages import ChatMessage, Part
 from history_sink.outcome import Outcome, Receipt
 from history_sink.pointer import Fault, PointerHandle
+from history_sink.settings import ProducerSettings
+from history_sink.sink import HistorySink
 from history_sink.status import LogStatus, Status, StrayStatus
 
 __all__ = [
@@ -17,13 +20,17 @@ __all__ = [
     "ChatMessage",
     "ConfigurationError",
     "Fault",
+    "HistorySink",
     "HistorySinkError",
+    "Listing",
     "LogStatus",
     "Malformed",
     "Outcome",
     "Part",
     "PointerHandle",
+    "ProducerSettings",
     "Receipt",
+    "SessionSummary",
     "Status",
     "StrayStatus",
     "Unavailable",

@@ -35,7 +35,7 @@ MAX_OFFSET = 2**64 - 1
 """The greatest number in a byte range."""
 
 _SESSION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
-_BRANCH = re.compile(r"\d{12}-[0-9a-f]{16}")
+_BRANCH = re.compile(r"[0-9]{12}-[0-9a-f]{16}")
 
 
 def check_session(session: object) -> str:

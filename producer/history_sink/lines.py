@@ -18,6 +18,7 @@ Message: TypeAlias = Mapping[str, Any] | str | bytes
 Unencodable: TypeAlias = Literal["replace", "refuse"]
 """What to do with NaN, Infinity and lone surrogates, which JSON cannot carry."""
 
+_NAMES_A_TYPE = re.compile(r"Object of type \w+ is not JSON serializable|keys must be [\w, ]+ not \w+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -41,15 +42,11 @@ def encode_line(message: Message, unencodable: Unencodable = "replace") -> Line:
         raise BadMessage(f"a message is a JSON object or a line of one, not {type(message).__name__}")
     try:
         return Line(_dump(message))
-    except BadMessage:
-        raise
-    except RecursionError:
-        raise BadMessage("nested too deeply, or containing itself") from None
-    except TypeError as error:  # names a type, never a value
-        raise BadMessage(str(error)) from None
     except ValueError as error:  # NaN, Infinity, a lone surrogate, a cycle, an integer beyond Python's limit
-        if unencodable == "refuse":
-            raise BadMessage(_explain(error)) from None
+        if isinstance(error, BadMessage) or unencodable == "refuse":
+            raise _explain(error) from None
+    except Exception as error:  # noqa: BLE001  # a mapping of the agent's own may raise anything
+        raise _explain(error) from None
     return _replace(message)
 
 
@@ -59,21 +56,27 @@ def _dump(message: Mapping[str, Any]) -> bytes:
     return text.encode()
 
 
-def _explain(error: ValueError) -> str:
-    # UnicodeEncodeError would quote the text of the message.
-    return "a lone surrogate" if isinstance(error, UnicodeError) else "a number or structure that JSON cannot carry"
+def _explain(error: Exception) -> BadMessage:
+    """What is wrong, without a word of the message: the texts of most errors quote it."""
+    if isinstance(error, BadMessage):
+        return error
+    if isinstance(error, UnicodeError):
+        return BadMessage("a lone surrogate")
+    if isinstance(error, RecursionError):
+        return BadMessage("nested too deeply, or containing itself")
+    if isinstance(error, TypeError) and _NAMES_A_TYPE.fullmatch(str(error)):
+        return BadMessage(str(error))
+    if isinstance(error, ValueError):
+        return BadMessage("a number or a structure that JSON cannot carry")
+    return BadMessage(f"{type(error).__name__} while it was read")
 
 
 def _replace(message: Mapping[str, Any]) -> Line:
     count = [0]
     try:
         return Line(_dump(_clean(message, count)), count[0])
-    except BadMessage:
-        raise
-    except RecursionError:
-        raise BadMessage("nested too deeply, or containing itself") from None
-    except ValueError as error:
-        raise BadMessage(_explain(error)) from None
+    except Exception as error:  # noqa: BLE001  # as above
+        raise _explain(error) from None
 
 
 def _clean(value: Any, count: list[int]) -> Any:
@@ -86,7 +89,10 @@ def _clean(value: Any, count: list[int]) -> Any:
         count[0] += 1
         return None
     if isinstance(value, Mapping):
-        return {_clean(key, count): _clean(item, count) for key, item in value.items()}
+        cleaned = {_clean(key, count): _clean(item, count) for key, item in value.items()}
+        if len(cleaned) < len(value):
+            raise BadMessage("two keys that become the same one when surrogates are replaced")
+        return cleaned
     if isinstance(value, (list, tuple)):
         return [_clean(item, count) for item in value]
     return value

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from history_sink.errors import Malformed
 
@@ -47,10 +47,12 @@ class Outcome:
         try:
             fields = {name: value[name] for name in cls.__slots__}
             parted = fields.pop("parted")
-            known = Parted(parted["messages"], parted["offset"]) if parted else None
-            return cls(**fields, parted=known)
-        except (KeyError, TypeError) as error:
+            known = Parted(int(parted["messages"]), int(parted["offset"])) if parted else None
+        except (KeyError, TypeError, ValueError) as error:
             raise Malformed(f"an outcome without {error}") from None
+        if fields["outcome"] not in get_args(OutcomeKind):
+            raise Malformed(f"an outcome is one of {', '.join(get_args(OutcomeKind))}")
+        return cls(**fields, parted=known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,8 @@ def parse_json(text: str | bytes) -> Any:
     """JSON to a value for `decode`, refusing what the field's other readers refuse: a field given twice."""
     try:
         return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise Malformed("not JSON: nested too deeply") from None
     except ValueError as error:
         raise Malformed(f"not JSON: {error}") from None
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from history_sink.errors import Malformed
 
+_NUMBERS = frozenset({"messages", "bytes", "base_bytes", "common", "start", "end", "pending"})
+
 
 @dataclass(frozen=True, slots=True)
 class LogStatus:
@@ -68,4 +70,8 @@ class Status:
 def _pick(kind: type, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"an object for {kind.__name__}")
-    return {name: value[name] for name in kind.__slots__}  # type: ignore[attr-defined]  # a slotted dataclass
+    picked = {name: value[name] for name in kind.__slots__}  # type: ignore[attr-defined]  # a slotted dataclass
+    for name in _NUMBERS & picked.keys():
+        if type(picked[name]) is not int:
+            raise TypeError(f"{name}, an integer")
+    return picked

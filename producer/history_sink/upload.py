@@ -49,6 +49,8 @@ class Upload:
         )
         if start.offset >= 10**12:
             raise Malformed("offset is beyond the 12 digits of an object's name")
+        if start.messages > start.offset:
+            raise Malformed("first_message is more than there are bytes before it")
         if (start.offset == 0) != (start.chain == ORIGIN):
             raise Malformed("offset is 0 where the chain is all zeros, and nowhere else")
         body = _unpack(fields)
@@ -101,4 +103,6 @@ def _inflate(packed: bytes, size_bytes: int) -> bytes:
         raise Malformed(f"lines is not zlib: {error}") from None
     if not inflater.eof and len(body) <= size_bytes:
         raise Malformed("lines is zlib that ends too early")
+    if inflater.unused_data:
+        raise Malformed("lines is zlib with something behind it")
     return body

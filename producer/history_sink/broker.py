@@ -1,0 +1,248 @@
+"""The queue, seen from the producer: tasks go out, answers are looked up, and everything foreign ends here.
+
+Kombu and Celery are imported when the first task goes out: they take a quarter of a second.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from history_sink.answers import CONNECT_SECONDS, SOCKET_SECONDS, Answer, Answers
+from history_sink.breaker import Breaker
+from history_sink.contract import QUEUE_OF_TASK
+from history_sink.errors import HistorySinkError, Unavailable
+from history_sink.forking import ForkGate
+from history_sink.settings import REDIS_SCHEMES, RESULT_URL, ProducerSettings
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu.pools import ProducerPool
+
+PUBLISH_SECONDS = 0.5
+"""How long a broker may take to connect, and to answer."""
+
+LOOK_PAUSE_SECONDS = 30.0
+"""A look at outcomes that failed is not tried again for so long: a save must not wait for what it does not need."""
+
+NO_ANSWERS = f"{RESULT_URL} is not set, and the broker is no Redis: there are no answers to read"
+
+_AMQP_SCHEMES = frozenset({"amqp", "amqps", "pyamqp"})
+_QUICK_SECONDS = 0.2
+_POOL_SIZE = 32
+
+T = TypeVar("T")
+
+
+class Broker:
+    """Safe for threads, and after a fork: a child opens connections of its own."""
+
+    def __init__(self, settings: ProducerSettings) -> None:
+        self._settings = settings
+        self._inherited: list[_Link] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self.fork_gate = ForkGate()
+        self._lock = threading.Lock()
+        self._breaker = Breaker()
+        self._answers_breaker = Breaker()
+        self._look_breaker = Breaker(LOOK_PAUSE_SECONDS)
+        self._app: Celery | None = None
+        self._link: _Link | None = None
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether there is a result store to read from."""
+        return self._settings.result_url is not None
+
+    def check(self) -> None:
+        """Raise `Unavailable` where the broker is known to be away. Costs nothing."""
+        self._breaker.check()
+
+    def send(
+        self,
+        task: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        described: str = "{}",
+        expires_seconds: float | None = None,
+    ) -> str:
+        """Queue a task and return its id; the broker has it then. `described` stands for `kwargs` in events.
+
+        Raises `Unavailable` within about a second. The broker may have it even so: tasks bear duplicates.
+        """
+        options = {"queue": QUEUE_OF_TASK[task], "kwargsrepr": described, "expires": expires_seconds}
+        with self.fork_gate.inside():
+            return self._try(self._breaker, lambda link: link.send(task, args, kwargs, options))
+
+    def look(self, task_ids: Sequence[str]) -> dict[str, Answer]:
+        """The answers of some tasks, as far as they are there. Raises `Unavailable`."""
+        return self._try(self._look_breaker, lambda link: link.answers.look(task_ids))
+
+    def take(self, task_id: str, timeout_seconds: float) -> Any:
+        """Wait for a task's result and remove it. Raises `Unavailable`, also for a task that failed."""
+        answer = self._try(self._answers_breaker, lambda link: link.answers.take(task_id, timeout_seconds))
+        if answer.failure is not None:
+            raise Unavailable(f"the worker failed with {answer.failure}")
+        return answer.value
+
+    def call(
+        self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout_seconds: float, described: str = "{}"
+    ) -> Any:
+        """Queue a task that expires with the wait for it, and return its result. Raises `Unavailable`."""
+        if not self.has_answers:
+            raise Unavailable(NO_ANSWERS)
+        start = time.monotonic()
+        task_id = self.send(task, args, kwargs, described, expires_seconds=timeout_seconds)
+        return self.take(task_id, max(0.0, timeout_seconds - (time.monotonic() - start)))
+
+    def close(self) -> None:
+        """Let go of the connections. A later call opens new ones."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def renew_after_fork(self) -> None:
+        """In a child: let the parent's connections lie, untouched, and start afresh."""
+        if self._link is not None:
+            self._inherited.append(self._link)  # to collect it would talk on the parent's sockets
+        self._reset()
+
+    def _try(self, breaker: Breaker, act: "Callable[[_Link], T]") -> T:
+        breaker.enter()
+        start = time.monotonic()
+        try:
+            try:
+                result = act(self._connect())
+            except HistorySinkError:
+                raise
+            except Exception:
+                self._link = None
+                if time.monotonic() - start > _QUICK_SECONDS:
+                    raise
+                # At once: perhaps a connection that died while it lay idle. A new one tells.
+                result = act(self._connect())
+        except HistorySinkError:
+            breaker.succeed()  # it was there; a worker was not
+            raise
+        except Exception as error:  # noqa: BLE001  # the one place where whatever a transport raises is translated
+            self._link = None
+            raise breaker.fail(_explain(error)) from None
+        breaker.succeed()
+        return result
+
+    def _connect(self) -> "_Link":
+        with self.fork_gate.inside(), self._lock:
+            if self._link is None:
+                _check_name(self._settings.broker_url or "")
+                self._app = self._app or _make_app()
+                self._link = _Link(self._settings, self._app)
+            return self._link
+
+
+class _Link:
+    """One process's connections; given up as a whole when one fails."""
+
+    def __init__(self, settings: ProducerSettings, app: "Celery") -> None:
+        self._app = app
+        self._producers = _make_producers(settings.broker_url or "")
+        self._answers = Answers(app, settings.result_url) if settings.result_url else None
+        is_amqp = urlsplit(settings.broker_url or "").scheme in _AMQP_SCHEMES
+        self._patience: dict[str, Any] = {"confirm_timeout": PUBLISH_SECONDS} if is_amqp else {}
+
+    @property
+    def answers(self) -> Answers:
+        if self._answers is None:
+            raise Unavailable(NO_ANSWERS)
+        return self._answers
+
+    def send(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+        with self._producers.acquire(block=True, timeout=PUBLISH_SECONDS) as producer:
+            result = self._app.send_task(
+                task,
+                args,
+                dict(kwargs),
+                producer=producer,
+                argsrepr=repr(tuple(args)),
+                retry=False,
+                # Celery would subscribe to the result of each save. Workers go by the header: they keep it.
+                ignore_result=True,
+                headers={"ignore_result": False},
+                add_to_parent=False,
+                **self._patience,
+                **options,
+            )
+        return str(result.id)
+
+    def close(self) -> None:
+        self._producers.force_close_all()  # type: ignore[attr-defined]  # kombu's types lack it
+        self._producers.connections.force_close_all()
+
+
+def _make_app() -> "Celery":
+    from celery import Celery
+
+    app = Celery("history_sink", set_as_current=False, loader="app", fixups=[])
+    app.conf.update(
+        task_serializer="msgpack",  # no base64 inside base64
+        accept_content=["msgpack", "json"],
+        result_accept_content=["msgpack", "json"],
+        task_publish_retry=False,  # the next save carries what this one could not
+        task_send_sent_event=False,
+        redis_socket_connect_timeout=CONNECT_SECONDS,
+        redis_socket_timeout=SOCKET_SECONDS,
+        redis_retry_on_timeout=False,
+    )
+    return app
+
+
+def _make_producers(url: str) -> "ProducerPool":
+    """A pool on `url` itself. An app's own pool would go by CELERY_BROKER_URL, if the agent's environment has it."""
+    from kombu import Connection
+    from kombu.pools import ProducerPool
+
+    options: dict[str, Any] = {"max_retries": 0}
+    if urlsplit(url).scheme in REDIS_SCHEMES:
+        options |= {"socket_timeout": PUBLISH_SECONDS, "socket_connect_timeout": PUBLISH_SECONDS}
+    elif urlsplit(url).scheme in _AMQP_SCHEMES:
+        options |= {"confirm_publish": True, "read_timeout": PUBLISH_SECONDS, "write_timeout": PUBLISH_SECONDS}
+    connection = Connection(url, connect_timeout=PUBLISH_SECONDS, transport_options=options)
+    return ProducerPool(connection.Pool(limit=_POOL_SIZE), limit=_POOL_SIZE)
+
+
+def _check_name(url: str) -> None:
+    """Look up the broker's host, but not for longer than a connection may take: a resolver has no timeout of ours."""
+    host = urlsplit(url.split(";")[0]).hostname
+    if host is None or host.replace(".", "").isdigit() or ":" in host:
+        return
+    failures: list[OSError] = []
+
+    def resolve() -> None:
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=resolve, name="history-sink-resolver", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is about to end
+        return
+    thread.join(PUBLISH_SECONDS)
+    if thread.is_alive():
+        raise TimeoutError(f"the name {host} was not resolved within {PUBLISH_SECONDS} s")
+    if failures:
+        raise failures[0]
+
+
+def _explain(error: Exception) -> str:
+    """What went wrong, in a line. Connection errors name hosts and ports; texts of others may hold anything."""
+    from kombu.exceptions import OperationalError
+    from redis.exceptions import RedisError
+
+    if isinstance(error, (OperationalError, RedisError, OSError)):
+        return f"the broker is away: {' '.join(str(error).split())[:200] or type(error).__name__}"
+    return f"the broker cannot be used: {type(error).__name__}"

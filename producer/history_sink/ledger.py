@@ -1,0 +1,218 @@
+"""What one process knows of one session: the history that the agent wants kept, and how much of it is handed over.
+
+Pure: no I/O and no clock. `give` or `append` what the agent says, `decide` which log it belongs on, hand over one
+`next_piece` after the other and `accept` each that the broker took; `learn` and `part` take in what the store says.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from history_sink.contract import SAVE_BYTES
+from history_sink.known import KnownLogs
+from history_sink.lines import Line, Message, Unencodable
+from history_sink.points import Points
+from history_sink.question import Question
+from history_sink.status import Status
+from history_sink.upload import Upload
+from history_sink.wanted import Refusal, Wanted
+
+RECENT_MESSAGES = 32
+"""An edit in place among this many last messages is seen by the next save."""
+
+ROLLING_MESSAGES = 64
+"""So many of the others are looked at in each save, in turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One upload, and how many values in its lines were replaced."""
+
+    upload: Upload
+    replaced: int
+
+
+class Ledger:
+    """The state of one session. Not for two threads at once."""
+
+    def __init__(self) -> None:
+        self.logs = KnownLogs()
+        self.log = self.logs.main
+        self.refusal: Refusal | None = None
+        self._wanted = Wanted()
+        self._matched = 0  # how many of the wanted messages are known to be on `log`
+        self._rolling = 0
+        self._has_news = False
+        self._history: Points | None = None  # of all that is wanted, where the question has just made it
+
+    def __len__(self) -> int:
+        """How many messages the history has that the agent wants kept."""
+        return len(self._wanted)
+
+    @property
+    def listed(self) -> int:
+        """How many of them came as a list."""
+        return self._wanted.listed
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the broker has taken all that is wanted, as far as `decide` has looked."""
+        return self._matched == len(self._wanted)
+
+    # What the agent says
+
+    def give(self, messages: list[Message], unencodable: Unencodable = "replace") -> None:
+        """The whole history, as the agent has it now."""
+        self._history = None
+        self._matched = self._wanted.give(messages, unencodable, self._windows(), self._matched)
+
+    def append(self, messages: Sequence[Message], unencodable: Unencodable = "replace") -> None:
+        """More messages, behind those that were given last."""
+        self._history = None
+        self._wanted.append(messages, unencodable)
+
+    def drop(self, start: int, stop: int | None = None) -> None:
+        """Forget wanted messages that were never handed over."""
+        self._wanted.drop(start, stop)
+
+    # Which log it belongs on
+
+    def decide(self, whole: bool = False) -> None:
+        """Find the log that the history is on, or open a branch. `whole`: look at each message for edits in place."""
+        self.refusal = None
+        if whole or self._history is None:
+            self._match(whole)
+        if self._has_news or not self._is_on_log():
+            self._choose()
+        self._has_news, self._history = False, None
+
+    def _is_on_log(self) -> bool:
+        if self._matched == len(self._wanted):
+            return True
+        is_opened = self.log.branch is None or len(self.log.points) > 0
+        return self._matched == len(self.log.points) and is_opened and self.log.parted is None
+
+    def _match(self, whole: bool) -> None:
+        windows = [(0, self._matched)] if whole else self._windows()
+        self._rolling = windows[0][1]
+        for start, stop in windows:
+            other = self._wanted.find_other(start, stop, self.log.points)
+            if other < stop:
+                self._matched = other
+                break
+        stop = min(len(self._wanted), self.log.sure)
+        self._matched = self._wanted.find_other(self._matched, stop, self.log.points)
+
+    def _windows(self) -> list[tuple[int, int]]:
+        """Which messages to look at in this save: some of all, in turn, and the last."""
+        recent = max(0, self._matched - RECENT_MESSAGES)
+        start = self._rolling if self._rolling < recent else 0
+        return [(start, min(start + ROLLING_MESSAGES, recent)), (recent, self._matched)]
+
+    def _choose(self) -> None:
+        history = self._draft() if self._history is None else self._history
+        before = self.log
+        log, on_log = self.logs.choose(history, before)
+        if not len(log.points) and self._wanted.released and log is not before:
+            # Its beginning is let go of, so no branch can hold it whole: what follows is kept beside the log.
+            self._matched = len(before.points)
+            return
+        self.log, self._matched = log, on_log
+        self._wanted.keep_shapes(log.points.count_common(before.points), on_log)
+
+    def _draft(self) -> Points:
+        """The points of all that is wanted, up to the first message that cannot be a line."""
+        points = self.log.points.prefix(self._matched)
+        points.extend(line.data for line in self._lines(self._matched))
+        return points
+
+    # What to hand over
+
+    def next_piece(self) -> Piece | None:
+        """The next lines for the broker; None when there are none, or none before a message that is refused."""
+        start = len(self.log.points)
+        if self._matched < start:
+            return None
+        lines: list[bytes] = []
+        size = replaced = 0
+        for line in self._lines(start):
+            if lines and size + len(line.data) > SAVE_BYTES:
+                break
+            lines.append(line.data)
+            size += len(line.data)
+            replaced += line.replaced
+        return Piece(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced) if lines else None
+
+    def accept(self, piece: Piece) -> None:
+        """The broker has taken `piece`, the one that `next_piece` gave last."""
+        start = len(self.log.points)
+        self.log.points.extend(piece.upload.lines)
+        self._matched = len(self.log.points)
+        self._wanted.keep_shapes(start, self._matched)
+
+    def check(self, start: int) -> None:
+        """Look for a message, from `start` on, that cannot be a line; sets `refusal`."""
+        self.refusal = None
+        for _ in self._lines(start):
+            pass
+
+    def _lines(self, start: int) -> Iterator[Line]:
+        for index in range(start, len(self._wanted)):
+            line = self._wanted.encode(index)
+            if isinstance(line, Refusal):
+                self.refusal = line
+                return
+            yield line
+
+    # What the store says
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the store should be asked before the next `decide`: its log goes on, perhaps as this history does."""
+        return self.log.holds_more and len(self._wanted) > self.log.sure
+
+    def question(self) -> Question:
+        """About all that was handed over; before anything was, or where that says too little, all that is wanted."""
+        if self.is_uncertain or not len(self.log.points):
+            self._match(whole=False)
+            self._history = self._draft()
+            return Question(self.log.branch, self._history)
+        return Question(self.log.branch, self.log.points.prefix(len(self.log.points)))
+
+    def learn(self, status: Status, question: Question) -> None:
+        """Take in the answer to `question`; the next `decide` acts on it."""
+        is_first = bool(status.logs) and (self.is_uncertain or not len(self.log.points))
+        for told in sorted(status.logs, key=lambda told: told.common):  # what is kept longest comes last
+            self.logs.learn(told, question.points)
+        self.log = self.logs.get(self.log.branch) or self.log
+        self._after_news(is_first)
+
+    def confirm(self, branch: str | None, offset: int) -> None:
+        """The store holds the log `branch` up to `offset`."""
+        log = self.logs.get(branch)
+        messages = log.points.find(offset) if log else None
+        if log and messages:
+            log.confirmed = max(log.confirmed, messages)
+        self._release()
+
+    def part(self, branch: str | None, offset: int) -> None:
+        """The log `branch` goes another way behind `offset`; if this history is on it, it needs a branch."""
+        log = self.logs.get(branch)
+        if log:
+            log.part(offset)
+            self._after_news()
+
+    def rewind(self, offset: int) -> None:
+        """The store lacks what was handed over behind `offset`: hand it over again."""
+        messages = max(self.log.points.find(offset) or 0, self._wanted.released)
+        self.log.points.cut(messages)
+        self.log.confirmed = min(self.log.confirmed, messages)
+        self._after_news()
+
+    def _after_news(self, is_first: bool = False) -> None:
+        self._matched = min(self._matched, self.log.sure)
+        self._wanted.keep_shapes(len(self.log.points), 0)
+        self._has_news = self._has_news or is_first or self.log.parted is not None
+        self._release()
+
+    def _release(self) -> None:
+        self._wanted.release(min(self.log.confirmed, self._matched))

@@ -1,0 +1,258 @@
+"""One session of one process: the ledger's decisions, carried out on the broker.
+
+A save never waits for a worker, but for the first of a session: that asks how far the store is, half a second long.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from history_sink.answers import Answer
+from history_sink.broker import Broker
+from history_sink.contract import STATUS, UPLOAD
+from history_sink.errors import Malformed, Unavailable
+from history_sink.ledger import Ledger, Piece
+from history_sink.lines import Message, Unencodable
+from history_sink.outcome import Outcome, Receipt, ReceiptState
+from history_sink.question import Question
+from history_sink.status import Status
+from history_sink.wanted import Refusal
+
+log = logging.getLogger("history_sink")
+
+FIRST_ANSWER_SECONDS = 0.5
+LATE_ANSWER_SECONDS = 60.0
+"""How long a question that nobody waits for is worth a worker's time."""
+
+LOOK_SECONDS = 2.0
+"""Outcomes of earlier uploads are looked at once in so many seconds, when a save comes along."""
+
+LOOKED_AT = 64
+"""The outcomes of so many last uploads are looked at; the last one tells of those before it."""
+
+
+class Session:
+    """Safe for threads: what touches the ledger holds the lock."""
+
+    def __init__(self, name: str, broker: Broker) -> None:
+        self.name = name
+        self.lock = threading.RLock()
+        self.ledger = Ledger()
+        self._broker = broker
+        self._is_asked = not broker.has_answers
+        self._question: tuple[str, Question] | None = None  # asked and not answered yet, by task id
+        self._sent: OrderedDict[str, tuple[str | None, int]] = OrderedDict()  # branch and end, by task id
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._has_failed = False
+        self._last_state: ReceiptState = "unchanged"
+
+    @property
+    def has_handed_over(self) -> bool:
+        """Whether the broker has taken anything of the log that this session is on."""
+        with self.lock:
+            return len(self.ledger.log.points) > 0
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether no message is refused."""
+        with self.lock:
+            return self.ledger.refusal is None
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether nothing would be lost if this process forgot the session."""
+        with self.lock:
+            return self.ledger.is_handed_over
+
+    @property
+    def branch(self) -> str | None:
+        """The log that this session is on; None is the main one."""
+        with self.lock:
+            return self.ledger.log.branch
+
+    def measure(self, start: int, stop: int) -> tuple[int, int]:
+        """The offsets of messages ``[start, stop)`` of the log that it is on, clamped to what was handed over."""
+        with self.lock:
+            points = self.ledger.log.points
+            return points[min(start, len(points))].offset, points[min(stop, len(points))].offset
+
+    def save(self, messages: list[Message], unencodable: Unencodable) -> Receipt:
+        """See `HistorySink.save`."""
+        with self.lock:
+            self.ledger.give(messages, unencodable)
+            return self._hand_over()
+
+    def append(self, messages: Sequence[Message], unencodable: Unencodable) -> Receipt:
+        """See `HistorySink.append`."""
+        with self.lock:
+            start = len(self.ledger)
+            self.ledger.append(messages, unencodable)
+            receipt = self._hand_over()
+            if receipt.state == "unreachable":
+                self.ledger.check(start)  # nobody will give a bad one again: it must not wait here and block the others
+            refusal = self.ledger.refusal
+            if refusal is None or refusal.index < self.ledger.listed:
+                return receipt
+            if refusal.index < start:  # good when it was appended, changed since, and never sent
+                log.error("history-sink: session %s: an appended message was changed: %s", self.name, refusal.reason)
+                self.ledger.drop(refusal.index, refusal.index + 1)
+                return self._hand_over()
+            self.ledger.drop(refusal.index)
+            return _as_refused(receipt, Refusal(refusal.index - start, refusal.reason))
+
+    def hand_over(self, whole: bool = False, asks: bool = True) -> Receipt:
+        """Send what is missing. `whole`: look at every message for edits in place. `asks`: the store, if need be."""
+        with self.lock:
+            return self._hand_over(whole, asks)
+
+    def _hand_over(self, whole: bool = False, asks: bool = True) -> Receipt:
+        try:
+            self._broker.check()
+            if asks:
+                self._ask_first()
+            self.ledger.decide(whole)
+        except Unavailable as error:
+            return self._receipt("unreachable", [], [], str(error))
+        pieces: list[Piece] = []
+        task_ids: list[str] = []
+        while piece := self.ledger.next_piece():
+            try:
+                task_ids.append(self._send(piece))
+            except Unavailable as error:
+                return self._receipt("unreachable", pieces, task_ids, str(error))
+            pieces.append(piece)
+            self.ledger.accept(piece)
+        self._look_in_passing()
+        receipt = self._receipt("enqueued" if pieces else "unchanged", pieces, task_ids)
+        return _as_refused(receipt, self.ledger.refusal) if self.ledger.refusal else receipt
+
+    def _send(self, piece: Piece) -> str:
+        upload = piece.upload
+        size = upload.size_bytes
+        described = f"{{messages: {len(upload.lines)}, bytes: {size}, offset: {upload.start.offset}"
+        described += f", branch: {upload.branch}}}" if upload.branch else "}"
+        task_id = self._broker.send(UPLOAD, (self.name, None), upload.encode(), described)
+        self._sent[task_id] = upload.branch, upload.start.offset + size
+        while len(self._sent) > LOOKED_AT:
+            self._sent.popitem(last=False)
+        return task_id
+
+    def _receipt(
+        self, state: ReceiptState, pieces: list[Piece], task_ids: list[str], reason: str | None = None
+    ) -> Receipt:
+        return Receipt(
+            state=state,
+            session=self.name,
+            branch=self.ledger.log.branch,
+            messages=sum(len(piece.upload.lines) for piece in pieces),
+            bytes=sum(piece.upload.size_bytes for piece in pieces),
+            task_ids=tuple(task_ids),
+            reason=reason,
+            replaced=sum(piece.replaced for piece in pieces),
+        )
+
+    # What the store says
+
+    def _ask_first(self) -> None:
+        """Before the first upload of this process, and where only the store can tell: ask, and wait a little."""
+        if not len(self.ledger) or (self._is_asked and not self.ledger.is_uncertain):
+            return
+        if not self._broker.has_answers:
+            return
+        question = self.ledger.question()
+        task_id = self._ask(question, LATE_ANSWER_SECONDS)
+        self._is_asked, self._question = True, (task_id, question)
+        try:
+            answer = self._broker.take(task_id, FIRST_ANSWER_SECONDS)
+        except Unavailable:
+            return  # it is looked at in passing
+        self._question = None
+        self._learn(answer, question)
+
+    def _ask(self, question: Question, expires_seconds: float) -> str:
+        junctions = question.junctions(self.ledger.log.confirmed)
+        described = f"{{junctions: {len(junctions)}}}"
+        return self._broker.send(STATUS, (self.name,), {"junctions": junctions}, described, expires_seconds)
+
+    def ask(self, timeout_seconds: float) -> tuple[Status, Question]:
+        """Ask the store about what was handed over, and take the answer in. Raises `Unavailable`, `Malformed`."""
+        with self.lock:
+            question = self.ledger.question()
+            task_id = self._ask(question, timeout_seconds)
+        status = Status.decode(self._broker.take(task_id, timeout_seconds))
+        with self.lock:
+            self.ledger.learn(status, question)
+        return status, question
+
+    def rewind(self, offset: int, question: Question) -> None:
+        """Hand over again, with the next save, what is behind `offset`: the store lacks it."""
+        with self.lock:
+            if self.ledger.log.branch == question.branch:
+                self.ledger.rewind(offset)
+
+    def _learn(self, answer: Any, question: Question) -> None:
+        try:
+            self.ledger.learn(Status.decode(answer), question)
+        except Malformed as error:
+            log.error("history-sink: session %s: an answer that cannot be read: %s", self.name, error)
+
+    def _look_in_passing(self) -> None:
+        now = time.monotonic()
+        wanted = [*self._sent] + ([self._question[0]] if self._question else [])
+        if now < self._next_look or not wanted or not self._broker.has_answers:
+            return
+        self._next_look = now + LOOK_SECONDS
+        try:
+            answers = self._broker.look(wanted)
+        except Unavailable:
+            return
+        if self._question and (answer := answers.pop(self._question[0], None)):
+            question, self._question = self._question[1], None
+            if answer.failure is None:
+                self._learn(answer.value, question)
+        for task_id, answer in answers.items():
+            self._take_outcome(answer, *self._sent.pop(task_id))
+
+    def _take_outcome(self, answer: Answer, branch: str | None, end: int) -> None:
+        if answer.failure is not None:
+            self._report_failure(answer.failure)
+            return
+        try:
+            outcome = Outcome.decode(answer.value)
+        except Malformed as error:
+            self._report_failure(f"an outcome that cannot be read: {error}")
+            return
+        if outcome.outcome == "diverged":
+            self.ledger.part(branch, outcome.parted.offset if outcome.parted else 0)
+        elif outcome.outcome != "pending":
+            self.ledger.confirm(branch, end)
+
+    def _report_failure(self, reason: str) -> None:
+        if not self._has_failed:
+            log.error("history-sink: session %s: an upload failed: %s (said once)", self.name, reason)
+        self._has_failed = True
+
+    def report(self, receipt: Receipt) -> None:
+        """Say in the log what the agent may not look for in its receipts; a state that lasts, once."""
+        if receipt.replaced:
+            log.warning(
+                "history-sink: session %s: %d values that JSON cannot carry replaced", self.name, receipt.replaced
+            )
+        if receipt.state != self._last_state and receipt.state in ("unreachable", "refused"):
+            where = "" if receipt.index is None else f", message {receipt.index}"
+            log.warning("history-sink: session %s: %s%s: %s", self.name, receipt.state, where, receipt.reason)
+        self._last_state = receipt.state
+
+    def renew_after_fork(self) -> bool:
+        """In a child: a lock that no thread of the parent holds. False where one was at work on this session."""
+        was_idle = self.lock.acquire(blocking=False)
+        self.lock = threading.RLock()
+        return was_idle
+
+
+def _as_refused(receipt: Receipt, refusal: Refusal) -> Receipt:
+    fields = receipt.encode() | {"state": "refused", "index": refusal.index, "reason": refusal.reason}
+    return Receipt(**fields | {"task_ids": receipt.task_ids})

@@ -1,0 +1,82 @@
+"""What the producer reads from its environment, once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from history_sink.errors import ConfigurationError
+
+BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
+RESULT_URL = "CODETETHER_HISTORY_RESULT_URL"
+S3_BUCKET = "CODETETHER_HISTORY_S3_BUCKET"
+S3_PREFIX = "CODETETHER_HISTORY_S3_PREFIX"
+
+DEFAULT_PREFIX = "history/"
+
+REDIS_SCHEMES = frozenset({"redis", "rediss", "redis+socket"})
+# Kombu's names (a test compares them), written out because to ask kombu costs 0.1 s of the agent's start.
+BROKER_SCHEMES = REDIS_SCHEMES | {
+    "SLMQ", "SQS", "amqp", "amqps", "azureservicebus", "azurestoragequeues", "confluentkafka", "consul", "etcd",
+    "filesystem", "gcpubsub", "kafka", "librabbitmq", "memory", "mongodb", "pgmq", "pyamqp", "pyro", "qpid",
+    "sentinel", "slmq", "sqla", "sqlalchemy", "sqs", "zookeeper",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerSettings:
+    """Where the queue is. Without `broker_url` the sink is disabled.
+
+    `result_url` is a Redis; without it, and without a Redis as the broker, there is nothing to read answers from:
+    saves go out, reads raise or say so. `bucket` and `prefix` spare a pointer the question to a worker.
+    Raises `ConfigurationError`, naming the variable and never its value.
+    """
+
+    broker_url: str | None = field(default=None, repr=False)
+    result_url: str | None = field(default=None, repr=False)
+    bucket: str | None = None
+    prefix: str = DEFAULT_PREFIX
+
+    def __post_init__(self) -> None:
+        if self.broker_url:
+            _check_url(BROKER_URL, self.broker_url, BROKER_SCHEMES)
+        if self.result_url:
+            _check_url(RESULT_URL, self.result_url, REDIS_SCHEMES)
+        elif self.broker_url and urlsplit(self.broker_url).scheme in REDIS_SCHEMES:
+            object.__setattr__(self, "result_url", self.broker_url)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> "ProducerSettings":
+        """Read `env` (default: the process's environment). An empty variable counts as unset."""
+        env = os.environ if env is None else env
+        return cls(
+            broker_url=env.get(BROKER_URL, "").strip() or None,
+            result_url=env.get(RESULT_URL, "").strip() or None,
+            bucket=env.get(S3_BUCKET, "").strip() or None,
+            prefix=normal_prefix(env.get(S3_PREFIX)),
+        )
+
+    @property
+    def is_enabled(self) -> bool:
+        return bool(self.broker_url)
+
+
+def normal_prefix(prefix: str | None) -> str:
+    """The key prefix that a deployment's variable means: ``history/`` when unset or blank; always ends in ``/``."""
+    if prefix is None or not prefix.strip():
+        return DEFAULT_PREFIX
+    return prefix if prefix.endswith("/") else prefix + "/"
+
+
+def _check_url(variable: str, url: str, schemes: frozenset[str]) -> None:
+    for one in url.split(";"):  # kombu takes several, for failover
+        try:
+            parts = urlsplit(one.strip())
+            is_sound = parts.port != 0  # reading the port checks it
+        except ValueError:  # its text would quote the URL, and with it a password
+            is_sound = False
+            parts = None
+        if parts is None or not is_sound or "://" not in one or any(map(str.isspace, one.strip())):
+            raise ConfigurationError(f"{variable} is no URL such as redis://host:6379/0")
+        if parts.scheme not in schemes and parts.scheme.upper() not in schemes:
+            raise ConfigurationError(f"{variable} is for {', '.join(sorted(schemes))}, not {parts.scheme[:20]!r}")

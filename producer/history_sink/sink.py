@@ -1,0 +1,246 @@
+"""The sink: what an agent's author calls."""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from types import TracebackType
+from typing import Self, TypeVar, get_args
+
+from history_sink.broker import Broker
+from history_sink.contract import check_branch, check_session
+from history_sink.errors import HistorySinkError, Malformed, Unavailable
+from history_sink.flush import flush
+from history_sink.lifecycle import watch
+from history_sink.lines import Message, Unencodable
+from history_sink.listing import Listing
+from history_sink.outcome import Receipt
+from history_sink.pointer import Fault, PointerHandle
+from history_sink.reading import Reading
+from history_sink.session import Session
+from history_sink.settings import BROKER_URL, ProducerSettings
+from history_sink.status import Status
+
+log = logging.getLogger("history_sink")
+
+KEPT_SESSIONS = 4096
+"""Beyond this the one saved longest ago is forgotten. Its next save asks the store again, as after a restart."""
+
+DISABLED = f"disabled: {BROKER_URL} is not set"
+
+T = TypeVar("T")
+
+
+class HistorySink:
+    """Streams sessions' transcripts into the archive, and reads them back.
+
+    Only construction raises (`ConfigurationError`), and reads where it is said; `save` and `append` never do. Safe
+    for threads, and after a fork. Without a broker's URL it is disabled: every call is a cheap no-op that says so.
+    """
+
+    def __init__(
+        self,
+        settings: ProducerSettings | None = None,
+        *,
+        broker_url: str | None = None,
+        result_url: str | None = None,
+    ) -> None:
+        """Either all `settings`, or the URLs of the broker and, unless that is a Redis, of a Redis for results."""
+        self.settings = settings or ProducerSettings(broker_url, result_url)
+        self._broker = Broker(self.settings)
+        self._reading = Reading(self.settings, self._broker)
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._lock = threading.Lock()
+        self._is_closed = False
+        if not self.settings.is_enabled:
+            log.warning("history-sink is %s; nothing is archived", DISABLED)
+        watch(self)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+        """By the variables ``CODETETHER_HISTORY_…`` of `env` (default: the process's environment)."""
+        return cls(ProducerSettings.from_env(env))
+
+    def save(self, session_id: str, messages: Iterable[Message], unencodable: Unencodable = "replace") -> Receipt:
+        """Hand over what is new in `messages`, the whole history of the session.
+
+        Returns within about a second, whatever is down; see `Receipt`. A history that does not extend the one before
+        goes on in a branch. Edits in place are seen at once in the last 32 messages, elsewhere some saves later.
+        """
+
+        def act(session: Session) -> Receipt:
+            given = messages if isinstance(messages, list) else [*messages]
+            return session.save(given, unencodable)
+
+        return self._guard(session_id, unencodable, act)
+
+    def append(self, session_id: str, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
+        """Hand over `messages`, which follow what this sink was given of the session last.
+
+        In a new process they are the beginning of a history: begin with `save` where there is one. A receipt's `index`
+        counts from the first of these `messages`; a refused one and those behind it are not kept.
+        """
+        return self._guard(session_id, unencodable, lambda session: session.append(messages, unencodable))
+
+    def flush(self, session_id: str, timeout_seconds: float = 30.0) -> bool:
+        """Wait until the store has all of the session, and send again what it lacks. Never raises.
+
+        True only when a worker has looked and found it all, or when the history given is empty. False when the time is
+        up, when a message is refused, when this sink knows no such session, and when it is disabled.
+        """
+        session = self._sessions.get(session_id)
+        if session is None:
+            return False
+        try:
+            return flush(session, timeout_seconds)
+        except Exception as error:  # noqa: BLE001  # the agent must not fail because its history does
+            log.error("history-sink: session %s: flush failed with %s", session_id, type(error).__name__)
+            return False
+
+    def pointer(
+        self,
+        session_id: str,
+        messages: tuple[int, int] | None = None,
+        byte_range: tuple[int, int] | None = None,
+        timeout_seconds: float = 10.0,
+        branch: str | None = None,
+    ) -> PointerHandle:
+        """Address the log that this sink's session is on, or `branch`: all, or a half-open range of messages or bytes.
+
+        A range of messages is clamped to the end; of a log that this sink has not saved, it is found by reading (see
+        `read` for the errors). Where the settings do not name the bucket, a worker is asked once; raises `Unavailable`.
+        Raises `Malformed` for a session id, a branch or a range that cannot be.
+        """
+        check_session(session_id)
+        check_branch(branch)
+        for start, stop in filter(None, (messages, byte_range)):
+            if not 0 <= start <= stop:
+                raise Malformed(f"a range is 0 <= start <= end, not {start} to {stop}")
+        if messages and byte_range:
+            raise Malformed("messages or byte_range, not both")
+        self._check_open()
+        bucket, prefix = self._reading.find_home(session_id, timeout_seconds)
+        session = self._sessions.get(session_id)
+        own = session.branch if session else None
+        branch = branch or own
+        if messages and session and branch == own:
+            byte_range = session.measure(*messages)
+        elif messages:
+            byte_range = self._reading.measure_lines(session_id, branch, *messages, timeout_seconds)
+        folder = f"{prefix}{session_id}/branches/{branch}" if branch else f"{prefix}{session_id}"
+        return PointerHandle(bucket, f"{folder}/history.jsonl", byte_range)
+
+    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
+        """The bytes that `handle` addresses, or why there are none. Never raises.
+
+        A broker or workers away are a ``backend_error``, like a store that is.
+        """
+        try:
+            self._check_open()
+        except Unavailable as error:
+            return Fault("backend_error", str(error))
+        return self._reading.resolve(handle, timeout_seconds)
+
+    def read(self, session_id: str, timeout_seconds: float = 10.0) -> Iterator[bytes]:
+        """The whole log that this sink's session is on, of any size, piece by piece, as far as the store has it now.
+
+        `timeout_seconds` is for each piece. Raises `Unavailable`, `restore.NotFound`, and `restore.Faulted` with the
+        fault.
+        """
+        self._check_open()
+        session = self._sessions.get(check_session(session_id))
+        return self._reading.read(session_id, session.branch if session else None, timeout_seconds)
+
+    def status(self, session_id: str, timeout_seconds: float = 10.0) -> Status:
+        """How far the store is with a session; branches; strays. Raises `Unavailable`, `Malformed`."""
+        self._check_open()
+        session = self._sessions.get(check_session(session_id))
+        return session.ask(timeout_seconds)[0] if session else self._reading.status(session_id, timeout_seconds)
+
+    def list_sessions(self, after: str = "", limit: int = 100, timeout_seconds: float = 10.0) -> Listing:
+        """One page of the sessions in the store, by name, behind the name `after`. Raises `Unavailable`."""
+        self._check_open()
+        return self._reading.list_sessions(after, limit, timeout_seconds)
+
+    def forget(self, session_id: str) -> None:
+        """Let go of a session's messages. Its next save asks the store how far it is, as after a restart."""
+        with self._lock:
+            self._sessions.pop(session_id, None)
+
+    def close(self) -> None:
+        """Hand over what is still missing, say what could not be, and let go of the connections. Never raises."""
+        with self._lock:
+            sessions, self._is_closed = [*self._sessions.values()], True
+            self._sessions.clear()
+        for session in sessions:
+            receipt = self._shield(session.name, partial(session.hand_over, whole=True, asks=False))
+            if receipt.state in ("unreachable", "refused"):
+                log.error("history-sink: session %s is not handed over whole: %s", session.name, receipt.reason)
+        self._broker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if not self.settings.is_enabled:
+            raise Unavailable(DISABLED)
+        if self._is_closed:
+            raise Unavailable("the sink is closed")
+
+    def _guard(self, session_id: str, unencodable: object, act: Callable[[Session], Receipt]) -> Receipt:
+        """Run a save, with whatever can go wrong in the receipt."""
+        if not self.settings.is_enabled:
+            return Receipt("disabled", session_id)
+        if self._is_closed:
+            return Receipt("unreachable", session_id, reason="the sink is closed")
+        if unencodable not in get_args(Unencodable):
+            return Receipt("refused", str(session_id), reason='unencodable is "replace" or "refuse"')
+        try:
+            session = self._session(check_session(session_id))
+        except Malformed as error:
+            return Receipt("refused", str(session_id)[:200], reason=str(error))
+        receipt = self._shield(session_id, lambda: act(session))
+        session.report(receipt)
+        return receipt
+
+    def _shield(self, session_id: str, act: Callable[[], Receipt]) -> Receipt:
+        try:
+            return act()
+        except HistorySinkError as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001  # the agent must not fail because its history does
+            # No text and no traceback: either may hold words of the transcript.
+            reason = f"failed with {type(error).__name__}"
+        return Receipt("refused", session_id, reason=reason)
+
+    def _session(self, session_id: str) -> Session:
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                session = self._sessions[session_id] = Session(session_id, self._broker)
+            self._sessions.move_to_end(session_id)
+            if len(self._sessions) > KEPT_SESSIONS and next(iter(self._sessions.values())).is_handed_over:
+                self._sessions.popitem(last=False)
+            return session
+
+    def hold_for_fork(self) -> None:
+        """Called before a fork, by `lifecycle`."""
+        self._broker.fork_gate.shut()
+
+    def release_after_fork(self) -> None:
+        """Called behind a fork, in the parent."""
+        self._broker.fork_gate.open()
+
+    def renew_after_fork(self) -> None:
+        """Called behind a fork, in the child."""
+        self._lock = threading.Lock()
+        self._broker.renew_after_fork()
+        for name, session in [*self._sessions.items()]:
+            if not session.renew_after_fork():
+                del self._sessions[name]

@@ -1,0 +1,170 @@
+"""A store and a worker as the promises have them, without any of their machinery: lists of lines."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from kombu import Connection, Message, Queue
+from kombu.utils.json import dumps
+from redis import Redis
+
+from history_sink.chain import START, Junction, shorten, walk
+from history_sink.contract import LIST_SESSIONS, READ_QUEUE, RESOLVE, STATUS, UPLOAD, UPLOAD_QUEUE
+from history_sink.lines import encode_line
+from history_sink.outcome import Outcome, OutcomeKind, Parted
+from history_sink.pointer import Fault, PointerHandle
+from history_sink.status import LogStatus, Status
+from history_sink.upload import Upload
+
+
+def message(text: str, **more: Any) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "text", "text": text}], **more}
+
+
+def messages(*texts: str) -> list[Any]:
+    return [message(text) for text in texts]
+
+
+def lines_of(history: list[Any]) -> list[bytes]:
+    return [encode_line(one).data for one in history]
+
+
+def ends_of(lines: list[bytes]) -> list[Junction]:
+    return [START, *walk(START, lines)]
+
+
+@dataclass
+class PlainStore:
+    """What the promises say of one session in the store."""
+
+    session: str = "s"
+    logs: dict[str | None, list[bytes]] = field(default_factory=dict)
+    strays: list[Upload] = field(default_factory=list)
+
+    def take(self, upload: Upload) -> tuple[OutcomeKind, int]:
+        """The outcome, and the offset up to which the log and the upload agree."""
+        log = self.logs.setdefault(upload.branch, [])
+        ends = ends_of(log)
+        if upload.start not in ends:
+            shared = max((end for end in ends if end.offset <= upload.start.offset), key=lambda end: end.offset)
+            self.strays.append(upload)
+            return "diverged", shared.offset
+        at = upload.start.messages
+        for line in upload.lines:
+            if at < len(log) and log[at] != line:
+                self.strays.append(upload)
+                return "diverged", ends_of(log)[at].offset
+            if at == len(log):
+                log.append(line)
+            at += 1
+        return "stored", ends_of(log)[at].offset
+
+    def answer(self, junctions: list[tuple[int, str]]) -> Status:
+        logs = []
+        for branch, log in self.logs.items():
+            ends = ends_of(log)
+            known = {(end.offset, shorten(end.chain)) for end in ends}
+            common = max((offset for offset, chain in junctions if (offset, chain) in known), default=0)
+            end = ends[-1]
+            key = f"branches/{branch}/history.jsonl" if branch else "history.jsonl"
+            told = LogStatus(
+                branch,
+                f"history/{self.session}/{key}",
+                len(log),
+                end.offset,
+                shorten(end.chain),
+                end.offset,
+                0.0,
+                common,
+            )
+            logs.append(told)
+        return Status("bucket", "history/", self.session, tuple(logs))
+
+
+class PlainWorker:
+    """Takes tasks off the queues as a worker does, in a thread, and keeps sessions in `PlainStore`s.
+
+    It can be stopped between two tasks and started again, several at once: Celery's own in a thread cannot.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.sessions: dict[str, PlainStore] = {}
+        self.questions = 0
+        self.is_open = threading.Event()  # while it is not set, tasks wait
+        self.is_open.set()
+        self._url = url
+        self._stopping = threading.Event()
+        self._tasks: dict[str, Callable[..., Any]] = {
+            UPLOAD: self.upload,
+            STATUS: self.status,
+            RESOLVE: self.resolve,
+            LIST_SESSIONS: self.list_sessions,
+        }
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """At work while the block runs."""
+        self._stopping.clear()
+        thread = threading.Thread(target=self._work, name="plain worker")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            thread.join(20)
+
+    def _work(self) -> None:
+        queues = [Queue(READ_QUEUE), Queue(UPLOAD_QUEUE)]
+        with (
+            Connection(self._url, transport_options={"polling_interval": 0.002}) as connection,
+            Redis.from_url(self._url) as results,
+            connection.Consumer(queues, accept=["msgpack"], prefetch_count=1) as consumer,
+        ):
+            consumer.register_callback(lambda body, message: self._answer(body, message, results))
+            while not self._stopping.is_set():
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.1)
+
+    def _answer(self, body: Any, message: Message, results: Redis) -> None:
+        self.is_open.wait(20)
+        args, kwargs, _ = body
+        headers = message.headers
+        if not headers["expires"] or datetime.fromisoformat(headers["expires"]) > datetime.now(UTC):
+            result = self._tasks[headers["task"]](*args, **kwargs)
+            record = {"status": "SUCCESS", "result": result, "task_id": headers["id"], "traceback": None}
+            results.set(f"celery-task-meta-{headers['id']}", dumps(record), ex=60)
+        message.ack()
+
+    def upload(self, session: str, messages: None, **fields: Any) -> dict[str, Any]:
+        assert messages is None
+        upload = Upload.decode(fields)
+        outcome, offset = self.sessions.setdefault(session, PlainStore(session)).take(upload)
+        parted = Parted(0, offset) if outcome == "diverged" else None
+        answer = Outcome(outcome, session, upload.branch, len(upload.lines), upload.size_bytes, "key", 1, parted)
+        return answer.encode()
+
+    def status(self, session: str, junctions: list[tuple[int, str]]) -> dict[str, Any]:
+        self.questions += 1
+        store = self.sessions.get(session, PlainStore(session))
+        return store.answer([(offset, chain) for offset, chain in junctions]).encode()
+
+    def resolve(self, handle: dict[str, Any]) -> Any:
+        asked = PointerHandle.decode(handle)
+        session, _, rest = asked.key.removeprefix("history/").partition("/")
+        branch = rest.removesuffix("history.jsonl").removeprefix("branches/").rstrip("/") or None
+        store = self.sessions.get(session, PlainStore())
+        if branch not in store.logs:
+            return Fault("no_match").encode()
+        start, stop = asked.byte_range or (0, None)
+        return b"".join(store.logs[branch])[start:stop]
+
+    def list_sessions(self, after: str, limit: int) -> dict[str, Any]:
+        names = sorted(name for name in self.sessions if name > after)
+        sessions = [
+            {"session": name, "messages": len(self.sessions[name].logs[None]), "bytes": 0, "last_write": 0.0}
+            for name in names[:limit]
+        ]
+        return {"sessions": sessions, "next_after": names[limit - 1] if len(names) > limit else None}

@@ -1,0 +1,574 @@
+"""What a producer knows of one session, against a plain model of a store and with random agents."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from history_sink.chain import START, shorten
+from history_sink.contract import LINE_BYTES, SAVE_BYTES, branch_name
+from history_sink.ledger import RECENT_MESSAGES, ROLLING_MESSAGES, Ledger, Piece
+from history_sink.lines import encode_line
+from history_sink.points import Points
+from plain_store import PlainStore, ends_of, lines_of, message, messages
+
+
+def hand_over(ledger: Ledger, store: PlainStore, whole: bool = False) -> list[Piece]:
+    """What a save does with a broker that takes everything and a worker that is at once done."""
+    ledger.decide(whole)
+    pieces = []
+    while piece := ledger.next_piece():
+        ledger.accept(piece)
+        pieces.append(piece)
+        outcome, offset = store.take(piece.upload)
+        if outcome == "diverged":
+            ledger.part(piece.upload.branch, offset)
+        else:
+            ledger.confirm(piece.upload.branch, offset)
+    return pieces
+
+
+def save(ledger: Ledger, store: PlainStore, history: list[Any]) -> list[Piece]:
+    ledger.give(history)
+    if ledger.is_uncertain:
+        ask(ledger, store)
+    return hand_over(ledger, store)
+
+
+def ask(ledger: Ledger, store: PlainStore) -> None:
+    question = ledger.question()
+    ledger.learn(store.answer(question.junctions()), question)
+
+
+def restart(store: PlainStore, history: list[Any]) -> Ledger:
+    """A new process, whose first save has been answered."""
+    ledger = Ledger()
+    ledger.give(history)
+    ask(ledger, store)
+    return ledger
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def store() -> PlainStore:
+    return PlainStore()
+
+
+def test_only_what_is_new_is_handed_over(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b")
+    assert [len(piece.upload.lines) for piece in save(ledger, store, history)] == [2]
+    history.append(message("c"))
+    (piece,) = save(ledger, store, history)
+    assert piece.upload.start == ends_of(lines_of(history))[2]
+    assert piece.upload.lines == tuple(lines_of(history)[2:])
+    assert save(ledger, store, history) == []
+
+
+def test_an_agent_that_makes_its_messages_anew_for_each_save_sends_only_what_is_new(
+    ledger: Ledger, store: PlainStore
+) -> None:
+    history = messages("a", "b")
+    save(ledger, store, copy.deepcopy(history))
+    history.append(message("c"))
+    (piece,) = save(ledger, store, copy.deepcopy(history))
+    assert piece.upload.lines == tuple(lines_of(history)[2:])
+
+
+def test_what_the_broker_did_not_take_goes_with_the_next_save(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b")
+    ledger.give(history)
+    ledger.decide()
+    assert ledger.next_piece() is not None
+    assert not ledger.is_handed_over
+    history.append(message("c"))
+    (piece,) = save(ledger, store, history)
+    assert piece.upload.lines == tuple(lines_of(history))
+    assert ledger.is_handed_over
+
+
+def test_a_save_is_cut_between_lines(ledger: Ledger, store: PlainStore) -> None:
+    sizes = (SAVE_BYTES // 2, SAVE_BYTES // 3, SAVE_BYTES // 2, SAVE_BYTES * 2, 10)
+    history = messages(*("x" * size for size in sizes))
+    pieces = save(ledger, store, history)
+    assert [len(piece.upload.lines) for piece in pieces] == [2, 1, 1, 1]
+    assert [line for piece in pieces for line in piece.upload.lines] == lines_of(history)
+    assert all(piece.upload.size_bytes <= SAVE_BYTES for piece in pieces if len(piece.upload.lines) > 1)
+
+
+def test_a_shorter_list_that_is_a_prefix_sends_nothing(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b", "c")
+    save(ledger, store, history)
+    assert save(ledger, store, history[:1]) == []
+    assert ledger.log.branch is None
+    assert save(ledger, store, history) == []
+
+
+def test_another_continuation_after_an_undo_opens_a_branch(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b", "c")
+    save(ledger, store, history)
+    save(ledger, store, history[:1])
+    other = [history[0], message("x"), message("y")]
+    (piece,) = save(ledger, store, other)
+    behind_x = ends_of(lines_of(other))[2]
+    assert piece.upload.branch == branch_name(behind_x.offset, shorten(behind_x.chain))
+    assert piece.upload.start == START
+    assert piece.upload.lines == tuple(lines_of(other))
+    assert store.logs[None] == lines_of(history)
+
+
+def test_after_an_undo_a_save_is_one_upload_of_the_new_lines_again(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b")
+    save(ledger, store, history)
+    other = [history[0], message("x")]
+    save(ledger, store, other)
+    other.append(message("y"))
+    (piece,) = save(ledger, store, other)
+    assert piece.upload.lines == tuple(lines_of(other)[2:])
+
+
+def test_a_redo_finds_its_way_back(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b", "c")
+    save(ledger, store, history)
+    save(ledger, store, [history[0], message("x")])
+    history.append(message("d"))
+    (piece,) = save(ledger, store, history)
+    assert piece.upload.branch is None
+    assert piece.upload.lines == tuple(lines_of(history)[3:])
+
+
+def test_a_redo_before_the_broker_took_the_branch_finds_its_way_back(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b", "c")
+    save(ledger, store, history)
+    ledger.give([history[0], message("x")])
+    ledger.decide()  # and the broker is away
+    assert save(ledger, store, history) == []
+    assert ledger.log.branch is None
+
+
+def test_two_undos_to_the_same_message_are_two_branches(ledger: Ledger, store: PlainStore) -> None:
+    start = messages("a")
+    for second in "b", "c", "d":
+        save(ledger, store, [*start, message(second)])
+    assert [log[1:] for log in store.logs.values()] == [lines_of(messages(second)) for second in "bcd"]
+    assert not store.strays
+
+
+def test_a_branch_of_a_branch_is_named_after_the_line_that_parts_it_from_both(
+    ledger: Ledger, store: PlainStore
+) -> None:
+    save(ledger, store, messages("a", "b", "c"))
+    save(ledger, store, messages("a", "x", "y"))
+    third = messages("a", "x", "z")
+    (piece,) = save(ledger, store, third)
+    end = ends_of(lines_of(third))[3]
+    assert piece.upload.branch == branch_name(end.offset, shorten(end.chain))
+
+
+def test_an_edit_in_place_of_a_late_message_is_seen_at_once(ledger: Ledger, store: PlainStore) -> None:
+    history = messages(*map(str, range(200)))
+    save(ledger, store, history)
+    history[-RECENT_MESSAGES]["content"][0]["text"] = "edited"
+    pieces = save(ledger, store, history)
+    assert [line for piece in pieces for line in piece.upload.lines] == lines_of(history)
+    assert ledger.log.branch is not None
+
+
+@pytest.mark.parametrize(("old", "new"), [(1, True), (1, 1.0), (0.0, -0.0), (None, 0), ("1", 1), ([], ())])
+def test_values_that_python_holds_equal_are_told_apart(ledger: Ledger, store: PlainStore, old: Any, new: Any) -> None:
+    history = [message("a", value=[old])]
+    save(ledger, store, history)
+    history[0]["value"][0] = new
+    is_edit = encode_line(history[0]).data != store.logs[None][0]
+    assert bool(save(ledger, store, history)) == is_edit
+
+
+@pytest.mark.parametrize("index", [0, 50, 99])
+def test_a_replaced_message_is_seen_at_once_wherever_it_is(ledger: Ledger, store: PlainStore, index: int) -> None:
+    history = messages(*map(str, range(100)))
+    save(ledger, store, history)
+    history[index] = message("edited")
+    save(ledger, store, history)
+    assert store.logs[ledger.log.branch] == lines_of(history)
+    assert ledger.log.branch is not None
+
+
+def test_an_edit_in_place_of_an_early_message_is_seen_within_a_round_of_saves(
+    ledger: Ledger, store: PlainStore
+) -> None:
+    history = messages(*map(str, range(500)))
+    save(ledger, store, history)
+    history[3]["content"][0]["text"] = "edited"
+    saves = 0
+    while ledger.log.branch is None:
+        history.append(message(f"more {saves}"))
+        save(ledger, store, history)
+        saves += 1
+        assert saves <= 500 // ROLLING_MESSAGES + 2
+    assert store.logs[ledger.log.branch] == lines_of(history)
+
+
+def test_a_look_at_the_whole_sees_an_early_edit_in_place(ledger: Ledger, store: PlainStore) -> None:
+    history = messages(*map(str, range(500)))
+    save(ledger, store, history)
+    history[100]["role"] = "tool"
+    hand_over(ledger, store, whole=True)
+    assert store.logs[ledger.log.branch] == lines_of(history)
+
+
+def test_a_message_that_does_not_compare_is_encoded_instead(ledger: Ledger, store: PlainStore) -> None:
+    class Hostile(dict[str, Any]):
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("not to be compared")
+
+        __hash__ = None
+
+    history: list[Any] = [Hostile(role="user"), message("b")]
+    save(ledger, store, history)
+    assert save(ledger, store, [Hostile(role="user"), history[1]]) == []
+    save(ledger, store, [Hostile(role="tool"), history[1]])
+    assert ledger.log.branch is not None
+
+
+def test_what_comes_before_a_bad_message_is_handed_over(ledger: Ledger, store: PlainStore) -> None:
+    history = [message("a"), {"role": object()}, message("c")]
+    save(ledger, store, history)
+    assert store.logs[None] == lines_of(history[:1])
+    assert ledger.refusal is not None
+    assert ledger.refusal.index == 1
+    assert save(ledger, store, history) == []
+    assert ledger.refusal is not None
+    assert ledger.refusal.index == 1
+    history[1] = message("b")
+    save(ledger, store, history)
+    assert store.logs[None] == lines_of(history)
+
+
+def test_an_edit_into_a_bad_message_is_refused_and_changes_nothing(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b", "c")
+    save(ledger, store, history)
+    history[1]["content"] = {1, 2}
+    assert save(ledger, store, history) == []
+    assert ledger.refusal is not None
+    assert ledger.refusal.index == 1
+    assert list(store.logs) == [None]
+
+
+def test_a_line_over_the_limit_is_refused(ledger: Ledger, store: PlainStore) -> None:
+    save(ledger, store, ["{}", b'{"a":"' + b"x" * LINE_BYTES + b'"}'])
+    assert store.logs[None] == [b"{}\n"]
+    assert ledger.refusal is not None
+    assert ledger.refusal.index == 1
+    assert str(LINE_BYTES) in ledger.refusal.reason
+
+
+def test_appended_lines_follow_those_before(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b")
+    save(ledger, store, history)
+    ledger.append(messages("c"))
+    (piece,) = hand_over(ledger, store)
+    assert piece.upload.start.messages == 2
+    assert store.logs[None] == lines_of(messages("a", "b", "c"))
+
+
+def test_appended_lines_follow_the_shorter_list_after_an_undo(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b")
+    save(ledger, store, history)
+    save(ledger, store, history[:1])
+    ledger.append(messages("x"))
+    hand_over(ledger, store)
+    assert store.logs[ledger.log.branch] == lines_of(messages("a", "x"))
+    assert ledger.log.branch is not None
+
+
+def test_appended_messages_are_let_go_of_once_the_store_has_them(ledger: Ledger, store: PlainStore) -> None:
+    class Traced(dict[str, Any]):
+        alive = 0
+
+        def __init__(self) -> None:
+            super().__init__(role="user")
+            Traced.alive += 1
+
+        def __del__(self) -> None:
+            Traced.alive -= 1
+
+    for _ in range(50):
+        ledger.append([Traced()])
+        hand_over(ledger, store)
+    assert Traced.alive == 0
+    assert len(store.logs[None]) == 50
+
+
+def test_a_list_after_appends_is_recognised(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b", "c")
+    for one in history:
+        ledger.append([one])
+        hand_over(ledger, store)
+    assert save(ledger, store, history) == []
+    assert ledger.log.branch is None
+
+
+def test_appends_to_a_log_that_has_parted_are_kept_beside_it(ledger: Ledger, store: PlainStore) -> None:
+    ledger.append(messages("a"))
+    hand_over(ledger, store)
+    store.logs[None].append(b'{"by":"another"}\n')
+    for text in "b", "c":
+        ledger.append(messages(text))
+        hand_over(ledger, store)
+    assert [stray.lines for stray in store.strays] == [(line,) for line in lines_of(messages("b", "c"))]
+    save(ledger, store, messages("a", "b", "c"))  # and now somebody has all of it
+    assert store.logs[ledger.log.branch] == lines_of(messages("a", "b", "c"))
+
+
+def test_a_diverged_history_goes_on_in_a_branch(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b")
+    save(ledger, store, history)
+    store.logs[None].append(b'{"by":"another"}\n')
+    history.append(message("c"))
+    save(ledger, store, history)
+    assert len(store.strays) == 1
+    history.append(message("d"))
+    save(ledger, store, history)
+    behind_c = ends_of(lines_of(history))[3]
+    assert ledger.log.branch == branch_name(behind_c.offset, shorten(behind_c.chain))
+    assert store.logs[ledger.log.branch] == lines_of(history)
+    assert len(store.strays) == 1
+
+
+class TestRestart:
+    def test_only_what_the_store_lacks_is_sent(self, store: PlainStore) -> None:
+        history = messages("a", "b", "c")
+        store.logs[None] = lines_of(history[:2])
+        (piece,) = hand_over(restart(store, history), store)
+        assert piece.upload.lines == tuple(lines_of(history)[2:])
+
+    def test_an_older_history_changes_nothing(self, store: PlainStore) -> None:
+        history = messages("a", "b", "c")
+        store.logs[None] = lines_of(history)
+        ledger = restart(store, history[:2])
+        assert hand_over(ledger, store) == []
+        assert ledger.log.branch is None
+
+    def test_an_older_history_catches_up_without_a_branch(self, store: PlainStore) -> None:
+        history = messages("a", "b", "c", "d")
+        store.logs[None] = lines_of(history[:3])
+        ledger = restart(store, history[:1])
+        hand_over(ledger, store)
+        assert save(ledger, store, history[:2]) == []
+        (piece,) = save(ledger, store, history)
+        assert piece.upload.lines == tuple(lines_of(history)[3:])
+        assert list(store.logs) == [None]
+
+    def test_an_older_history_that_goes_another_way_opens_a_branch_without_a_stray(self, store: PlainStore) -> None:
+        history = messages("a", "b", "c")
+        store.logs[None] = lines_of(history)
+        ledger = restart(store, history[:1])
+        hand_over(ledger, store)
+        save(ledger, store, [*history[:1], message("x")])
+        assert store.logs[ledger.log.branch] == lines_of(messages("a", "x"))
+        assert not store.strays
+
+    def test_a_history_that_parted_opens_a_branch_without_a_stray(self, store: PlainStore) -> None:
+        store.logs[None] = lines_of(messages("a", "b", "c"))
+        other = messages("a", "x", "y")
+        ledger = restart(store, other)
+        hand_over(ledger, store)
+        behind_x = ends_of(lines_of(other))[2]
+        assert ledger.log.branch == branch_name(behind_x.offset, shorten(behind_x.chain))
+        assert store.logs[ledger.log.branch] == lines_of(other)
+        assert not store.strays
+
+    def test_the_log_that_shares_most_is_extended(self, store: PlainStore) -> None:
+        history = messages("a", "x", "y", "z")
+        store.logs[None] = lines_of(messages("a"))
+        store.logs["000000000001-00112233445566aa"] = lines_of(history[:3])
+        (piece,) = hand_over(restart(store, history), store)
+        assert piece.upload.branch == "000000000001-00112233445566aa"
+        assert piece.upload.lines == tuple(lines_of(history)[3:])
+
+    def test_a_redo_of_a_history_of_the_last_process_finds_its_way_back(self, store: PlainStore) -> None:
+        main, branch = messages("a", "b", "c"), messages("a", "x")
+        old = Ledger()
+        save(old, store, main)
+        save(old, store, branch)
+        ledger = restart(store, branch)
+        assert hand_over(ledger, store) == []
+        assert save(ledger, store, [*main, message("d")])[0].upload.branch is None
+        assert len(store.logs) == 2
+        assert not store.strays
+
+    def test_a_late_answer_moves_the_session_to_the_branch_that_has_it(self, store: PlainStore) -> None:
+        history = messages("a", "x", "y")
+        branch = "000000000001-00112233445566aa"
+        store.logs = {None: lines_of(messages("a", "b")), branch: lines_of(history[:2])}
+        ledger = Ledger()
+        ledger.give(history)
+        question = ledger.question()
+        answer = store.answer(question.junctions())
+        ledger.decide()  # no answer yet: all of it goes to the main log
+        piece = ledger.next_piece()
+        assert piece is not None
+        assert piece.upload.branch is None
+        ledger.accept(piece)
+        ledger.learn(answer, question)
+        (piece,) = hand_over(ledger, store)
+        assert piece.upload.branch == branch
+        assert store.logs[branch] == lines_of(history)
+
+    def test_a_late_answer_that_agrees_changes_nothing(self, store: PlainStore) -> None:
+        history = messages("a", "b", "c")
+        store.logs[None] = lines_of(history[:1])
+        ledger = Ledger()
+        ledger.give(history)
+        question = ledger.question()
+        answer = store.answer(question.junctions())
+        hand_over(ledger, store)
+        ledger.learn(answer, question)
+        assert hand_over(ledger, store) == []
+        assert ledger.log.branch is None
+
+
+def test_what_the_store_lacks_is_sent_again_after_a_rewind(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b", "c")
+    save(ledger, store, history)
+    del store.logs[None][1:]
+    ledger.rewind(ends_of(store.logs[None])[1].offset)
+    hand_over(ledger, store)
+    assert store.logs[None] == lines_of(history)
+
+
+def test_junctions_are_dense_at_the_end_and_few_before() -> None:
+    ledger = Ledger()
+    ledger.give([b"{}"] * 100_000)
+    question = ledger.question()
+    junctions = question.junctions()
+    assert junctions == sorted(set(junctions))
+    assert junctions[-1] == (question.end.offset, shorten(question.end.chain))
+    assert len(junctions) < 1100
+    assert len(question.junctions(since=99_990)) < 40
+
+
+lines = st.lists(st.sampled_from([b"{}\n", b'{"a":1}\n', b'{"b":22}\n']), max_size=12)
+
+
+@given(lines, lines)
+def test_points_know_how_much_two_histories_share(one: list[bytes], other: list[bytes]) -> None:
+    ours, theirs = Points(), Points()
+    ours.extend(one)
+    theirs.extend(other)
+    common = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    assert ours.count_common(theirs) == common
+    assert ours.prefix(common).end == theirs[common]
+    assert [ours[i] for i in range(len(ours) + 1)] == ends_of(one)
+    assert all(ours.find(end.offset, shorten(end.chain)) == i for i, end in enumerate(ends_of(one)))
+    assert ours.find(ours.end.offset + 1) is None
+
+
+def numbers() -> Iterator[int]:
+    number = 0
+    while True:
+        number += 1
+        yield number
+
+
+class Agent(RuleBasedStateMachine):
+    """An agent that undoes, redoes, edits and restarts, on a broker that is away at times and a store that is not."""
+
+    @initialize()
+    def start(self) -> None:
+        self.store = PlainStore()
+        self.ledger = Ledger()
+        self.history: list[Any] = []
+        self.past: list[list[Any]] = [[]]
+        self.number = numbers()
+        self.is_foreign = False
+
+    def new(self) -> Any:
+        number = next(self.number)
+        return message(f"message {number}") if number % 3 else f'{{"number": {number}}}'
+
+    @rule(count=st.integers(1, 5))
+    def speak(self, count: int) -> None:
+        self.history.extend(self.new() for _ in range(count))
+
+    @rule(data=st.data())
+    def undo(self, data: st.DataObject) -> None:
+        self.past.append([*self.history])
+        del self.history[data.draw(st.integers(0, len(self.history))) :]
+
+    @rule(data=st.data())
+    def redo(self, data: st.DataObject) -> None:
+        self.history[:] = data.draw(st.sampled_from(self.past))
+
+    @precondition(lambda self: self.history)
+    @rule(data=st.data())
+    def replace(self, data: st.DataObject) -> None:
+        self.past.append([*self.history])
+        self.history[data.draw(st.integers(0, len(self.history) - 1))] = self.new()
+
+    @precondition(lambda self: self.history)
+    @rule(data=st.data(), text=st.text())
+    def edit(self, data: st.DataObject, text: str) -> None:
+        one = data.draw(st.sampled_from(self.history[-RECENT_MESSAGES:]))
+        if isinstance(one, dict):
+            one["content"][0]["text"] = text
+
+    @rule()
+    def make_anew(self) -> None:
+        self.history = copy.deepcopy(self.history)
+
+    @rule(data=st.data())
+    def save(self, data: st.DataObject) -> None:
+        self.ledger.give(self.history)
+        if self.ledger.is_uncertain:
+            self.ask()
+        self.ledger.decide()
+        while piece := self.ledger.next_piece():
+            if data.draw(st.integers(0, 4)) == 0:
+                return  # the broker is away
+            self.ledger.accept(piece)
+            outcome, offset = self.store.take(piece.upload)
+            if outcome == "stored":
+                self.ledger.confirm(piece.upload.branch, offset)
+            else:
+                assert self.is_foreign, "nobody else writes here: there must be no stray"
+                self.ledger.part(piece.upload.branch, offset)
+                self.ledger.decide()
+        assert self.ledger.is_handed_over
+        kept = self.store.logs.get(self.ledger.log.branch, [])
+        assert kept[: len(self.history)] == lines_of(self.history)
+
+    @rule()
+    def restart(self) -> None:
+        self.ledger = restart(self.store, self.history)
+
+    @rule()
+    def ask(self) -> None:
+        ask(self.ledger, self.store)
+
+    @precondition(lambda self: self.store.logs)
+    @rule(data=st.data())
+    def write_as_another(self, data: st.DataObject) -> None:
+        self.is_foreign = True
+        branch = data.draw(st.sampled_from([*self.store.logs]))
+        self.store.logs[branch].append(f'{{"by":"another","number":{next(self.number)}}}\n'.encode())
+
+    @invariant()
+    def points_are_of_what_was_handed_over(self) -> None:
+        log = self.ledger.log
+        kept = self.store.logs.get(log.branch, [])
+        assert self.is_foreign or len(log.points) == log.points.find(log.points.end.offset)
+        assert self.is_foreign or ends_of(kept)[: len(log.points) + 1] == [
+            log.points[i] for i in range(len(log.points) + 1)
+        ]
+
+
+TestAgent = Agent.TestCase
+TestAgent.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

@@ -1,0 +1,162 @@
+"""Messages become lines: the same bytes for the same message, one object a line, and nothing raises but BadMessage."""
+
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from history_sink.errors import BadMessage
+from history_sink.lines import Unencodable, encode_line
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+atoms = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
+values = st.recursive(atoms, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=20)
+objects = st.dictionaries(texts, values)
+
+wild_texts = st.text()  # with lone surrogates
+wild_atoms = atoms | wild_texts | st.floats() | st.binary() | st.complex_numbers() | st.just(object)
+wild_keys = wild_texts | st.integers() | st.none() | st.floats() | st.tuples(st.integers())
+wild_values = st.recursive(
+    wild_atoms,
+    lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(wild_keys, inner),
+    max_leaves=20,
+)
+
+
+@given(objects)
+def test_an_object_is_one_line_that_reads_as_the_object(message: dict[str, Any]) -> None:
+    line, replaced = encode_line(message)
+    assert replaced == 0
+    assert line.index(b"\n") == len(line) - 1
+    assert json.loads(line) == message
+    assert list(json.loads(line)) == list(message)
+    assert encode_line(line).data == line
+
+
+@given(objects, st.sampled_from([None, 0, 2]), st.booleans(), st.sampled_from(["", " ", "\t", "\r"]))
+def test_a_ready_made_line_is_kept_byte_for_byte(
+    message: dict[str, Any], spaces: int | None, is_ascii: bool, padding: str
+) -> None:
+    separators = (" , ", " : ") if spaces else None
+    text = padding + json.dumps(message, ensure_ascii=is_ascii, separators=separators) + padding
+    for line in (text, text + "\n", text.encode(), text.encode() + b"\n"):
+        assert encode_line(line).data == text.encode() + b"\n"
+
+
+@given(wild_values)
+def test_nothing_raises_but_bad_message(value: Any) -> None:
+    for message in (value, {"a": value}):
+        for unencodable in get_args(Unencodable):
+            try:
+                line, _ = encode_line(message, unencodable)
+            except BadMessage:
+                continue
+            assert isinstance(json.loads(line), dict)
+            assert line.count(b"\n") == 1
+
+
+@given(st.lists(st.sampled_from([math.nan, math.inf, -math.inf, "\ud800", "a\udfffb", "fine", 1.5])))
+def test_what_json_cannot_carry_is_replaced_and_counted(items: list[Any]) -> None:
+    def replaced(item: Any) -> Any:
+        if isinstance(item, float):
+            return item if math.isfinite(item) else None
+        return item.replace("\ud800", "\ufffd").replace("\udfff", "\ufffd")
+
+    line = encode_line({"items": items})
+    kept = [replaced(item) for item in items]
+    assert json.loads(line.data) == {"items": kept}
+    assert line.replaced == sum(new is not old and new != old for old, new in zip(items, kept, strict=True))
+    if line.replaced:
+        with pytest.raises(BadMessage):
+            encode_line({"items": items}, "refuse")
+
+
+def test_compact_unescaped_and_in_the_order_given() -> None:
+    message = {"b": '\N{SNOWMAN}\u2028\x7f\x1f/\\"\b\t', "a": [None, True, 1.0, -0.0, 1e100]}
+    expected = '{"b":"\N{SNOWMAN}\u2028\x7f\\u001f/\\\\\\"\\b\\t","a":[null,true,1.0,-0.0,1e+100]}\n'
+    assert encode_line(message).data == expected.encode()
+
+
+class Reader(Mapping[str, Any]):
+    """A mapping that is no dict, and that may fail."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    def __getitem__(self, key: str) -> Any:
+        if self._error:
+            raise self._error
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter("ab")
+
+    def __len__(self) -> int:
+        return 2
+
+
+class Number(IntEnum):
+    ONE = 1
+
+
+@pytest.mark.parametrize("message", [OrderedDict(a=1), MappingProxyType({"a": 1}), {"a": Number.ONE}, {"a": 1}])
+def test_what_behaves_like_a_dict_is_a_message(message: Mapping[str, Any]) -> None:
+    assert encode_line(message).data == b'{"a":1}\n'
+
+
+def nest(depth: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for _ in range(depth):
+        inner = {"a": inner}
+    return inner
+
+
+def cycle() -> dict[str, Any]:
+    message: dict[str, Any] = {}
+    message["a"] = message
+    return message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None, 1, [], object(), "", "{", "[]", "1", '{"a":1}{', '{"a":NaN}', '{"a":-Infinity}', '{"a":"\x01"}', "{}\n{}",
+        "{}\n\n", "\n{}", "\ufeff{}", b"\xff", b'{"a":"\xed\xa0\x80"}', '{"a":"\ud800"}', {"a": {1}}, {1: 1}, {None: 1},
+        {"a": {2: 1}}, {"a": b"bytes"}, {("a",): 1}, dict.fromkeys(["\ud800", "\ufffd"]), {"a": 10**5000},
+        "[" * 100_000, nest(100_000), cycle(), Reader(KeyError("canary")), Reader(RuntimeError("canary")),
+        {"a": Reader()},
+    ],
+    ids=lambda message: repr(type(message)),
+)  # fmt: skip
+def test_what_is_no_message_is_refused(message: Any) -> None:
+    with pytest.raises(BadMessage) as caught:
+        encode_line(message)
+    assert str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"a":"canary"',
+        b'{"a":"canary\xff"}',
+        '{"a":"canary\ud800"}',
+        {"a": "canary", "b": {1}},
+        {"canary": math.nan},
+        {"canary\ud800": 1},
+        Reader(KeyError("canary")),
+        {"a": ["canary"], 1: "canary"},
+    ],
+)
+def test_a_refusal_never_quotes_the_message(message: Any) -> None:
+    with pytest.raises(BadMessage) as caught:
+        encode_line(message, "refuse")
+    chained = [caught.value, caught.value.__cause__]
+    assert "canary" not in "".join(map(repr, chained))
+    assert caught.value.__suppress_context__
