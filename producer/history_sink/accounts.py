@@ -1,0 +1,112 @@
+"""What the command `history-sink` tells: results in words, for people, and as JSON, for programs."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from history_sink.listing import SessionSummary
+from history_sink.status import LogStatus, Status
+
+if TYPE_CHECKING:
+    from history_sink.backfill import Backfill, Saved
+    from history_sink.check import Finding
+    from history_sink.restore import ChainMeter, Source
+
+SESSION_HEADER = f"{'LAST WRITE':<20}  {'MESSAGES':>9}  {'BYTES':>15}  SESSION"
+
+
+def tell_saved(saved: "Saved", as_json: bool, has_waited: bool) -> None:
+    """One file is done with: what was saved on stdout, what was not on stderr."""
+    if as_json:
+        click.echo(json.dumps(asdict(saved)))
+    elif saved.messages or not saved.problem:
+        click.echo(_describe_saved(saved, has_waited))
+    if saved.problem:
+        line = f", line {saved.line}" if saved.line else ""
+        click.echo(f"{saved.file}{line}: {saved.problem}", err=True)
+
+
+def _describe_saved(saved: "Saved", has_waited: bool) -> str:
+    if not saved.messages:
+        return f"{saved.file}: no messages"
+    log = f"session {saved.session}" + (f", branch {saved.branch}" if saved.branch else "")
+    state = "stored" if saved.stored else "not confirmed" if has_waited else "handed over"
+    blanks = f"; {count(saved.blank_lines, 'blank line')} left out" if saved.blank_lines else ""
+    return f"{saved.file}: {log}: {_size(saved.messages, saved.bytes)}, {saved.sent_messages:,} sent; {state}{blanks}"
+
+
+def tell_end(work: "Backfill", files: int) -> None:
+    """How it went with many files, on stderr."""
+    done = work.results
+    troubled = sum(saved.problem is not None for saved in done)
+    if files > 1:
+        sent = sum(saved.sent_messages for saved in done)
+        parts = [f"{count(len(done) - troubled, 'file')} saved, {count(sent, 'message')} sent"]
+        parts += [f"{troubled} with a problem"] if troubled else []
+        parts += [f"{files - len(done)} not tried"] if len(done) < files else []
+        click.echo("; ".join(parts), err=True)
+
+
+def tell_interrupted(work: "Backfill", files: int) -> None:
+    """What is done, and what is on its way, when Ctrl-C comes; on stderr."""
+    click.echo(f"Done with {len(work.results)} of {count(files, 'file')}.", err=True)
+    for saved in work.waiting:
+        click.echo(
+            f"{saved.file}: {count(saved.messages, 'message')} handed over or there before, not confirmed", err=True
+        )
+    click.echo("The same command goes on from there.", err=True)
+
+
+def describe_session(summary: SessionSummary) -> str:
+    """A line of `list`."""
+    branches = f"  (+ {count(summary.branches, 'branch', 'branches')})" if summary.branches else ""
+    when = _time(summary.last_write)
+    return f"{when:<20}  {summary.messages:>9,}  {summary.bytes:>15,}  {summary.session}{branches}"
+
+
+def describe_status(status: Status) -> str:
+    """All of a status, a few lines."""
+    lines = [f"session {status.session} in bucket {status.bucket}"]
+    for log in status.logs:
+        lines += _describe_log(log)
+    for stray in status.strays:
+        lines += [f"stray: bytes {stray.start:,} to {stray.end:,} of a history of its own", f"  {stray.key}"]
+    if status.pending:
+        lines += [f"pending: {count(status.pending, 'object')} waiting for what comes before"]
+    return "\n".join(lines)
+
+
+def _describe_log(log: LogStatus) -> list[str]:
+    name = f"branch {log.branch}" if log.branch else "main log"
+    size = _size(log.messages, log.bytes)
+    return [f"{name}: {size}, chain {log.chain}, last write {_time(log.last_write)}", f"  {log.key}"]
+
+
+def describe_restored(session: str, file: Path, source: "Source", meter: "ChainMeter", as_json: bool) -> str:
+    """What `restore` has written."""
+    if as_json:
+        sizes = {"messages": meter.messages, "bytes": meter.size_bytes, "chain": meter.chain16}
+        return json.dumps({"session": session, "file": str(file), "key": source.key, **sizes})
+    return f"{file}: {_size(meter.messages, meter.size_bytes)}, as in the store (chain {meter.chain16})"
+
+
+def describe_finding(finding: "Finding") -> str:
+    """A line of `check`."""
+    return f"{'ok' if finding.ok else 'FAILED':<6}  {finding.part:<10}  {finding.text} ({finding.seconds:.2f} s)"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """``1 file``, ``1,000 files``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _size(messages: int, size_bytes: int) -> str:
+    return f"{count(messages, 'message')}, {count(size_bytes, 'byte')}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

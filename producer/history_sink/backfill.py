@@ -1,0 +1,171 @@
+"""Whole transcripts into the store: file after file, the next ones handed over while the last are waited for."""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from history_sink.errors import Malformed, Unavailable
+from history_sink.outcome import Receipt
+from history_sink.transcripts import STDIN, NotTaken, Transcript, read_transcript
+
+if TYPE_CHECKING:
+    from history_sink.sink import HistorySink
+
+STEP_BYTES = 8 * 1024 * 1024
+"""How much of a file is handed over before the store is waited for: an archive of years must not fill the broker."""
+
+WINDOW_FILES = 16
+WINDOW_BYTES = 2 * STEP_BYTES
+"""How much may be on its way to the store at a time, so that the workers always have something to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What became of one file.
+
+    Of its history, `messages` of `bytes` bytes are handed over or were there; of these, `sent_messages` had to be sent.
+    `branch` None is the session's main log. `stored`: the store has said that it holds them all. `problem` says why
+    something is missing, from line `line` on where that is known; `is_away`: because the broker or the workers are.
+    """
+
+    file: str
+    session: str | None = None
+    branch: str | None = None
+    messages: int = 0
+    bytes: int = 0
+    sent_messages: int = 0
+    blank_lines: int = 0
+    stored: bool = False
+    line: int | None = None
+    problem: str | None = None
+    is_away: bool = False
+
+
+class Backfill:
+    """Saves files and waits for the store. `results` has what is done with, `waiting` what is on its way."""
+
+    def __init__(
+        self,
+        sink: "HistorySink",
+        wait_seconds: float | None,
+        report: Callable[[Saved], None] = lambda _: None,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`wait_seconds`: how long the store may take for a step; None: it is not waited for.
+
+        `report` is told each result, `advance` how many bytes more are handed over.
+        """
+        self.results: list[Saved] = []
+        self.waiting: deque[Saved] = deque()
+        self._sink = sink
+        self._wait_seconds = wait_seconds
+        self._report = report
+        self._advance = advance
+
+    def save(self, file: Path, session: str | NotTaken) -> None:
+        """Hand over one file, and wait for earlier ones when many are on their way."""
+        if isinstance(session, NotTaken):
+            self._end(Saved(str(file), problem=str(session)))
+            return
+        try:
+            transcript = _read(file)
+        except OSError as error:
+            self._end(Saved(str(file), session, problem=f"cannot be read: {error.strerror}"))
+            return
+        self.waiting.append(Saved(str(file), session, blank_lines=len(transcript.blanks)))
+        self._hand_over(session, transcript)
+        while self.waiting and self._is_enough():
+            self._settle_oldest()
+
+    def finish(self) -> None:
+        """Wait for what is on its way."""
+        while self.waiting:
+            self._settle_oldest()
+
+    def abandon(self) -> None:
+        """Interrupted: else the sink would hand over the rest when it is closed."""
+        for saved in self.waiting:
+            self._sink.forget(saved.session or "")
+
+    def _is_enough(self) -> bool:
+        if self._wait_seconds is None or self.waiting[-1].is_away:
+            return True
+        return len(self.waiting) > WINDOW_FILES or sum(saved.bytes for saved in self.waiting) > WINDOW_BYTES
+
+    def _hand_over(self, session: str, transcript: Transcript) -> None:
+        """Step by step, each waited for but the last; the last of `waiting` tells how far it is."""
+        total = len(transcript.lines)
+        for count in cut_steps(transcript.lines, self._ask_stored_bytes(session, transcript)):
+            before = self.waiting[-1]
+            receipt = self._sink.save(session, [*transcript.lines[:count]])
+            saved = self.waiting[-1] = take_receipt(before, transcript, count, receipt)
+            self._advance(saved.bytes - before.bytes)
+            if saved.problem:
+                if not saved.is_away:  # without the message that is refused, those before it can be waited for
+                    self._sink.save(session, [*transcript.lines[: saved.messages]])
+                return
+            if count < total and self._wait_seconds is not None and not self._flush(saved):
+                self.waiting[-1] = replace(saved, problem=self._silence(), is_away=True)
+                return
+
+    def _ask_stored_bytes(self, session: str, transcript: Transcript) -> int:
+        """How far a session may be in the store already; 0 also where nobody answers: uploads bear duplicates."""
+        if transcript.size_bytes <= STEP_BYTES:
+            return 0
+        try:
+            return max((log.bytes for log in self._sink.status(session).logs), default=0)
+        except (Unavailable, Malformed):
+            return 0
+
+    def _settle_oldest(self) -> None:
+        saved = self.waiting[0]
+        if self._wait_seconds is not None and not saved.is_away:
+            is_stored = saved.messages == 0 or self._flush(saved)
+            saved = replace(saved, stored=is_stored and saved.messages > 0)
+            if not is_stored and not saved.problem:
+                saved = replace(saved, problem=self._silence(), is_away=True)
+        self._sink.forget(saved.session or "")
+        self.waiting.popleft()
+        self._end(saved)
+
+    def _flush(self, saved: Saved) -> bool:
+        return self._sink.flush(saved.session or "", self._wait_seconds or 0.0)
+
+    def _silence(self) -> str:
+        return f"handed over, but the store has not confirmed it within {self._wait_seconds:g} s"
+
+    def _end(self, saved: Saved) -> None:
+        self.results.append(saved)
+        self._report(saved)
+
+
+def cut_steps(lines: Sequence[bytes], stored_bytes: int = 0, step_bytes: int = STEP_BYTES) -> Iterator[int]:
+    """How many lines each save of a file has: `step_bytes` more than the last, the first ones beyond `stored_bytes`."""
+    size, limit = 0, stored_bytes + step_bytes
+    for count, line in enumerate(lines, 1):
+        size += len(line)
+        if size >= limit or count == len(lines):
+            yield count
+            limit = size + step_bytes
+
+
+def take_receipt(saved: Saved, transcript: Transcript, count: int, receipt: Receipt) -> Saved:
+    """`saved` after its first `count` lines were given to the sink."""
+    saved = replace(saved, branch=receipt.branch, sent_messages=saved.sent_messages + receipt.messages)
+    if receipt.state == "unreachable":
+        return replace(saved, problem=receipt.reason, is_away=True)
+    if receipt.state == "refused":
+        count = max(receipt.index or 0, saved.messages)
+        line = None if receipt.index is None else transcript.line_number(receipt.index)
+        saved = replace(saved, problem=receipt.reason, line=line)
+    return replace(saved, messages=count, bytes=sum(map(len, transcript.lines[:count])))
+
+
+def _read(file: Path) -> Transcript:
+    if file == STDIN:
+        return read_transcript(sys.stdin.buffer)
+    with file.open("rb") as stream:
+        return read_transcript(stream)

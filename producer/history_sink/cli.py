@@ -1,0 +1,268 @@
+"""The command `history-sink`: save transcripts, find them, get them back, and see whether all of it works."""
+
+import json
+import logging
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from history_sink import accounts
+from history_sink.arguments import (
+    SessionType,
+    SpanType,
+    branch_option,
+    json_option,
+    open_sink,
+    read_settings,
+    session_argument,
+    timeout_option,
+)
+from history_sink.pointer import Fault
+from history_sink.terminal import FAILED, FAULT, TERMINATED, UNAVAILABLE, Commands, Failure, show_progress
+
+if TYPE_CHECKING:
+    from history_sink.backfill import Backfill
+
+_PAGE_SESSIONS = 50
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=True,
+)
+@click.version_option(package_name="history-sink")
+def main() -> None:
+    """Keep agents' transcripts in an append-only archive, and get any byte of them back.
+
+    Talks to the workers through the queue that CODETETHER_HISTORY_BROKER_URL names (such as redis://host:6379/0), and
+    needs no credential of the store. If something does not work, `history-sink check` says what.
+
+    \b
+    Exit status:
+      0    all of it is done
+      1    some of it is not (a line, a file, a check); stderr says what
+      2    wrong usage, or a variable that is unset or malformed
+      3    a fault: no such session, nothing in that range, denied, the store away
+      4    the broker is away, or no worker answered in time; try again later
+      130  ended by Ctrl-C
+    """
+    signal.signal(signal.SIGTERM, _terminate)  # so that a file half restored does not stay behind
+    logging.getLogger("history_sink").setLevel(logging.ERROR)  # warnings: the command says the same in its own words
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(TERMINATED)
+
+
+@main.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--session", type=SessionType(), help="Save as this session.  [default: the file's name without its ending]"
+)
+@click.option("--no-wait", is_flag=True, help="End when the broker has it all, without waiting for the store.")
+@click.option(
+    "--timeout", "timeout_seconds", type=click.FloatRange(min=0.1), default=60.0, show_default=True, metavar="SECONDS",
+    help="How long the store may take for each file, and for each 8 MiB of one.",
+)  # fmt: skip
+@json_option
+def save(files: tuple[Path, ...], session: str | None, no_wait: bool, timeout_seconds: float, as_json: bool) -> None:
+    """Save transcripts, new or grown, into the archive.
+
+    A FILE is JSONL, one message a line; - is stdin, read to its end. In place of a directory its *.jsonl files at any
+    depth are saved, each as the session that its name says; a folder of old transcripts is archived by
+
+        history-sink save ~/.agent/sessions
+
+    Only what the store lacks is sent: the same command again goes on where it was interrupted, or adds what has been
+    written since. A history that is not the one in the store goes into a branch beside it.
+
+    Lines are kept byte for byte. A last line without a newline is whole; blank lines are left out, and counted. At a
+    line that is no JSON object a file ends: the line is named, all before it is saved, nothing behind it.
+    """
+    from history_sink.backfill import Backfill
+    from history_sink.transcripts import STDIN, find_files, measure, name_sessions
+
+    found = find_files(files)
+    if session is not None and len(found) != 1:
+        raise click.UsageError(f"--session names one session, and there are {len(found)} files")
+    if session is None and (STDIN, None) in found:
+        raise click.UsageError("stdin has no name: give one with --session")
+    todo = name_sessions(found, session)
+    with open_sink() as sink, show_progress("saving", measure(file for file, _ in found)) as advance:
+        work = Backfill(
+            sink,
+            None if no_wait else timeout_seconds,
+            lambda saved: accounts.tell_saved(saved, as_json, has_waited=not no_wait),
+            advance,
+        )
+        try:
+            for file, name in todo:
+                work.save(file, name)
+                if any(saved.is_away for saved in work.results):
+                    break
+            work.finish()
+        except KeyboardInterrupt:
+            work.abandon()
+            accounts.tell_interrupted(work, len(todo))
+            raise
+    _end_save(work, len(todo))
+
+
+def _end_save(work: "Backfill", count: int) -> None:
+    accounts.tell_end(work, count)
+    if any(saved.is_away for saved in work.results):
+        raise click.exceptions.Exit(UNAVAILABLE)
+    if any(saved.problem for saved in work.results):
+        raise click.exceptions.Exit(FAILED)
+
+
+@main.command("list")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="So many sessions at most. [default: all]")
+@click.option("--after", default="", metavar="SESSION", help="Only sessions that come after this one by name.")
+@timeout_option
+@json_option
+def list_command(limit: int | None, after: str, timeout_seconds: float, as_json: bool) -> None:
+    """List the sessions in the store.
+
+    By name, with last write (UTC), messages and bytes. By date: history-sink list | sort
+    """
+    if sys.stdout.isatty() and not as_json:
+        click.echo(accounts.SESSION_HEADER)
+    with open_sink() as sink:
+        left, position = limit, after
+        while True:
+            count = _PAGE_SESSIONS if left is None else min(left, _PAGE_SESSIONS)
+            page = sink.list_sessions(position, count, timeout_seconds)
+            for summary in page.sessions:
+                click.echo(json.dumps(asdict(summary)) if as_json else accounts.describe_session(summary))
+            left = None if left is None else left - len(page.sessions)
+            if page.next_after is None or left == 0:
+                return
+            position = page.next_after
+
+
+@main.command()
+@session_argument
+@timeout_option
+@json_option
+def status(session: str, timeout_seconds: float, as_json: bool) -> None:
+    """Show how far the store is with SESSION.
+
+    Its log, its branches, and strays: what writers sent that knew nothing of each other.
+    """
+    with open_sink() as sink:
+        found = sink.status(session, timeout_seconds)
+    is_known = bool(found.logs or found.strays or found.pending)
+    if as_json:
+        click.echo(json.dumps(found.encode()))
+    elif is_known:
+        click.echo(accounts.describe_status(found))
+    if not is_known:
+        raise Failure(f"no session {session} in the store", FAULT)
+
+
+@main.command()
+@session_argument
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@branch_option
+@click.option("--stray", metavar="KEY", help="The history that ends in this stray, as `status` names it.")
+@click.option("--force", is_flag=True, help="Take the place of FILE if it exists.")
+@timeout_option
+@json_option
+def restore(
+    session: str, file: Path, branch: str | None, stray: str | None, force: bool, timeout_seconds: float, as_json: bool
+) -> None:
+    """Write the log of SESSION to FILE, whole.
+
+    Byte for byte, whatever its size. FILE comes into being complete and on disk or not at all, and only if its chain of
+    hashes is the one that the store names. It is readable by you alone. Of a session that is being written to, it has
+    what was there at the start.
+    """
+    from history_sink import restore as restoring
+
+    if branch and stray:
+        raise click.UsageError("--branch or --stray, not both")
+    with open_sink() as sink:
+        try:
+            source = restoring.find_source(sink.status(session, timeout_seconds), branch, stray)
+            with show_progress(f"restoring {session}", source.end) as advance:
+                meter = restoring.restore(
+                    lambda handle: sink.resolve(handle, timeout_seconds), source, file, force=force, advance=advance
+                )
+        except (restoring.NotFound, restoring.Faulted) as error:
+            raise Failure(str(error), FAULT) from None
+        except FileExistsError as error:
+            raise Failure(f"{error}; --force takes its place", FAILED) from None
+        except OSError as error:
+            raise Failure(f"{file} cannot be written: {error.strerror}", FAILED) from None
+    click.echo(accounts.describe_restored(session, file, source, meter, as_json))
+
+
+@main.command()
+@session_argument
+@click.option("--bytes", "byte_range", type=SpanType(), help="Only these bytes, counted from 0; A: is all from A on.")
+@click.option("--messages", type=SpanType(), help="Only these messages, counted from 0.")
+@branch_option
+@timeout_option
+def resolve(
+    session: str,
+    byte_range: tuple[int, int] | None,
+    messages: tuple[int, int] | None,
+    branch: str | None,
+    timeout_seconds: float,
+) -> None:
+    """Write bytes of SESSION's log to stdout.
+
+    All of it, or a range A:B, half-open; one that goes past the end stops there. If there is nothing to write, stderr
+    has the fault as a JSON object, such as {"kind": "no_match"}, and the exit status is 3. One answer is at most 8 MiB,
+    or as the worker is set; `restore` gets logs of any size.
+    """
+    from history_sink.restore import Faulted, NotFound
+
+    if byte_range and messages:
+        raise click.UsageError("--bytes or --messages, not both")
+    with open_sink() as sink:
+        try:
+            handle = sink.pointer(session, messages, byte_range, timeout_seconds, branch)
+            answer = sink.resolve(handle, timeout_seconds)
+        except NotFound:
+            answer = Fault("no_match")
+        except Faulted as error:
+            answer = error.fault
+    if isinstance(answer, Fault):
+        click.echo(json.dumps(answer.encode()), err=True)
+        raise click.exceptions.Exit(FAULT)
+    click.echo(answer, nl=False)
+
+
+@main.command()
+@click.option("--read-only", is_flag=True, help="Leave out the round trip, which stores one message.")
+@timeout_option
+@json_option
+def check(read_only: bool, timeout_seconds: float, as_json: bool) -> None:
+    """Find out whether all of it works, or why not.
+
+    The broker, a worker's answer, its store, and a message's way there and back. Ends at the first that does not work,
+    and says what is wrong. The message goes into a session of its own, history-sink-check-<date>.
+    """
+    settings = read_settings()
+    from history_sink.check import check as run_check
+
+    failed = None
+    for finding in run_check(settings, timeout_seconds, read_only):
+        click.echo(json.dumps(asdict(finding)) if as_json else accounts.describe_finding(finding))
+        failed = failed if finding.ok else finding.part
+    if failed in ("broker", "worker"):
+        raise click.exceptions.Exit(UNAVAILABLE)
+    if failed:
+        raise click.exceptions.Exit(FAULT if failed == "store" else FAILED)
+
+
+if __name__ == "__main__":
+    main()

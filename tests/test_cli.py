@@ -1,0 +1,201 @@
+"""The command `history-sink`, run as a user runs it, against a real worker."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from command import Command, number, objects, write
+from history_sink.backfill import cut_steps
+from history_sink.contract import UPLOAD, UPLOAD_QUEUE
+from history_sink.transcripts import Transcript
+from stack.processes import wait_until
+from stack.stack import producer_environment
+from stack.worker import Worker
+
+BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
+
+
+@pytest.fixture(scope="module")
+def run(environment: Mapping[str, str], worker: Worker) -> Command:
+    """The command, with a worker and a store behind it."""
+    return Command(producer_environment(environment))
+
+
+# Save, and get it back
+
+
+def test_a_transcript_comes_back_byte_for_byte(run: Command, tmp_path: Path) -> None:
+    body = '{"text": "naïve  spaces"}\r\n{"n":1}\n{"no newline behind me":true}'.encode()
+    (tmp_path / "bytes.jsonl").write_bytes(body)
+    saved = run("save", tmp_path / "bytes.jsonl")
+    assert saved.status == 0
+    assert b"session bytes: 3 messages, 66 bytes, 3 sent; stored" in saved.out
+
+    restored = run("restore", "bytes", tmp_path / "back.jsonl")
+    assert restored.status == 0, restored.err
+    assert (tmp_path / "back.jsonl").read_bytes() == body + b"\n"
+    assert run("resolve", "bytes").out == body + b"\n"
+    assert run("resolve", "bytes", "--bytes", "2:6").out == b"text"
+    assert run("resolve", "bytes", "--messages", "1:2").out == b'{"n":1}\n'
+    assert run("resolve", "bytes", "--messages", "2:").out == b'{"no newline behind me":true}\n'
+
+
+def test_only_what_is_new_is_sent(run: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "grown.jsonl", *number(0, 50))
+    assert objects(run("save", path, "--json"))[0]["sent_messages"] == 50
+    assert objects(run("save", path, "--json"))[0]["sent_messages"] == 0
+    write(path, *number(0, 53))
+    again = objects(run("save", path, "--json"))[0]
+    assert (again["sent_messages"], again["messages"], again["stored"]) == (3, 53, True)
+
+
+def test_a_big_file_goes_in_steps_and_is_resumed(run: Command, tmp_path: Path) -> None:
+    line = '{"text":"%s"}' % ("x" * 100_000)
+    path = write(tmp_path / "big.jsonl", *[line] * 100)
+    assert objects(run("save", path, "--json"))[0]["sent_messages"] == 100
+    write(path, *[line] * 100, '{"n":1}')
+    assert objects(run("save", path, "--json"))[0]["sent_messages"] == 1
+    assert run("restore", "big", tmp_path / "back.jsonl").status == 0
+    assert (tmp_path / "back.jsonl").read_bytes() == path.read_bytes()
+    refused = run("resolve", "big")
+    assert refused.status == 3
+    assert json.loads(refused.err)["kind"] == "denied"
+
+
+def test_a_folder_is_a_backfill_and_list_shows_all_of_it(run: Command, tmp_path: Path) -> None:
+    for name in range(60):
+        write(tmp_path / f"year-{name % 3}" / f"folder-{name:02}.jsonl", *number(0, name + 1))
+    write(tmp_path / "notes.txt", "not a transcript")
+    saved = run("save", tmp_path)
+    assert saved.status == 0, saved.err
+    assert "60 files saved, 1,830 messages sent" in saved.err
+
+    listed = [each for each in objects(run("list", "--json")) if each["session"].startswith("folder-")]
+    assert [each["session"] for each in listed] == [f"folder-{name:02}" for name in range(60)]  # more than one page
+    assert [each["messages"] for each in listed] == list(range(1, 61))
+    assert len(objects(run("list", "--json", "--after", "folder-10", "--limit", "3"))) == 3
+    assert b"folder-11\n" in run("list", "--after", "folder-10", "--limit", "1").out
+
+
+def test_an_edited_history_goes_into_a_branch(run: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "edited.jsonl", *number(0, 5))
+    run("save", path)
+    edited = write(path, *number(0, 3), '{"n":"other"}').read_bytes()
+    branch = objects(run("save", path, "--json"))[0]["branch"]
+    assert branch is not None
+
+    told = run("status", "edited").out.decode()
+    assert "main log: 5 messages, 40 bytes" in told
+    assert f"branch {branch}: 4 messages" in told
+    assert run("resolve", "edited", "--branch", branch).out == edited
+    assert run("resolve", "edited", "--branch", branch, "--messages", "3:9").out == b'{"n":"other"}\n'
+    assert run("restore", "edited", tmp_path / "back.jsonl", "--branch", branch).status == 0
+    assert (tmp_path / "back.jsonl").read_bytes() == edited
+    missing = run("restore", "edited", tmp_path / "none.jsonl", "--branch", "000000000001-0000000000000000")
+    assert missing.status == 3
+    assert branch in missing.err
+
+
+def test_a_stray_is_restored_by_its_key(run: Command, tmp_path: Path) -> None:
+    run("save", write(tmp_path / "crossed.jsonl", *number(0, 5)))
+    with Celery("any client", broker=run.variables[BROKER_URL]) as client:
+        client.send_task(UPLOAD, args=["crossed", [{"n": 0}, {"n": "other"}]], queue=UPLOAD_QUEUE)
+
+    def strays() -> list[dict[str, Any]]:
+        return list(objects(run("status", "crossed", "--json"))[0]["strays"])
+
+    wait_until(lambda: bool(strays()), timeout_seconds=20, what="a stray")
+    restored = run("restore", "crossed", tmp_path / "back.jsonl", "--stray", strays()[0]["key"])
+    assert restored.status == 0, restored.err
+    assert (tmp_path / "back.jsonl").read_bytes() == b'{"n":0}\n{"n":"other"}\n'
+
+
+# What cannot be saved, and what is not there
+
+
+def test_a_bad_line_is_named_and_all_before_it_is_saved(run: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.jsonl", '{"n":0}', "", '{"n":1}', "secret words", '{"n":2}')
+    saved = run("save", path, "--json")
+    assert saved.status == 1
+    assert f"{path}, line 4: a line that is not JSON" in saved.err
+    assert "secret" not in saved.err
+    told = objects(saved)[0]
+    assert (told["messages"], told["stored"], told["line"], told["blank_lines"]) == (2, True, 4, 1)
+    assert run("resolve", "bad").out == b'{"n":0}\n{"n":1}\n'
+
+
+def test_trouble_with_one_file_does_not_keep_the_others_from_being_saved(run: Command, tmp_path: Path) -> None:
+    write(tmp_path / "a" / "same.jsonl", '{"n":0}')
+    write(tmp_path / "b" / "same.jsonl", '{"n":1}')
+    write(tmp_path / "c" / "my chat.jsonl", '{"n":2}')
+    write(tmp_path / "d" / "empty.jsonl")
+    saved = run("save", tmp_path / "missing.jsonl", tmp_path, write(tmp_path / "z" / "well.jsonl", '{"n":3}'))
+    assert saved.status == 1
+    assert "missing.jsonl: cannot be read: No such file" in saved.err
+    assert f"b/same.jsonl: session same is {tmp_path}/a/same.jsonl already" in saved.err
+    assert "my chat.jsonl: a session id is" in saved.err
+    assert b"empty.jsonl: no messages" in saved.out
+    assert run("resolve", "same").out == b'{"n":0}\n'
+    assert run("resolve", "well").out == b'{"n":3}\n'
+
+
+def test_stdin_is_saved_under_the_name_that_it_is_given(run: Command) -> None:
+    assert run("save", "-", "--session", "piped", stdin=b'{"n":0}').status == 0
+    assert run("resolve", "piped").out == b'{"n":0}\n'
+    nameless = run("save", "-", stdin=b'{"n":0}')
+    assert nameless.status == 2
+    assert "--session" in nameless.err
+
+
+def test_a_fault_is_json_on_stderr_with_a_status_of_its_own(run: Command, tmp_path: Path) -> None:
+    run("save", write(tmp_path / "short.jsonl", '{"n":0}'))
+    for arguments in (["none"], ["short", "--bytes", "8:"], ["short", "--bytes", "3:3"], ["none", "--messages", "0:1"]):
+        missed = run("resolve", *arguments)
+        assert (missed.status, missed.out, json.loads(missed.err)) == (3, b"", {"kind": "no_match"}), arguments
+    for unknown in (run("status", "none"), run("restore", "none", tmp_path / "x")):
+        assert unknown.status == 3
+        assert "no session none in the store" in unknown.err
+
+
+def test_restore_overwrites_nothing_unless_told_to(run: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "kept.jsonl", '{"n":0}')
+    run("save", path)
+    write(path, "mine")
+    refused = run("restore", "kept", path)
+    assert refused.status == 1
+    assert "--force" in refused.err
+    assert path.read_text() == "mine\n"
+    assert objects(run("restore", "kept", path, "--force", "--json"))[0]["messages"] == 1
+    assert path.read_text() == '{"n":0}\n'
+    nowhere = run("restore", "kept", tmp_path / "no" / "folder")
+    assert (nowhere.status, nowhere.err.count("\n")) == (1, 1)
+
+
+def test_a_reader_that_goes_away_causes_no_traceback(run: Command, tmp_path: Path) -> None:
+    run("save", write(tmp_path / "long.jsonl", '{"text":"%s"}' % ("x" * 1_000_000)))
+    for arguments in (["resolve", "long"], ["list"]):
+        child = run.launch(*arguments)
+        assert child.stdout is not None
+        child.stdout.close()
+        _, err = child.communicate(timeout=30)
+        assert err == b""
+
+
+# The pure parts
+
+
+def test_line_numbers_count_the_blank_lines_that_are_left_out() -> None:
+    transcript = Transcript((b"{}\n",) * 4, blanks=(1, 3, 4, 9))
+    assert [transcript.line_number(index) for index in range(4)] == [2, 5, 6, 7]
+
+
+def test_steps_begin_behind_what_is_stored_and_end_with_the_file() -> None:
+    lines = [b"0123456789"] * 10
+    assert list(cut_steps(lines, 0, 30)) == [3, 6, 9, 10]
+    assert list(cut_steps(lines, 40, 30)) == [7, 10]
+    assert list(cut_steps(lines, 1000, 30)) == [10]
+    assert list(cut_steps([], 0, 30)) == []

@@ -1,0 +1,164 @@
+"""The command `history-sink` when parts are away or it is used wrongly, and on a terminal."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from command import COMMAND, Command, number, objects, write
+from history_sink.contract import UPLOAD_QUEUE
+from stack.minio import MinioServer
+from stack.processes import wait_until
+from stack.redis import RedisServer
+from stack.stack import environment as variables
+from stack.stack import producer_environment
+from stack.worker import Worker
+
+BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
+NOBODY = {BROKER_URL: "redis://127.0.0.1:1/0"}
+
+
+@pytest.fixture(scope="module")
+def run(environment: Mapping[str, str], worker: Worker) -> Command:
+    """The command, with a worker and a store behind it."""
+    return Command(producer_environment(environment))
+
+
+@pytest.fixture
+def lonely(redis_server: RedisServer) -> Command:
+    """The command, with a broker that no worker listens to."""
+    return Command({BROKER_URL: redis_server.new_database()})
+
+
+def test_check_finds_that_all_is_well(run: Command) -> None:
+    for _ in range(2):  # the second goes on in the session of the first
+        found = objects(run("check", "--json"))
+        assert [each["part"] for each in found] == ["broker", "worker", "store", "round trip"]
+        assert all(each["ok"] for each in found)
+    assert len(objects(run("check", "--read-only", "--json"))) == 3
+
+
+def test_check_finds_that_no_worker_answers(lonely: Command) -> None:
+    checked = lonely("check", "--timeout", "0.5")
+    assert checked.status == 4
+    assert b"FAILED  worker" in checked.out
+    assert b"celery -A history_sink_worker worker" in checked.out
+
+
+def test_check_finds_that_the_store_is_away(redis_server: RedisServer, tmp_path: Path) -> None:
+    minio = MinioServer(tmp_path / "minio")
+    minio.start()
+    environment = variables(minio, redis_server.new_database(), minio.create_bucket())
+    worker = Worker(environment, log_path=tmp_path / "worker.log")
+    try:
+        worker.start()
+        minio.stop()
+        found = Command(producer_environment(environment))("check", "--json", "--timeout", "20")
+    finally:
+        worker.stop()
+        minio.stop()
+    assert found.status == 3
+    assert [each["ok"] for each in objects(found)] == [True, True, False]
+    assert "store" in objects(found)[-1]["text"]
+
+
+def test_a_broker_that_is_away_is_named_and_says_to_try_again(tmp_path: Path) -> None:
+    run, files = Command(NOBODY), [write(tmp_path / f"{name}.jsonl", '{"n":0}') for name in "abc"]
+    saved = run("save", *files)
+    assert saved.status == 4
+    assert "127.0.0.1:1" in saved.err
+    assert "2 not tried" in saved.err
+    for arguments in (["list"], ["status", "a"], ["restore", "a", str(tmp_path / "x")], ["check"]):
+        assert run(*arguments).status == 4, arguments
+
+
+def test_without_a_worker_a_save_says_that_nothing_is_confirmed(lonely: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "waiting.jsonl", '{"n":0}')
+    saved = lonely("save", path, "--timeout", "0.5")
+    assert saved.status == 4
+    assert "the store has not confirmed it within 0.5 s" in saved.err
+    handed_over = lonely("save", path, "--no-wait")
+    assert handed_over.status == 0
+    assert b"1 sent; handed over" in handed_over.out
+    assert lonely("status", "waiting", "--timeout", "0.3").status == 4
+
+
+def test_ctrl_c_ends_a_save_and_says_what_was_handed_over(
+    lonely: Command, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    files = [write(tmp_path / f"{name}.jsonl", *number(0, 3)) for name in "ab"]
+    child = lonely.launch("save", *files)
+    with redis_server.client(lonely.variables[BROKER_URL]) as queue:
+        wait_until(lambda: queue.llen(UPLOAD_QUEUE) == 2, timeout_seconds=20, what="two saves in the queue")
+    child.send_signal(signal.SIGINT)  # it waits for a worker that does not come
+    _, err = child.communicate(timeout=10)
+    assert child.returncode == 130
+    assert b"Done with 0 of 2 files." in err
+    assert b"a.jsonl: 3 messages handed over" in err
+    assert b"Traceback" not in err
+
+
+def test_a_missing_or_malformed_variable_is_named_and_never_quoted() -> None:
+    unset = Command()("list")
+    assert (unset.status, BROKER_URL in unset.err) == (2, True)
+    malformed = Command({BROKER_URL: "redis:/:secret@host"})("check")
+    assert (malformed.status, BROKER_URL in malformed.err, "secret" in malformed.err) == (2, True, False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["resolve", "s", "--bytes", "7"],
+        ["resolve", "s", "--bytes", "7:3"],
+        ["resolve", "s", "--bytes", "-1:3"],
+        ["resolve", "s", "--bytes", "1:2", "--messages", "1:2"],
+        ["resolve", ".hidden"],
+        ["restore", "s", "x", "--branch", "main"],
+        ["restore", "s", "x", "--branch", "000000000001-0000000000000000", "--stray", "k"],
+        ["save", "a", "b", "--session", "s"],
+        ["save"],
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_asked(arguments: list[str]) -> None:
+    ended = Command(NOBODY)(*arguments)
+    assert (ended.status, "Usage:" in ended.err) == (2, True)
+
+
+# What a terminal and a shell see
+
+
+def test_a_bar_is_shown_on_a_terminal_and_stdout_stays_clean(run: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "shown.jsonl", *number(0, 10))
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [COMMAND, "save", path, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=run.environment | {"TERM": "xterm"},
+    )
+    os.close(theirs)
+    out, _ = child.communicate(timeout=30)
+    shown = b"".join(read_terminal(ours))
+    os.close(ours)
+    assert json.loads(out)["stored"]
+    assert b"saving" in shown
+
+
+def read_terminal(number: int) -> Iterator[bytes]:
+    while True:
+        try:
+            yield os.read(number, 65536)
+        except OSError:  # EIO: its last writer has gone
+            return
+
+
+def test_help_names_the_exit_statuses_and_loads_nothing_heavy() -> None:
+    assert "130  ended by Ctrl-C" in Command()("--help").err + Command()("--help").out.decode()
+    heavy = "import sys, history_sink.cli; sys.exit(bool({'celery', 'kombu', 'redis', 'rich'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", heavy], timeout=30, check=False).returncode == 0
