@@ -9,6 +9,9 @@ from pathlib import Path
 
 from stack.processes import Process, free_port
 
+SETTINGS = {"FLOWER_TASKS_COLUMNS": "name,args,kwargs,state,retries,runtime,result,received"}
+"""What one looks for in the list of tasks; by default Flower hides arguments, results and retries."""
+
 
 class Flower:
     """`celery -A history_sink_worker flower` on loopback, its API open to whoever reaches that."""
@@ -23,7 +26,7 @@ class Flower:
             "Flower",
             command,
             log_path=log_path,
-            environment={**os.environ, "FLOWER_UNAUTHENTICATED_API": "true", **environment},
+            environment={**os.environ, **SETTINGS, "FLOWER_UNAUTHENTICATED_API": "true", **environment},
         )
 
     def start(self) -> None:

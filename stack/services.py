@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from types import FrameType
 
+from stack import flower
 from stack.processes import NotReady, port_is_free
 from stack.stack import Stack, environment, producer_environment
 
@@ -68,7 +69,8 @@ Their data is in {stack.directory} and goes away when this ends (Ctrl-C).
 {_exports(variables)}
 .venv/bin/celery -A history_sink_worker worker -P threads
 
-# Flower, in one more, after the same lines:
+# Flower, in one more, after the same lines and these:
+{_exports(flower.SETTINGS)}
 .venv/bin/celery -A history_sink_worker flower --address=127.0.0.1
 
 # A producer:

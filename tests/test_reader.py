@@ -136,6 +136,30 @@ def test_a_list_so_slow_that_a_sweep_ran_between_its_pages_is_not_believed() -> 
     assert store.now > 7200
 
 
+def test_a_name_that_is_freed_and_claimed_anew_meanwhile_is_not_taken_for_what_was_seen(
+    book: Logbook, store: ModelStore
+) -> None:
+    """Between the look and the GET: a fold, a sweep, and a late writer of another history under the freed name."""
+    other = [*HISTORY[:3], *(line.replace(b"m", b"x") for line in HISTORY[3:])]
+    late = Logbook(store.perform, lambda: store.now)
+    done: list[str] = []
+
+    def perform(request: Request) -> Reply:
+        if isinstance(request, Get) and "/tail/" in request.key and not done:
+            done.append(request.key)
+            for _ in range(2):
+                late.compact()
+                store.now += 10_000
+            late.compact()
+            done.append(late.save(other, 3, 4).outcome)
+        return store.perform(request)
+
+    reader = Logbook(perform, lambda: store.now)
+    start = len(HISTORY[0]) * 3
+    assert reader.read(start, start + len(HISTORY[0])) == HISTORY[3]
+    assert done[1] == "diverged"
+
+
 def test_a_stray_without_its_beginning_is_a_backend_error(book: Logbook, store: ModelStore) -> None:
     other = [*HISTORY[:3], *some_lines(4, "x")]
     book.save(other, 3, 5)

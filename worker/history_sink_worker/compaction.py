@@ -19,6 +19,7 @@ from history_sink_worker.place import place
 from history_sink_worker.plan import Segment, Tail
 from history_sink_worker.settled import base_meta, next_settled, settled_limit
 from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps
+from history_sink_worker.trace import holds
 
 FOLD_BYTES = 32 * 1024 * 1024
 """How much of the tail one fold takes into memory; what is left is folded by the next."""
@@ -100,7 +101,7 @@ def _read_tail(segments: Sequence[Segment]) -> Steps[tuple[int, bytes] | None]:
     for segment in segments:
         blob: Blob | None = yield Get(segment.key)
         fact = read_meta(blob.info.meta) if blob else None
-        if blob is None or fact is None or len(blob.body) != segment.end - segment.start:
+        if blob is None or fact is None or not holds(segment, blob):
             return None
         piece = cut_piece(blob.body, segment.start, Fact(fact.messages, segment.before, segment.after))
         if piece.end.chain != segment.after:

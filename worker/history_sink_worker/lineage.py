@@ -46,7 +46,7 @@ def _segment(context: Context, tail: Tail) -> Steps[Segment | None]:
     fact = yield from tail_fact(context, tail)
     if fact is None:
         return None
-    return Segment(tail.entry.key, tail.name.start, tail.name.start, tail.end, fact.before, fact.after)
+    return Segment(tail.entry.key, tail.name.start, tail.name.start, tail.end, fact.before, fact.after, tail.entry.etag)
 
 
 def _parent(context: Context, seen: Look, ends: _Ends, child: Segment) -> Steps[list[Segment] | None]:
@@ -84,7 +84,7 @@ def _segments(context: Context, tails: Iterable[Tail]) -> Steps[list[Segment]]:
 
 def _cut(segments: tuple[Segment, ...], end: int) -> list[Segment]:
     return [
-        Segment(part.key, part.key_start, part.start, min(part.end, end), part.before, part.after)
+        Segment(part.key, part.key_start, part.start, min(part.end, end), part.before, part.after, part.etag)
         for part in segments
         if part.start < end
     ]

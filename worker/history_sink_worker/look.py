@@ -147,7 +147,7 @@ def _join(context: Context, listing: Listing, base: _Base) -> Steps[MainLine | N
             return None
         if not plan.joins(fact, chain) or tail.end == end:
             break
-        segments.append(Segment(tail.entry.key, end, end, tail.end, chain, fact.after))
+        segments.append(Segment(tail.entry.key, end, end, tail.end, chain, fact.after, tail.entry.etag))
         messages = fact.messages
     return MainLine(tuple(segments), messages)
 

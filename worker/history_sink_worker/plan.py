@@ -73,7 +73,11 @@ def arrange(log: Log, entries: Iterable[Entry]) -> Listing:
 
 @dataclass(frozen=True)
 class Segment:
-    """Bytes ``[start, end)`` of a line, held by the object `key` from its byte ``start - key_start`` on."""
+    """Bytes ``[start, end)`` of a line, held by the object `key` from its byte ``start - key_start`` on.
+
+    `etag` is an extent's: its name may have been freed by a sweep and claimed anew, with other lines, since the look.
+    The base's is empty: it only grows.
+    """
 
     key: str
     key_start: int
@@ -81,6 +85,7 @@ class Segment:
     end: int
     before: bytes
     after: bytes
+    etag: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def sure_segments(listing: Listing, hint: Hint | None) -> tuple[Segment, ...] | 
         found = by_offset.get(end, [])
         if len(found) != 1 or found[0].end == end:
             return None
-        segments.append(Segment(found[0].entry.key, end, end, found[0].end, b"", b""))
+        segments.append(Segment(found[0].entry.key, end, end, found[0].end, b"", b"", found[0].entry.etag))
         end = found[0].end
     return tuple(segments) if end == hint.offset else None
 

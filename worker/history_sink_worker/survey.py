@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from history_sink.chain import shorten
 from history_sink.contract import check_branch, check_session
 from history_sink.errors import Malformed
+from history_sink.listing import Listing, SessionSummary
 from history_sink.status import LogStatus, Status, StrayStatus
 from history_sink_worker import plan
 from history_sink_worker.context import Context
@@ -15,31 +14,6 @@ from history_sink_worker.look import Look, list_log, look, looks, tail_fact
 from history_sink_worker.match import last_common
 from history_sink_worker.names import Log
 from history_sink_worker.store import Corrupt, List, Page, Steps
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSummary:
-    """One session: its main log's messages and bytes; `last_write` in Unix seconds, branches included."""
-
-    session: str
-    messages: int
-    bytes: int
-    last_write: float
-    branches: int = 0
-    problem: str | None = None
-    """Why nothing can be said of its main log: a foreign writer was there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """One page of sessions by name. `next_after` is what the next page starts behind, None on the last."""
-
-    sessions: tuple[SessionSummary, ...]
-    next_after: str | None = None
-
-    def encode(self) -> dict[str, Any]:
-        """A plain dict of the fields."""
-        return asdict(self)
 
 
 def survey(context: Context, bucket: str, prefix: str, session: str, junctions: list[tuple[int, str]]) -> Steps[Status]:
@@ -145,4 +119,11 @@ def _strays(context: Context, seen: Look) -> Steps[list[StrayStatus]]:
 def _count_pending(seen: Look) -> int:
     end = seen.line.end.offset if seen.line else 0
     loose = plan.loose_extents(seen.listing, seen.line) if seen.line else list(seen.listing.extents.values())
-    return sum(tail.name.start >= end for tail in [*loose, *seen.listing.undecided])
+    # What has parted stays under the name that it waited under.
+    kept = {(stray.name.start, stray.name.before, stray.end) for stray in seen.listing.strays}
+    waiting = [
+        tail
+        for tail in (*loose, *seen.listing.undecided)
+        if tail.name.start >= end and (tail.name.start, tail.name.before, tail.end) not in kept
+    ]
+    return len(waiting)

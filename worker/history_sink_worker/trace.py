@@ -54,14 +54,19 @@ def _advance(walk: Walk, data: bytes, seen: Seen | None) -> bool:
 
 
 def read_span(segments: Sequence[Segment], start: int, end: int) -> Steps[bytes | None]:
-    """Bytes ``[start, end)`` of a line, all of which its segments hold; None: an object vanished."""
+    """Bytes ``[start, end)`` of a line, all of which its segments hold; None: an object vanished or is another now."""
     parts = []
     for segment in segments:
         a, b = max(start, segment.start), min(end, segment.end)
         if a >= b:
             continue
         blob: Blob | PastEnd | None = yield Get(segment.key, a - segment.key_start, b - segment.key_start)
-        if not isinstance(blob, Blob) or len(blob.body) != b - a:
+        if not isinstance(blob, Blob) or not holds(segment, blob) or len(blob.body) != b - a:
             return None
         parts.append(blob.body)
     return b"".join(parts)
+
+
+def holds(segment: Segment, blob: Blob) -> bool:
+    """Whether `blob` is of the object that was looked at."""
+    return segment.etag in ("", blob.info.etag)
