@@ -196,3 +196,29 @@ def test_the_metadata_of_every_object(book: Logbook, store: ModelStore) -> None:
     metas = {key.removeprefix(book.log.root): sorted(blob.info.meta) for key, blob in store.objects.items()}
     assert metas.pop("history.jsonl") == ["hs-after", "hs-before", "hs-bytes", "hs-messages", "hs-settled"]
     assert set(map(tuple, metas.values())) == {("hs-after", "hs-before", "hs-messages")}
+
+
+def test_lines_that_came_before_the_stray_they_continue_become_one_when_it_comes(book: Logbook) -> None:
+    book.save_each(HISTORY[:10])
+    parted = [*HISTORY[:6], *some_lines(9, "x")]
+    assert book.save(parted, 13, 15).outcome == "pending"
+    assert book.save(parted, 11, 13).outcome == "pending"
+    assert book.survey().pending == 2
+    assert book.save(parted, 0, 11).outcome == "diverged"
+    assert book.survey().pending == 0
+    assert b"".join(parted) in {book.read(0, 10**6, stray.key) for stray in book.survey().strays}
+    before = len(book.survey().strays)
+    assert book.save(parted, 0, 11).outcome == "diverged"
+    assert len(book.survey().strays) == before
+
+
+def test_undecided_lines_part_with_what_they_wait_beside(book: Logbook) -> None:
+    book.save_each(HISTORY[:8])
+    one = [*HISTORY[:6], *some_lines(8, "x")]
+    two = [*one[:12], *some_lines(3, "y")]
+    assert book.save(one, 9, 14).outcome == "pending"
+    assert book.save(two, 9, 15).outcome == "pending"
+    assert book.save(one, 0, 9).outcome == "diverged"
+    assert book.survey().pending == 0
+    read = {book.read(0, 10**6, stray.key) for stray in book.survey().strays}
+    assert {b"".join(one), b"".join(two)} <= read

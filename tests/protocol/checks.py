@@ -8,7 +8,7 @@ from history_sink.status import Status
 from history_sink_worker.archive import Verdict
 
 from .jobs import Job, Read, Save
-from .oracle import LOG, Objects, Violation, chain_of, places, reachable, tails
+from .oracle import LOG, Objects, Violation, chain_of, places, readable, tails
 
 Histories = list[list[bytes]]
 
@@ -68,10 +68,10 @@ def check_end(objects: Objects, main: bytes, histories: Histories, answered: lis
     beside = tails(objects)
     if len(histories) == 1 and answered and (main != b"".join(histories[0]) or beside):
         raise Violation(f"not just its history: {main!r}, {histories[0]}, {beside}")
-    found, legal = reachable(objects), set().union(*map(places, histories))
+    found, legal = readable(objects), set().union(*map(places, histories))
     for save, verdict in answered:
         if (len(b"".join(save.lines)), shorten(chain_of(save.lines))) not in found:
-            raise Violation(f"lost: {save} {verdict}")
+            raise Violation(f"lost, or waiting for ever: {save} {verdict}")
     on_main = places(lines_of(main))
     for name, held in beside:
         end = (name.start + len(held), name.after)

@@ -54,11 +54,10 @@ def main_line(objects: Objects) -> bytes:
     return body
 
 
-def reachable(objects: Objects) -> set[Place]:
-    """All junctions that can be reached from the start through stored objects, on the main line or beside it."""
-    pieces = [(name.start, name.before, held) for name, held in tails(objects)]
-    if LOG.base in objects:
-        pieces.append((0, shorten(ORIGIN), objects[LOG.base].body))
+def readable(objects: Objects) -> set[Place]:
+    """All junctions that can be reached from the start by the main line and strays: what readers can be given."""
+    pieces = [(name.start, name.before, held) for name, held in tails(objects) if name.kind == "stray"]
+    pieces.append((0, shorten(ORIGIN), main_line(objects)))
     found = {(0, shorten(ORIGIN)): ORIGIN}
     while True:
         ready = [piece for piece in pieces if (piece[0], piece[1]) in found]

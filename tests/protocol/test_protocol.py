@@ -59,6 +59,11 @@ def _acknowledge_at_once(self: Any, seen: look.Look) -> Steps[Place | None]:
     return Place("pending", self.log.base)
 
 
+def _leave_alone(*_: Any) -> Steps[bool]:
+    yield from ()
+    return True
+
+
 def _stored_when_created(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
     if created:
         return Place("stored", log.base)
@@ -82,6 +87,7 @@ NAIVE_RULES: dict[str, Patch] = {
     ),
     "a sweep deletes without placing": lambda patch: patch.setattr(compaction, "covered_tails", _cover_everything),
     "equal bytes are enough": lambda patch: patch.setattr(place, "on_line", _believe),
+    "what waits behind a stray is left alone": lambda patch: patch.setattr(place, "keep_followers", _leave_alone),
     "a gap is acknowledged without another look": lambda patch: patch.setattr(
         place._Placement, "_behind", _acknowledge_at_once
     ),

@@ -11,6 +11,7 @@ from history_sink.chain import shorten
 from history_sink.outcome import OutcomeKind, Parted
 from history_sink_worker import plan
 from history_sink_worker.context import Context
+from history_sink_worker.followers import is_kept, keep_followers
 from history_sink_worker.hint import Hint
 from history_sink_worker.look import Look, foreign, give_up, look, looks
 from history_sink_worker.match import agreeing_lines, last_shared, on_line
@@ -97,7 +98,7 @@ class _Placement:
             if same is None:
                 return None
             if not same:
-                return (yield from self._diverge(None))  # where it parted, only what comes before it can tell
+                return (yield from self._diverge(seen, None))  # where it parted, only what comes before it can tell
         rest = self.piece.drop(shared or 0)
         if rest.lines:
             agreeing = yield from agreeing_lines(line, rest)
@@ -109,7 +110,7 @@ class _Placement:
         self.piece = rest
         if rest.start.offset == line.end.offset:
             return None  # the main line ends inside mine: the rest goes behind it
-        return (yield from self._diverge(rest.parted))
+        return (yield from self._diverge(seen, rest.parted))
 
     def _covered(self, seen: Look, line: MainLine) -> Place:
         end, base_bytes = line.end, line.base
@@ -120,17 +121,25 @@ class _Placement:
         due = plan.fold_is_due(line.extents, end.offset - base_bytes, base_bytes)
         return Place("stored" if self.created - beside else "duplicate", self.log.base, fold_due=due)
 
-    def _diverge(self, parted: Parted | None) -> Steps[Place | None]:
-        """Keep what parted from the main line, whole, beside it."""
-        kept = yield from self._keep(self.piece.stray)
-        return Place("diverged", self.log.key(self.piece.stray), parted) if kept else None
+    def _diverge(self, seen: Look, parted: Parted | None) -> Steps[Place | None]:
+        """Keep what parted from the main line, whole, beside it; and what has waited for it."""
+        if not is_kept(seen.listing, self.piece):
+            yield from self._keep(self.piece.stray)
+            return None  # who found no stray to follow, and waits, is in the next LIST
+        if not (yield from self._is_held(self.piece.stray)):
+            return None
+        if not (yield from keep_followers(self.context, self.log, seen, self.piece)):
+            return None
+        return Place("diverged", self.log.key(self.piece.stray), parted)
 
     def _keep(self, name: TailName) -> Steps[bool]:
         """Put the piece under a name that fixes its bytes: taken already, it is there. False: it has vanished."""
+        etag: str | None = yield Put(self.log.key(name), self.piece.body, write_meta(self.piece.fact))
+        return etag is not None or (yield from self._is_held(name))
+
+    def _is_held(self, name: TailName) -> Steps[bool]:
+        """Whether the object of this name is there, with the piece in it. Raises `Corrupt` where it is another."""
         key, fact = self.log.key(name), self.piece.fact
-        etag: str | None = yield Put(key, self.piece.body, write_meta(fact))
-        if etag is not None:
-            return True
         info: Info | None = yield Head(key)
         held = read_tail_meta(info.meta, name) if info else None
         if info and (held is None or (info.size_bytes, held.after) != (self.piece.size_bytes, fact.after)):
@@ -141,7 +150,7 @@ class _Placement:
         """The piece starts at or behind the main line's end and does not continue it."""
         start = self.piece.start
         if any(stray.name.after == shorten(start.chain) for stray in seen.listing.strays):
-            return (yield from self._diverge(None))
+            return (yield from self._diverge(seen, None))
         # Not acknowledged before its name is in a LIST made after the PUT: until then the base may have passed it.
         listed = seen.listing.extents.get((start.offset, shorten(start.chain)))
         if listed is None:
