@@ -17,20 +17,20 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from celery.worker import state as celery_state
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from history_sink_worker.dead import ABANDONED, FIRST_TRIED
 from history_sink_worker.scripts import PUT_BACK, SWEEP
 
 logger = logging.getLogger(__name__)
 
 # Says whose claim it is: ours are renewed, so ours that are not renewed are abandoned.
 _OURS = "claim-"
-_ABANDONED = "x-abandoned"
 _Errors = tuple[type[Exception], ...]
 
 
@@ -242,9 +242,10 @@ def _mark_redelivered(message: dict[str, Any], abandoned: bool) -> int:
     headers = message["headers"] = message.get("headers") or {}
     info = message["properties"].setdefault("delivery_info", {})
     headers["redelivered"] = info["redelivered"] = True
-    count = int(headers.get(_ABANDONED, 0)) + abandoned
+    count = int(headers.get(ABANDONED, 0)) + abandoned
     if abandoned:
-        headers[_ABANDONED] = count
+        headers[ABANDONED] = count
+        headers.setdefault(FIRST_TRIED, time())  # or a little earlier
     return count if abandoned else 0
 
 

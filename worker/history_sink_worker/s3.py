@@ -3,6 +3,7 @@
 import os
 import threading
 from contextlib import closing
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -42,6 +43,23 @@ if TYPE_CHECKING:
 PAGE_KEYS = 1000
 EXPECT_BYTES = 256 * 1024
 """From here on a body waits for `100 Continue`: a 412 then costs no body, but success a round trip."""
+
+
+_making = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _making  # whoever held it is not in this process
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+@cache
+def _session() -> boto3.session.Session:
+    """One for all stores: what it knows of S3 takes 12 MB."""
+    return boto3.session.Session()
 
 
 class S3Store:
@@ -86,14 +104,13 @@ class S3Store:
 
     def _start_afresh(self) -> None:
         """Two processes on one inherited connection would read each other's answers."""
-        self._lock = threading.Lock()
         self._made: S3Client | None = None
 
     def _client(self) -> "S3Client":
-        with self._lock:  # to make a client is not thread-safe; to use it is
+        with _making:  # to make a client is not thread-safe; to use it is
             if self._made is None:
                 access_key, secret_key = self._credentials
-                self._made = boto3.session.Session().client(
+                self._made = _session().client(
                     "s3",
                     endpoint_url=self.endpoint,
                     region_name=self._region,

@@ -1,0 +1,214 @@
+"""Hints and the due list on a real Redis: never the truth, never in the way."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from history_sink.chain import START, walk
+from history_sink.upload import Upload
+from history_sink_worker import redis_hints
+from history_sink_worker.hint import Hint
+from history_sink_worker.names import Log
+from history_sink_worker.redis_hints import RedisDueList, RedisHints, RedisShelf
+from history_sink_worker.turnstile import Turnstile
+from stack.minio import MinioServer
+from stack.processes import wait_until
+from stack.redis import RedisServer
+from stack.worker import Worker
+
+HINT = Hint(offset=12, chain16="0123456789abcdef", proved_at=1_700_000_000.25, extents=3, base_bytes=4)
+NAMESPACE = "CODETETHER_HISTORY_"
+
+
+def make_shelf(url: str, bucket: str = "bucket") -> RedisShelf:
+    return RedisShelf(url, "http://store", bucket)
+
+
+@pytest.fixture
+def url(redis_server: RedisServer) -> str:
+    return redis_server.new_database()
+
+
+def test_a_hint_comes_back_as_it_was(url: str) -> None:
+    hints = RedisHints(make_shelf(url), settle_seconds=7200)
+    assert hints.get("history/s/") is None
+    hints.put("history/s/", HINT)
+    assert hints.get("history/s/") == HINT
+
+
+def test_a_hint_goes_away_after_half_of_t(url: str, redis_server: RedisServer) -> None:
+    RedisHints(make_shelf(url), settle_seconds=7200).put("history/s/", HINT)
+    with redis_server.client(url) as redis:
+        (key,) = redis.keys()
+        assert 3500 < redis.ttl(key) <= 3600
+
+
+def test_two_stores_that_share_a_redis_do_not_see_each_others_hints(url: str) -> None:
+    RedisHints(make_shelf(url, "one"), 7200).put("history/s/", HINT)
+    assert RedisHints(make_shelf(url, "other"), 7200).get("history/s/") is None
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff", b"12 abc", b"1 2 3 4 5 6", b"x y z 1 2"])
+def test_what_is_no_hint_is_none(url: str, redis_server: RedisServer, value: bytes) -> None:
+    hints = RedisHints(make_shelf(url), 7200)
+    hints.put("history/s/", HINT)
+    with redis_server.client(url) as redis:
+        redis.set(redis.keys()[0], value)
+    assert hints.get("history/s/") is None
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.process.resume()
+    server.stop()
+
+
+def test_a_redis_that_hangs_costs_a_moment_and_no_more(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_hints, "PAUSE_SECONDS", 1.0)
+    hints = RedisHints(make_shelf(own_redis.url()), 7200)
+    hints.put("history/s/", HINT)
+    own_redis.process.pause()
+    began = time.monotonic()
+    assert [hints.get("history/s/") for _ in range(100)] == [None] * 100
+    assert time.monotonic() - began < 0.9
+    own_redis.process.resume()
+    wait_until(lambda: hints.get("history/s/") == HINT, timeout_seconds=5, what="the hint to be seen again")
+
+
+def test_a_restart_of_redis_is_not_noticed(own_redis: RedisServer) -> None:
+    hints = RedisHints(make_shelf(own_redis.url()), 7200)
+    hints.put("history/s/", HINT)
+    own_redis.process.kill()
+    own_redis.start()
+    assert hints.get("history/s/") == HINT
+
+
+def test_what_is_due_is_claimed_once_and_not_before(url: str) -> None:
+    lists = [RedisDueList(make_shelf(url), "history/") for _ in range(4)]
+    for number in range(100):
+        lists[0].put("idle", Log("history/", f"s{number}"), due_at=100.0 + number)
+    lists[0].put("sweep", Log("history/", "s", "000000000012-0123456789abcdef"), due_at=10.0)
+
+    assert lists[1].claim(now=50.0, limit=100) == [("sweep", "s", "000000000012-0123456789abcdef")]
+    with ThreadPoolExecutor(4) as threads:
+        claims = [threads.submit(each.claim, 149.5, 100) for each in lists]
+        claimed = [session for claim in claims for _, session, _ in claim.result()]
+    assert sorted(claimed) == sorted(f"s{number}" for number in range(50))
+
+
+def test_a_log_that_is_written_to_does_not_become_idle(url: str) -> None:
+    due = RedisDueList(make_shelf(url), "history/")
+    due.put("idle", Log("history/", "s"), due_at=100.0)
+    due.put("idle", Log("history/", "s"), due_at=200.0)
+    assert due.claim(now=150.0, limit=10) == []
+
+
+def test_a_turnstile_lets_one_through_at_a_time_in_order() -> None:
+    turnstile, inside, order = Turnstile(), [0], list[int]()
+
+    def pass_through(number: int) -> None:
+        with turnstile.turn("log"):
+            inside[0] += 1
+            assert inside[0] == 1
+            order.append(number)
+            time.sleep(0.01)
+            inside[0] -= 1
+
+    with ThreadPoolExecutor(8) as threads:
+        passes = []
+        for number in range(8):
+            passes.append(threads.submit(pass_through, number))
+            time.sleep(0.003)
+        for each in passes:
+            each.result()
+    assert order == list(range(8))
+    assert len(turnstile) == 0
+
+
+def test_a_turnstile_does_not_hold_up_another_log_nor_anybody_for_ever() -> None:
+    turnstile = Turnstile(patience_seconds=0.2)
+    with turnstile.turn("one"):
+        began = time.monotonic()
+        with turnstile.turn("other"):
+            assert time.monotonic() - began < 0.1
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(lambda: turnstile.turn("one").__enter__()).result(timeout=5)
+    assert 0.2 <= time.monotonic() - began < 2
+
+
+def save_twenty(environment: Mapping[str, str], session: str) -> int:
+    """Save 20 lines one by one; returns the bytes of the log."""
+    url = environment[NAMESPACE + "BROKER_URL"]
+    client = Celery("client", broker=url, backend=url, set_as_current=False)
+    lines = [b'{"n":%02d}\n' % number for number in range(20)]
+    starts = [START, *walk(START, lines)]
+    for line, start in zip(lines, starts, strict=False):
+        payload = Upload(None, start, (line,)).encode()
+        sent = client.send_task(
+            "history_sink.upload_history", (session, None), payload, queue="history.upload", serializer="msgpack"
+        )
+        assert sent.get(timeout=20)["outcome"] == "stored"
+    return starts[-1].offset
+
+
+def base_bytes(minio_server: MinioServer, bucket: str, session: str) -> int:
+    key = f"history/{session}/history.jsonl"
+    return minio_server.client().head_object(Bucket=bucket, Key=key)["ContentLength"]
+
+
+def tails(minio_server: MinioServer, bucket: str, session: str) -> int:
+    listed = minio_server.client().list_objects_v2(Bucket=bucket, Prefix=f"history/{session}/tail/")
+    return listed["KeyCount"]
+
+
+def test_a_log_that_went_idle_is_folded_and_swept_by_itself(
+    environment: Mapping[str, str], minio_server: MinioServer, bucket: str, tmp_path: Path
+) -> None:
+    quick = {**environment, NAMESPACE + "IDLE_SECONDS": "0.5", NAMESPACE + "SETTLE_SECONDS": "2"}
+    worker = Worker(quick, log_path=tmp_path / "worker.log")
+    worker.start()
+    try:
+        size = save_twenty(environment, "idle")
+        wait_until(lambda: base_bytes(minio_server, bucket, "idle") == size, timeout_seconds=20, what="a fold")
+        wait_until(lambda: tails(minio_server, bucket, "idle") == 0, timeout_seconds=20, what="a sweep")
+    finally:
+        worker.stop()
+
+
+def tidy(environment: Mapping[str, str], *arguments: str) -> list[dict[str, object]]:
+    command = [sys.executable, "-m", "history_sink_worker.cli", "tidy", "--json", *arguments]
+    ended = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def test_tidy_finds_what_the_due_list_has_lost(
+    environment: Mapping[str, str], worker: Worker, redis_server: RedisServer, minio_server: MinioServer, bucket: str
+) -> None:
+    del worker  # only that it is there
+    size = save_twenty(environment, "lost")
+    with redis_server.client(environment[NAMESPACE + "BROKER_URL"]) as redis:
+        redis.flushdb()
+
+    (totals,) = tidy({**environment, NAMESPACE + "S3_PREFIX": "elsewhere/"})
+    assert totals == {"logs": 0, "compacted": 0, "folded_bytes": 0, "swept": 0, "problems": 0}
+    tidy(environment)  # it is not idle for an hour yet
+    assert base_bytes(minio_server, bucket, "lost") < size
+
+    *logs, totals = tidy(environment, "--idle-for", "0")
+    assert [log["folded_bytes"] for log in logs if log["session"] == "lost"] == [size - 9]
+    assert base_bytes(minio_server, bucket, "lost") == size
+    assert totals["problems"] == 0

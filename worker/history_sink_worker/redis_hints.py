@@ -1,0 +1,135 @@
+"""Hints and the due list, kept in Redis. Neither is ever the truth: Redis may lose both, or be away."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from history_sink_worker import log
+from history_sink_worker.hint import Hint
+from history_sink_worker.names import Log
+
+TIMEOUT_SECONDS = 0.25
+PAUSE_SECONDS = 5.0
+"""After a failure Redis is left alone for so long: a save must not wait for it each time."""
+
+DueKind = Literal["idle", "sweep"]
+
+_log = log.get("history_sink_worker")
+_T = TypeVar("_T")
+
+
+class RedisShelf:
+    """One Redis, asked briefly and given up on easily. Its keys are those of one bucket of one store."""
+
+    def __init__(self, url: str, endpoint: str, bucket: str) -> None:
+        # Two deployments may share a Redis. A hint from another bucket would call stored what is not.
+        store = hashlib.sha256(f"{endpoint} {bucket}".encode()).hexdigest()[:12]
+        self.name = f"history-sink:{store}"
+        self._client = redis.Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            # Once more, for a pooled connection that a restart of Redis has closed.
+            retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+        )
+        self._paused_until = 0.0
+
+    def ask(self, command: Callable[["redis.Redis"], Any], default: _T) -> _T:
+        """What `command` answers; `default` where Redis does not, which is logged at most once a pause."""
+        if time.monotonic() < self._paused_until:
+            return default
+        try:
+            return cast(_T, command(self._client))
+        except redis.RedisError as error:
+            self._paused_until = time.monotonic() + PAUSE_SECONDS
+            _log.warning("redis away", consequence="saves cost a LIST each", error=type(error).__name__)
+            return default
+
+
+class RedisHints:
+    """Hints of logs, each kept no longer than it may be used."""
+
+    def __init__(self, shelf: RedisShelf, settle_seconds: float) -> None:
+        self._shelf = shelf
+        self._keep_ms = max(1, int(settle_seconds * 1000 / 2))
+
+    def get(self, root: str) -> Hint | None:
+        """The hint of the log at `root`; None where there is none that can be read."""
+        value: bytes | None = self._shelf.ask(lambda client: client.get(self._key(root)), None)
+        return _decode(value) if value else None
+
+    def put(self, root: str, hint: Hint) -> None:
+        """Remember it."""
+        self._shelf.ask(lambda client: client.set(self._key(root), _encode(hint), px=self._keep_ms), None)
+
+    def _key(self, root: str) -> str:
+        return f"{self._shelf.name}:hint:{root}"
+
+
+def _encode(hint: Hint) -> str:
+    return f"{hint.offset} {hint.chain16} {hint.proved_at!r} {hint.extents} {hint.base_bytes}"
+
+
+def _decode(value: bytes) -> Hint | None:
+    try:
+        offset, chain16, proved_at, extents, base_bytes = value.decode("ascii").split(" ")
+        return Hint(int(offset), chain16, float(proved_at), int(extents), int(base_bytes))
+    except ValueError:  # UnicodeDecodeError is one
+        return None
+
+
+class DueList(Protocol):
+    """What a log will need later: a fold when it has been idle for a while, or a sweep."""
+
+    def put(self, kind: DueKind, log: Log, due_at: float) -> None: ...
+
+    def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]: ...
+
+
+class NoDueList:
+    """Without Redis: `history-sink-worker tidy` finds what is due."""
+
+    def put(self, kind: DueKind, log: Log, due_at: float) -> None:
+        return None
+
+    def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]:
+        return []
+
+
+class RedisDueList:
+    """A sorted set: the member is what is due of which log, the score when (Unix seconds)."""
+
+    def __init__(self, shelf: RedisShelf, prefix: str) -> None:
+        self._shelf = shelf
+        self._key = f"{shelf.name}:due:{prefix}"
+
+    def put(self, kind: DueKind, log: Log, due_at: float) -> None:
+        """Note it. A log that is noted already is moved: one that is being written to does not become idle."""
+        member = f"{kind} {log.session} {log.branch or ''}"
+        self._shelf.ask(lambda client: client.zadd(self._key, {member: due_at}), None)
+
+    def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]:
+        """Take what is due off the list: (kind, session, branch). Nobody else gets the same.
+
+        Who dies before having seen to it leaves that to the log's next save, or to `tidy`.
+        """
+        due: list[bytes] = self._shelf.ask(
+            lambda client: client.zrange(self._key, "-inf", now, byscore=True, offset=0, num=limit), []
+        )
+        mine = [member for member in due if self._take(member)]
+        return [claimed for member in mine if (claimed := _parse(member))]
+
+    def _take(self, member: bytes) -> bool:
+        removed: int = self._shelf.ask(lambda client: client.zrem(self._key, member), 0)
+        return removed == 1
+
+
+def _parse(member: bytes) -> tuple[DueKind, str, str | None] | None:
+    kind, _, rest = member.decode(errors="replace").partition(" ")
+    session, _, branch = rest.partition(" ")
+    return (kind, session, branch or None) if kind in ("idle", "sweep") else None  # type: ignore[return-value]  # narrowed

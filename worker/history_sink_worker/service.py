@@ -1,0 +1,77 @@
+"""What one process works with: settings, the store, hints, the due list."""
+
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeVar
+
+from history_sink_worker.context import Context
+from history_sink_worker.hint import NoHints
+from history_sink_worker.names import Log
+from history_sink_worker.redis_hints import DueList, NoDueList, RedisDueList, RedisHints, RedisShelf
+from history_sink_worker.s3 import S3Store
+from history_sink_worker.settings import WorkerSettings
+from history_sink_worker.store import Steps, run
+from history_sink_worker.turnstile import Turnstile
+
+T = TypeVar("T")
+
+THREADS = 256
+"""How many connections to the store are kept at most. They are made when needed: more than any sensible pool has."""
+
+WRITE_SECONDS = 20.0
+READ_SECONDS = 5.0
+"""How long the store may be silent. Who reads waits for an answer, and can ask again; an upload has time."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """The thin shell around the archive: `run` and `read` drive any of its generators on the real store."""
+
+    settings: WorkerSettings
+    store: S3Store
+    reading_store: S3Store
+    context: Context
+    due: DueList
+    turnstile: Turnstile = field(default_factory=Turnstile)
+
+    def run(self, steps: Steps[T]) -> T:
+        """Do `steps` on the store. Raises `StoreError`."""
+        return run(steps, self.store.perform)
+
+    def read(self, steps: Steps[T]) -> T:
+        """Do `steps` for somebody who waits: a store that hangs is away in seconds. Raises `StoreError`."""
+        return run(steps, self.reading_store.perform)
+
+    def log(self, session: str, branch: str | None = None) -> Log:
+        """Where this log lives."""
+        return Log(self.settings.prefix, session, branch)
+
+
+def make_service(settings: WorkerSettings) -> Service:
+    """Connects to nothing yet."""
+    stores = _make_store(settings, WRITE_SECONDS), _make_store(settings, READ_SECONDS)
+    if settings.broker.redis_url is None:
+        return Service(settings, *stores, Context(NoHints(), time.time, settings.settle_seconds), NoDueList())
+    shelf = RedisShelf(settings.broker.redis_url, settings.endpoint, settings.bucket)
+    hints = RedisHints(shelf, settings.settle_seconds)
+    context = Context(hints, time.time, settings.settle_seconds)
+    return Service(settings, *stores, context, RedisDueList(shelf, settings.prefix))
+
+
+def _make_store(settings: WorkerSettings, read_timeout_seconds: float) -> S3Store:
+    return S3Store(
+        endpoint=settings.endpoint,
+        bucket=settings.bucket,
+        access_key=settings.access_key,
+        secret_key=settings.secret_key,
+        region=settings.region,
+        concurrency=THREADS,
+        read_timeout_seconds=read_timeout_seconds,
+    )
+
+
+@cache
+def service() -> Service:
+    """This process's. What a fork inherits of it opens connections of its own. Raises `ConfigurationError`."""
+    return make_service(WorkerSettings.from_env())

@@ -1,0 +1,98 @@
+"""What a worker makes sure of before it takes its first message."""
+
+import sys
+import time
+import warnings
+from typing import Any, NoReturn
+
+from celery.signals import celeryd_after_setup
+
+from history_sink.errors import ConfigurationError
+from history_sink_worker import log
+from history_sink_worker.probe import ProbeReport, probe
+from history_sink_worker.s3 import S3Store
+from history_sink_worker.service import Service, service
+from history_sink_worker.settings import WorkerSettings
+from history_sink_worker.store import Away, Denied
+
+LONGEST_WAIT_SECONDS = 10.0
+_log = log.get("history_sink_worker")
+
+
+def connect() -> None:
+    """Have every worker of this process check itself before it starts its pool and its consumer."""
+    celeryd_after_setup.connect(_on_setup, weak=False)
+
+
+def _on_setup(instance: Any = None, **_: Any) -> None:
+    # At each loss of the broker Celery would advise to cancel what runs: see `application`. It switches these
+    # warnings on while it sets up its logging, so that they can be switched off only now.
+    warnings.filterwarnings("ignore", message=r"\s*In Celery 5.1 we introduced an optional breaking change")
+    try:
+        work = service()
+    except ConfigurationError as error:
+        _end(str(error))
+    report = check_store(work)
+    _say(work, report, str(getattr(instance, "hostname", "")))
+
+
+def check_store(work: Service) -> ProbeReport:
+    """Wait until the store answers, and find out whether it is one that we can work with; end the process if not.
+
+    Waiting, not ending, while it is away: after a power cut everything starts at once, and a worker that gives up
+    needs somebody to start it again. What is wrong for good (a bucket that is not there, credentials) ends it: that
+    needs somebody anyway, and must not look like a worker that is well.
+    """
+    seconds = 1.0
+    while True:
+        try:
+            return _check_once(work)
+        except Away as error:
+            _log.warning("store away", waiting_seconds=seconds, reason=str(error))
+        time.sleep(seconds)
+        seconds = min(2 * seconds, LONGEST_WAIT_SECONDS)
+
+
+def _check_once(work: Service) -> ProbeReport:
+    try:
+        check_bucket(work.store, work.settings)
+        report = work.run(probe(work.settings.prefix))
+    except Denied as error:
+        _end(f"the store does not let us in: {error}")
+    if report.refusal:
+        _end(report.refusal)
+    return report
+
+
+def check_bucket(store: S3Store, settings: WorkerSettings) -> None:
+    """Return if the bucket is there, made just now if that was asked for. Raises `StoreError`."""
+    try:
+        store.check_bucket(settings.prefix)
+    except Away as error:
+        if settings.create_bucket:
+            store.create_bucket()
+            store.check_bucket(settings.prefix)
+        elif str(error).startswith("there is no bucket"):
+            _end(f"{error}; CODETETHER_HISTORY_S3_CREATE_BUCKET=true has it created")
+        else:
+            raise
+
+
+def _say(work: Service, report: ProbeReport, node: str) -> None:
+    settings = work.settings
+    _log.info(
+        "store ready",
+        node=node,
+        endpoint=settings.endpoint,
+        bucket=settings.bucket,
+        prefix=settings.prefix,
+        supported=list(report.supported),
+    )
+    if settings.broker.redis_url is None:
+        _log.warning("no redis", consequence="no hints: each save costs a LIST; nothing is compacted by itself")
+    if settings.broker.result_url is None:
+        _log.warning("no result backend", consequence="resolve, status and list cannot answer")
+
+
+def _end(reason: str) -> NoReturn:
+    sys.exit(f"history-sink-worker: {reason}")

@@ -1,0 +1,137 @@
+"""What all tasks have in common: they show no content, wait out an outage, and log one line each."""
+
+import random
+import time
+from typing import Any, NoReturn
+
+from celery import Task as CeleryTask
+from celery.exceptions import Ignore, Reject, Retry
+
+from history_sink.errors import Malformed
+from history_sink_worker import log
+from history_sink_worker.dead import FIRST_TRIED, REPLAYED
+from history_sink_worker.description import Description, describe, describe_result, show
+from history_sink_worker.failure import Refused, Unexpected, Waiting, unexpected
+from history_sink_worker.results import Results
+from history_sink_worker.store import Away, Denied, Rejected, StoreError
+
+FIRST_DELAY_SECONDS = 2.0
+LONGEST_DELAY_SECONDS = 30.0
+ANSWER_SECONDS = 300
+"""How long an answer with content is kept for a client that asked and did not fetch it."""
+_MSGPACK = "application/x-msgpack"
+_log = log.get("history_sink_worker")
+
+
+class TooNew(Waiting):
+    """A payload of a later version: it stays in the queue for a worker that knows it (a rolling upgrade)."""
+
+
+class Task(CeleryTask[..., Any]):
+    """The base of every task of the app, Celery's own included (`celery.map` takes whole arguments, too)."""
+
+    Request = "history_sink_worker.request:Request"
+    throws = (Refused, StoreError, Unexpected)  # expected ones: Celery needs not log their tracebacks
+    max_retries = None  # an outage has no budget
+    is_patient = False
+    """Whether it is tried again until it has done its work; else it says at once that it could not."""
+
+    @property  # type: ignore[misc]  # Celery's can be set, which nobody here does
+    def backend(self) -> Any:
+        """Where results go, if they can."""
+        return Results(self.app.backend)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        began = time.monotonic()
+        about = describe(self.name, args, kwargs)
+        failure: Exception | None = None
+        answer: Any = None
+        try:
+            answer = self._run(args, kwargs)
+        except (Retry, Reject, Ignore) as predicate:  # of Celery's own tasks: no failures
+            failure = predicate
+        except (Refused, Waiting, StoreError) as error:
+            is_final = self.is_patient and isinstance(error, Rejected)
+            failure = (Refused if is_final else type(error))(str(error))
+        except Exception as error:  # noqa: BLE001  # whatever its text is, it must not be shown
+            failure = unexpected(error)
+        # Out here nothing is chained: the error's own text would travel along, into tracebacks that Flower shows.
+        ending = describe_result(answer) if failure is None else self._describe_failure(failure)
+        self._log_end(about, ending, time.monotonic() - began)
+        if failure is not None:
+            self._fail(failure)
+        return answer
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            self.__header__(*args, **kwargs)  # type: ignore[attr-defined]  # Celery's: run's signature, for checks
+        except TypeError:
+            raise Refused(f"not the arguments of {self.name}") from None
+        try:
+            return self.run(*args, **kwargs)
+        except Malformed as error:
+            raise Refused(str(error)) from None
+
+    def _is_tried_again(self, failure: Exception) -> bool:
+        return isinstance(failure, Waiting) or (self.is_patient and isinstance(failure, (StoreError, Unexpected)))
+
+    def _describe_failure(self, failure: Exception) -> Description:
+        outcome = "retry" if self._is_tried_again(failure) else type(failure).__name__.lower()
+        return {"outcome": outcome, "reason": show(str(failure))}
+
+    def _log_end(self, about: Description, ending: Description, seconds: float) -> None:
+        attempts = self.request.retries + 1
+        write = _log.warning if "reason" in ending else _log.info
+        fields = {**about, **ending, "attempts": attempts, "seconds": round(seconds, 4)}
+        write("task ended", task=self.name, id=self.request.id, **fields)
+
+    def _fail(self, failure: Exception) -> NoReturn:
+        if self._is_tried_again(failure):
+            self._try_again(failure)
+        raise failure
+
+    def _draw_delay(self, failure: Exception) -> float:
+        # A message that waits is in flight. At its visibility timeout it would be handed out a second time.
+        options: dict[str, float] = self.app.conf.broker_transport_options
+        limit_seconds = min(LONGEST_DELAY_SECONDS, options.get("visibility_timeout", 3600) / 2)
+        if isinstance(failure, (Away, Denied)):
+            return draw_delay_seconds(self.request.retries, limit_seconds)
+        return random.uniform(limit_seconds / 2, limit_seconds)  # it waits for somebody, or for a new version
+
+    def _try_again(self, failure: Exception) -> NoReturn:
+        request, delay_seconds = self.request, self._draw_delay(failure)
+        shown = {"argsrepr": request.get("argsrepr"), "kwargsrepr": request.get("kwargsrepr")}
+        # For the dead letters. Celery would drop headers of ours.
+        known = {FIRST_TRIED: request.get(FIRST_TRIED) or time.time(), REPLAYED: request.get(REPLAYED)}
+        headers = {name: value for name, value in known.items() if value is not None}
+        # As it came: msgpack has no integers beyond 64 bits, and JSON has no bytes.
+        serializer = "msgpack" if request.get("content_type") == _MSGPACK else "json"
+        try:
+            self.retry(exc=failure, countdown=delay_seconds, serializer=serializer, headers=headers, **shown)
+        except Reject:
+            # The broker did not take it, and Celery would now drop the message for good.
+            time.sleep(1 + random.random())
+            raise Reject(f"{failure!r}; the broker did not take the retry", requeue=True) from None
+        raise AssertionError("retry always raises")
+
+
+class Patient(Task):
+    """A task whose work must be done: it waits out what is in its way."""
+
+    is_patient = True
+
+
+class Answer(Task):
+    """A task whose result holds content, for a client that waits."""
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        """See to it that Redis does not keep for a day what the client did not fetch."""
+        backend: Any = self.backend
+        if hasattr(backend, "expire"):
+            backend.expire(backend.get_key_for_task(task_id), ANSWER_SECONDS)
+
+
+def draw_delay_seconds(retries: int, limit_seconds: float) -> float:
+    """Full jitter between 1 s and a bound that doubles: workers that stopped together do not come back together."""
+    bound = min(FIRST_DELAY_SECONDS * 2 ** min(retries, 10), limit_seconds)
+    return random.uniform(1.0, max(1.0, bound))

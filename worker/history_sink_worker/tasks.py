@@ -1,0 +1,150 @@
+"""The five tasks: decode, let the archive do it, encode."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from history_sink.contract import (
+    COMPACT,
+    LINE_BYTES,
+    LIST_SESSIONS,
+    RESOLVE,
+    STATUS,
+    UPLOAD,
+    WIRE_VERSION,
+    check_branch,
+    check_session,
+)
+from history_sink.errors import BadMessage, Malformed
+from history_sink.lines import encode_line
+from history_sink.outcome import Outcome
+from history_sink.pointer import Fault
+from history_sink.upload import Upload
+from history_sink_worker import archive, compaction, reader, survey
+from history_sink_worker.application import app
+from history_sink_worker.archive import Verdict
+from history_sink_worker.failure import refuse, unexpected
+from history_sink_worker.names import Log
+from history_sink_worker.privacy import Bytes
+from history_sink_worker.service import service
+from history_sink_worker.store import StoreError
+from history_sink_worker.task import Answer, Patient, TooNew
+from history_sink_worker.upkeep import send_compact
+
+MOST_SESSIONS = 1000
+
+
+@app.task(bind=True, base=Patient, name=UPLOAD)
+def upload_history(self: Patient, /, session_id: object, messages: object = None, **payload: Any) -> dict[str, Any]:
+    """Archive a whole history (`messages`), or the lines that follow a junction (the library's `payload`)."""
+    session = _check_session(session_id)
+    log = service().log(session, check_branch(payload.get("branch")))
+    with service().turnstile.turn(log.root):
+        verdict = _append(log, payload) if messages is None else _upload_whole(log, messages, payload)
+    if verdict.outcome == "stored":
+        service().due.put("idle", log, time.time() + service().settings.idle_seconds)
+    if verdict.fold_due:
+        send_compact(self.app, log.session, log.branch)
+    return Outcome(
+        outcome=verdict.outcome,
+        session=session,
+        branch=log.branch,
+        messages=verdict.messages,
+        bytes=verdict.size_bytes,
+        key=verdict.key,
+        attempts=self.request.retries + 1,
+        parted=verdict.parted,
+    ).encode()
+
+
+@app.task(base=Answer, name=RESOLVE)
+def resolve_pointer(handle: object = None) -> Bytes | dict[str, str]:
+    """The bytes that a handle points to, or the fault that says why not. Never fails."""
+    settings = service().settings
+    answer: bytes | Fault
+    try:
+        steps = reader.read(service().context, settings.bucket, settings.prefix, handle, settings.resolve_cap_bytes)
+        answer = service().read(steps)
+    except StoreError as error:
+        answer = reader.fault_of(error)
+    except Exception as error:  # noqa: BLE001  # who reads gets an answer, whatever happens
+        answer = Fault("backend_error", str(unexpected(error)))
+    return answer.encode() if isinstance(answer, Fault) else Bytes(answer)
+
+
+@app.task(name=STATUS)
+def status(session_id: object, junctions: object = ()) -> dict[str, Any]:
+    """How far the store is with a session, and how far the history with these junctions lies on each log."""
+    session, points = _check_session(session_id), _decode_junctions(junctions)
+    settings = service().settings
+    steps = survey.survey(service().context, settings.bucket, settings.prefix, session, points)
+    return service().read(steps).encode()
+
+
+@app.task(name=LIST_SESSIONS)
+def list_sessions(after: object = "", limit: object = MOST_SESSIONS) -> dict[str, Any]:
+    """One page of sessions by name, behind the session `after`."""
+    if type(limit) is not int or not 1 <= limit <= MOST_SESSIONS:
+        refuse(f"limit is 1 to {MOST_SESSIONS}")
+    start = "" if after in ("", None) else _check_session(after)
+    return service().read(survey.list_sessions(service().context, service().settings.prefix, start, limit)).encode()
+
+
+@app.task(base=Patient, name=COMPACT)
+def compact(
+    session_id: object, branch: object = None, idle: object = False, everything: object = False
+) -> dict[str, Any]:
+    """Fold a log's tail into its base, and sweep what the base has held for long enough."""
+    log = service().log(_check_session(session_id), check_branch(branch))
+    steps = compaction.compact(service().context, log, idle=bool(idle), everything=bool(everything))
+    done = service().run(steps)
+    if done.again_in_seconds is not None:
+        service().due.put("sweep", log, time.time() + done.again_in_seconds)
+    return asdict(done)
+
+
+def _check_session(session_id: object) -> str:
+    try:
+        return check_session(session_id)
+    except Malformed:  # its text quotes the value, which may be a message in the wrong place
+        refuse("a session id is 1 to 200 of A-Z a-z 0-9 . _ -, not starting with a dot")
+
+
+def _append(log: Log, payload: dict[str, Any]) -> Verdict:
+    version = payload.get("v")
+    if type(version) is not int or version < 1:
+        refuse("neither messages nor a payload with its version, v")
+    if version > WIRE_VERSION:
+        raise TooNew(f"payload version {version}; this worker knows {WIRE_VERSION}")
+    return service().run(archive.append(service().context, log, Upload.decode(payload)))
+
+
+def _upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdict:
+    if not isinstance(messages, (list, tuple)) or payload:
+        refuse("messages is the whole history as a list, and nothing comes with it")
+    if not messages:
+        return Verdict("duplicate", log.base, 0, 0)
+    return service().run(archive.upload_whole(service().context, log, _encode_lines(messages)))
+
+
+def _encode_lines(messages: Sequence[Any]) -> tuple[bytes, ...]:
+    lines = []
+    for index, message in enumerate(messages):
+        try:
+            line = encode_line(message).data
+        except BadMessage as error:
+            refuse(f"messages[{index}]: {error}")
+        if len(line) > LINE_BYTES:
+            refuse(f"messages[{index}]: {len(line)} bytes are over the limit of {LINE_BYTES}")
+        lines.append(line)
+    return tuple(lines)
+
+
+def _decode_junctions(junctions: object) -> list[tuple[int, str]]:
+    points = []
+    for point in junctions if isinstance(junctions, (list, tuple)) else ():
+        if not isinstance(point, (list, tuple)) or [type(part) for part in point] != [int, str]:
+            refuse("junctions is a list of [offset, 16 hex digits of the chain there]")
+        points.append((point[0], point[1]))
+    return points

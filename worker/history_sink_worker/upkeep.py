@@ -1,0 +1,75 @@
+"""What is done from time to time, by a thread beside the worker's consumer.
+
+It takes what is due off the due list and sends the tasks; and it moves what is parked to the dead letters.
+"""
+
+import threading
+import time
+from typing import Any
+
+from celery import Celery, bootsteps
+from kombu.exceptions import OperationalError
+
+from history_sink.contract import COMPACT
+from history_sink_worker import log
+from history_sink_worker.claims import Broker
+from history_sink_worker.parked import broker_of, move_parked
+from history_sink_worker.service import Service, service
+
+AT_A_TIME = 100
+_log = log.get("history_sink_worker")
+
+
+def send_compact(app: Celery, session: str, branch: str | None, idle: bool = False) -> bool:
+    """Ask for a compaction; whether the broker took it. Nothing is lost if not: it is asked for again."""
+    try:
+        app.send_task(COMPACT, (session, branch), {"idle": idle}, retry=False, ignore_result=True)
+    except OperationalError:
+        return False
+    return True
+
+
+def send_due(app: Celery, work: Service, now: float) -> int:
+    """Send a task for each thing that is due; how many."""
+    claimed = work.due.claim(now, AT_A_TIME)
+    for kind, session, branch in claimed:
+        if not send_compact(app, session, branch, idle=kind == "idle"):
+            work.due.put(kind, work.log(session, branch), now + work.settings.idle_seconds)
+    return len(claimed)
+
+
+class Upkeep(bootsteps.StartStopStep):
+    """Works with every pool: it runs in the worker's main process, beside the consumer."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, consumer: Any) -> None:
+        """Called again after each loss of the broker."""
+        self._ending = threading.Event()
+        self._thread = threading.Thread(
+            target=_work, args=(consumer, service(), broker_of(consumer), self._ending), name="upkeep", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, consumer: Any) -> None:
+        """It ends within a second, unless it is just sending."""
+        self._ending.set()
+
+    shutdown = stop
+
+
+def _work(consumer: Any, work: Service, broker: Broker | None, ending: threading.Event) -> None:
+    pause_seconds = min(5.0, work.settings.idle_seconds / 4)
+    while not ending.wait(pause_seconds):
+        try:
+            while send_due(consumer.app, work, time.time()) == AT_A_TIME and not ending.is_set():
+                pass
+            if broker is not None:
+                move_parked(consumer, work, broker)
+        except Exception:  # noqa: BLE001  # it must not end for the rest of the worker's life
+            _log.exception("upkeep failed")
