@@ -3,10 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # most tests wait for servers of their own
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services test test-all check format constraints
+.PHONY: help install demo services test test-all torture check format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -29,11 +29,17 @@ services: $(STAMP) ## MinIO and Redis in the foreground, with the lines that a w
 	@$(BIN)/python -m stack.services
 
 test: $(STAMP) ## the suite on real servers; the first run builds MinIO, about three minutes
+	@$(BIN)/python -m stack.minio_binary
 	@$(PYTEST)
 
 test-all: $(STAMP) ## that, and what wants system packages: Debian's Redis, Chromium
 	@$(BIN)/python -m stack.packages
+	@$(BIN)/python -m stack.minio_binary
 	@$(PYTEST) -m ''
+
+torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock)
+	@$(BIN)/python -m torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(TRANSPORT),--transport $(TRANSPORT))
 
 check: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,214 @@
+"""The torture itself: a short run, the same for the same seed, and a verdict that finds what is planted."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from history_sink.chain import START, shorten, walk
+from stack.minio_binary import ensure_binary
+from torture.journal import Intent, Journal, Record, Told, read_journal
+from torture.report import Report
+from torture.schedule import LANES, draw_schedule
+from torture.script import History, Script, write_script
+from torture.verdict import Archive, Content, Verdict, judge
+
+ROOT = Path(__file__).parent.parent
+OLD = (b'"a"\n', b'"b"\n', b'"c"\n')
+NEW = (*OLD[:2], b'"d"\n')
+UNDONE = Script("s", (OLD[:1], OLD, NEW), is_linear=False)
+LINEAR = Script("s", (OLD[:1], OLD[:2], OLD), is_linear=True)
+
+
+@pytest.mark.timeout(300)
+def test_half_a_minute_of_torture_breaks_no_promise() -> None:
+    ensure_binary()
+    done = run("--seconds", "30", "--seed", "5", timeout_seconds=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert "; lost 0; stranded 0; differing 0; false strays 0; false branches 0; left in queue 0;" in last
+    assert int(find(r"saves accepted (\d+)", last)) > 100
+    assert int(find(r"(\d+) with unacknowledged messages", last)) > 0
+
+
+def run(*arguments: str, timeout_seconds: float) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "torture", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_seconds, check=False)
+
+
+def find(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    assert found, text
+    return found[1]
+
+
+def test_ctrl_c_ends_all_that_was_started(tmp_path: Path) -> None:
+    ensure_binary()
+    command = [sys.executable, "-m", "torture", "--seconds", "60"]
+    variables = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as torture:
+        assert torture.stdout is not None
+        for line in torture.stdout:
+            if re.match(r" +\d+\.\d\d  ", line):  # the first fault: everything runs
+                break
+        torture.send_signal(signal.SIGINT)
+        assert torture.wait(30) == 128 + signal.SIGINT
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("history-sink-torture")]
+    assert not find_processes(str(tmp_path))
+
+
+def find_processes(text: str) -> list[str]:
+    """The command lines in which `text` stands: all servers and producers name the directory."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has just ended
+            continue
+        found += [line] if text in line else []
+    return found
+
+
+def test_the_same_seed_is_the_same_schedule() -> None:
+    assert draw_schedule(7, 60, 3, 3) == draw_schedule(7, 60, 3, 3)
+    assert draw_schedule(7, 60, 3, 3) != draw_schedule(8, 60, 3, 3)
+
+
+def test_even_a_short_schedule_has_each_kind_of_fault() -> None:
+    assert {lane.act for lane in LANES} <= {event.act for event in draw_schedule(1, 10, 1, 1)}
+
+
+def test_the_same_seed_is_the_same_transcript() -> None:
+    script = write_script(7, "producer-0-1-2")
+    write_script.cache_clear()
+    assert write_script(7, "producer-0-1-2") == script
+    assert write_script(7, "producer-0-1-3") != script
+
+
+def test_some_sessions_undo_and_go_on() -> None:
+    scripts = [write_script(1, f"producer-0-0-{number}") for number in range(20)]
+    assert {script.is_linear for script in scripts} == {True, False}
+    for script in scripts:
+        pairs = zip(script.versions, script.versions[1:], strict=False)
+        assert all(new[: len(old)] == old for old, new in pairs) == script.is_linear
+
+
+def told(step: int, history: History, messages: int = 1) -> Told:
+    """The broker has taken all of `history`."""
+    body = b"".join(history)
+    chain = shorten([START, *walk(START, history)][-1].chain)
+    return Told("s", step, 0.0, "enqueued", None, messages, len(body), len(body), chain, ("t",), None)
+
+
+def content(history: History, key: str = "history.jsonl", branch: str | None = None) -> Content:
+    return Content(key, branch, "~" in key, b"".join(history))
+
+
+def judge_one(
+    script: Script, records: list[Record], *contents: Content, loose: frozenset[str] = frozenset()
+) -> Verdict:
+    return judge({"s": script}, records, {"s": Archive(contents, loose)})
+
+
+BRANCH = "000000000012-0123456789abcdef"
+RECORDS: list[Record] = [told(0, OLD[:1]), told(1, OLD), told(2, NEW)]
+LINEAR_RECORDS: list[Record] = [told(0, OLD[:1]), told(1, OLD[:2]), told(2, OLD)]
+
+
+def test_a_sound_archive_has_no_findings() -> None:
+    verdict = judge_one(UNDONE, RECORDS, content(OLD), content(NEW, "b", BRANCH))
+    assert (verdict.findings, verdict.saves, verdict.sessions) == ([], 3, 1)
+    assert judge_one(UNDONE, RECORDS, content(OLD), content(NEW, "tail/0~1.jsonl")).findings == []
+    assert judge_one(LINEAR, LINEAR_RECORDS, content(OLD)).findings == []
+
+
+def test_what_was_tried_may_be_there_without_a_receipt() -> None:
+    records: list[Record] = [told(0, OLD[:1]), Intent("s", 1)]
+    assert judge_one(UNDONE, records, content(OLD)).findings == []
+    assert judge_one(UNDONE, records, content(OLD[:1])).findings == []
+
+
+@pytest.mark.parametrize(
+    ("contents", "found"),
+    [
+        ([content(OLD)], {"lost": 1}),
+        ([content(OLD[:2]), content(NEW, "b", BRANCH)], {"lost": 1}),
+        ([], {"lost": 3}),
+        ([content(OLD), content((b'"A"\n', *NEW[1:]), "b", BRANCH)], {"lost": 1, "differing": 1}),
+        ([content(OLD), content(NEW, "b", BRANCH), content((*OLD, OLD[0]), "c", BRANCH)], {"differing": 1}),
+        ([content(OLD), replace(content(NEW, "b"), body=b"".join(NEW)[:-1])], {"lost": 1, "differing": 1}),
+        ([content(OLD), content(NEW, "b", BRANCH), content((), "c", BRANCH)], {"differing": 1}),
+    ],
+    ids=["a log", "its end", "everything", "another byte", "more than was saved", "a torn line", "an empty log"],
+)
+def test_the_verdict_finds(contents: list[Content], found: Mapping[str, int]) -> None:
+    verdict = judge_one(UNDONE, RECORDS, *contents)
+    kinds = ("lost", "stranded", "differing", "false_strays", "false_branches")
+    assert {kind: len(getattr(verdict, kind)) for kind in kinds if getattr(verdict, kind)} == found
+
+
+def test_the_verdict_finds_strays_and_branches_where_nothing_has_parted() -> None:
+    verdict = judge_one(LINEAR, LINEAR_RECORDS, content(OLD), content(OLD, "b", BRANCH), content(OLD, "tail/0~1.jsonl"))
+    assert (len(verdict.false_branches), len(verdict.false_strays)) == (1, 1)
+    assert len(verdict.findings) == 2
+
+
+def test_a_save_that_is_in_the_store_and_unreadable_is_stranded() -> None:
+    loose = frozenset({told(2, NEW).chain})
+    verdict = judge_one(UNDONE, RECORDS, content(OLD), loose=loose)
+    assert (len(verdict.stranded), verdict.lost) == (1, [])
+
+
+def test_the_verdict_finds_a_session_of_nobody_and_one_that_cannot_be_read() -> None:
+    archives = {"s": Archive((content(OLD), content(NEW, "b")), faults=("b: backend_error",)), "other": Archive()}
+    assert len(judge({"s": UNDONE}, RECORDS, archives).differing) == 2
+
+
+def test_one_finding_breaks_the_report() -> None:
+    sound = Report(
+        seed=1,
+        did={"kill worker": 3},
+        hit_claims=2,
+        deaths_by_message=1,
+        ends=[],
+        verdict=Verdict(sessions=1, saves=3),
+        after=Verdict(),
+        unflushed=[],
+        left_in_queue=0,
+        planted=1,
+        dead=1,
+        missing_dead=[],
+        strange_dead=[],
+        peak_rss_bytes=2**20,
+        durable_seconds=0.5,
+        durable_known=3,
+    )
+    assert sound.holds
+    assert "kills 4 (workers 3, 2 with unacknowledged messages)" in sound.last_line()
+    lost = Verdict(lost=["session s"])
+    for broken in (
+        replace(sound, verdict=lost),
+        replace(sound, after=lost),
+        replace(sound, unflushed=["session s"]),
+        replace(sound, left_in_queue=1),
+        replace(sound, missing_dead=["poison:raw:1"]),
+        replace(sound, strange_dead=["an innocent"]),
+        replace(sound, ends=["worker ended"]),
+    ):
+        assert not broken.holds
+        assert "BROKEN" in broken.last_line()
+
+
+def test_a_journal_survives_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "p.journal"
+    Journal(path).write(Intent("s", 1))
+    with path.open("ab") as file:
+        file.write(b'{"session": "s", "st')
+    Journal(path).write(RECORDS[0])
+    assert read_journal(path) == [Intent("s", 1), RECORDS[0]]

@@ -1,0 +1,112 @@
+"""From the first start to the verdict: torture, heal, settle, read; then flush and fold, and read once more."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from history_sink import HistorySink
+from history_sink.contract import COMPACT, MAINTENANCE_QUEUE
+from torture.adversary import Adversary
+from torture.dead import find_dead, sort_dead
+from torture.journal import Record, read_journal
+from torture.poison import publish
+from torture.reading import AT_ONCE, measure_durable, read_archives
+from torture.report import Report
+from torture.scene import Scene, open_scene
+from torture.schedule import draw_schedule
+from torture.script import Script, write_script
+from torture.verdict import Archive, Verdict, judge
+
+_SETTLE_LIMIT_SECONDS = 150.0
+_FLUSH_SECONDS = 30.0
+_SHORT_SECONDS = 120.0
+"""Below this, a message that kills its worker kills prefork's children alone: the others take ten times as long."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, and with how many."""
+
+    seed: int
+    seconds: float
+    is_stock: bool = False
+
+    @property
+    def crowd(self) -> int:
+        """How many workers, and how many producers."""
+        return 2 if self.seconds < 60 else 3
+
+
+def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
+    """All of it. What was started has ended when this returns or raises."""
+    is_short = plan.seconds < _SHORT_SECONDS
+    events = draw_schedule(plan.seed, plan.seconds, plan.crowd, plan.crowd, plan.is_stock)
+    with open_scene(
+        directory, plan.seed, workers=plan.crowd, producers=plan.crowd, is_stock=plan.is_stock, is_short=is_short
+    ) as scene:
+        adversary = Adversary(scene, events, tell)
+        adversary.run(plan.seconds)
+        members = scene.members
+        scene.heal()
+        scene.end_producers()
+        left, settled_seconds = scene.settle(_SETTLE_LIMIT_SECONDS)
+        tell(f"settled after {settled_seconds:.1f} s; {left} messages left")
+        records = [record for path in scene.journals for record in read_journal(path)]
+        scripts = {record.session: write_script(plan.seed, record.session) for record in records}
+        with HistorySink.from_env(scene.sink_environment()) as sink:
+            verdict = judge(scripts, records, read_archives(sink, scene.minio.client()))
+        # Only now: a flush sends again what it misses, and would hide what was lost.
+        unflushed, after = _flush_and_fold(scene, scripts, records, tell)
+        logs = [worker.process.log_path for worker in scene.workers]
+        durable_seconds, durable_known = measure_durable(logs, records)
+        dead, strange = sort_dead(find_dead(scene), scene.planted)
+        for worker in scene.workers:
+            worker.measure()
+        return Report(
+            plan.seed,
+            dict(adversary.did),
+            hit_claims=scene.hit_claims,
+            deaths_by_message=sum(member.deaths_by_message for member in members),
+            ends=[end for member in members for end in member.ends],
+            verdict=verdict,
+            after=after,
+            unflushed=unflushed,
+            left_in_queue=left,
+            planted=len(scene.planted),
+            dead=len(dead),
+            missing_dead=sorted(scene.planted - dead),
+            strange_dead=strange,
+            peak_rss_bytes=max(worker.peak_rss_bytes for worker in scene.workers),
+            durable_seconds=durable_seconds,
+            durable_known=durable_known,
+        )
+
+
+def _flush_and_fold(
+    scene: Scene, scripts: dict[str, Script], records: list[Record], tell: Tell
+) -> tuple[list[str], Verdict]:
+    """What producers do when they come back, then all tails into their bases; nothing may change by either."""
+    last = {record.session: record.step for record in records}
+    with HistorySink.from_env(scene.sink_environment()) as sink:
+
+        def flush(session: str) -> str | None:
+            history = scripts[session].versions[last[session]]
+            receipt = sink.save(session, list(history))
+            return None if sink.flush(session, _FLUSH_SECONDS) else f"session {session}: {receipt.state}, not flushed"
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            unflushed = [failure for failure in pool.map(flush, sorted(last)) if failure]
+        _fold(scene, read_archives(sink, scene.minio.client()))
+        scene.settle(_SETTLE_LIMIT_SECONDS)
+        verdict = judge(scripts, records, read_archives(sink, scene.minio.client()))
+    return unflushed, verdict
+
+
+def _fold(scene: Scene, archives: dict[str, Archive]) -> None:
+    for session, archive in archives.items():
+        for branch in {content.branch for content in archive.contents}:
+            body = ((session, branch), {"everything": True})
+            publish(scene.redis.url(), MAINTENANCE_QUEUE, COMPACT, f"fold-{session}-{branch}", body)
