@@ -239,12 +239,12 @@ HEADERS = {"task": UPLOAD, "id": "odd"}
 def test_a_message_that_is_no_task_is_refused_and_the_worker_goes_on(
     client: Client, worker: Worker, body: bytes, content_type: str, headers: dict[str, Any]
 ) -> None:
-    before = worker.process.log().count("message refused")
+    before = worker.process.log().count("message buried")
     with client.app.connection_for_write() as connection:
         connection.Producer(routing_key="history.upload").publish(
             body, content_type=content_type, content_encoding="utf-8", headers=headers
         )
-    wait_until(lambda: worker.process.log().count("message refused") > before, timeout_seconds=10, what="a refusal")
+    wait_until(lambda: worker.process.log().count("message buried") > before, timeout_seconds=10, what="a refusal")
     assert client.upload("goes-on", [{}]).get(timeout=20)["outcome"] in ("stored", "duplicate")
     assert worker.process.is_running
     assert "Unrecoverable" not in worker.process.log()

@@ -56,8 +56,8 @@ def _move(consumer: Any, work: Service, broker: Broker, name: str, queue: str) -
     for record in _heads(broker, name):
         letter = letter_of_record(record, queue, time.time())
         key = work.run(bury(work.settings.prefix, letter, look=True))
-        broker.client.lrem(name, 1, record)  # type: ignore[arg-type]  # its stubs want text
         announce(consumer, letter, key)
+        broker.client.lrem(name, 1, record)  # type: ignore[arg-type]  # its stubs want text
         broker.client.expire(_lock_name(broker), _LOCK_SECONDS)
 
 

@@ -45,6 +45,7 @@ class Request(CeleryRequest):
             # A malformed message would end the worker, and the next one that takes it.
             raise InvalidTaskError(f"not a task: {type(error).__name__}") from None
         self._received_at = time.time()
+        self.request_dict["retries"] = self.request_dict.get("retries") or 0  # some client's null
         shown = describe(self.type, self.args, self.kwargs)
         self._session = shown.get("session", "<") if self.type == UPLOAD else None
         subject = shown.pop("session", shown.pop("key", None))
