@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from history_sink.chain import START, shorten
 from history_sink.contract import LINE_BYTES, SAVE_BYTES, branch_name
+from history_sink.known import KEPT_LOGS, name_branch
 from history_sink.ledger import RECENT_MESSAGES, ROLLING_MESSAGES, Ledger, Piece
 from history_sink.lines import encode_line
 from history_sink.points import Points
@@ -161,6 +162,30 @@ def test_two_undos_to_the_same_message_are_two_branches(ledger: Ledger, store: P
     assert not store.strays
 
 
+def test_the_log_in_use_is_not_forgotten_for_all_the_others(ledger: Ledger, store: PlainStore) -> None:
+    for number in range(3 * KEPT_LOGS):
+        history = messages("a", f"b {number}")
+        save(ledger, store, history)
+    ask(ledger, store)  # and is told of all of them
+    history.append(message("c"))
+    ledger.give(history)
+    ledger.decide()
+    piece = ledger.next_piece()
+    assert piece is not None
+    ledger.accept(piece)  # and it is on its way
+    ask(ledger, store)
+    assert hand_over(ledger, store) == []
+
+
+def test_a_branch_that_came_to_nothing_lends_its_name_to_no_other_history(ledger: Ledger, store: PlainStore) -> None:
+    save(ledger, store, messages("a", "b"))
+    ledger.give(messages("a", "x"))
+    ledger.decide()  # and the broker is away
+    other = messages("a", "y")
+    save(ledger, store, other)
+    assert ledger.log.branch == name_branch(ends_of(lines_of(other))[2])
+
+
 def test_a_branch_of_a_branch_is_named_after_the_line_that_parts_it_from_both(
     ledger: Ledger, store: PlainStore
 ) -> None:
@@ -219,6 +244,45 @@ def test_a_look_at_the_whole_sees_an_early_edit_in_place(ledger: Ledger, store: 
     history = messages(*map(str, range(500)))
     save(ledger, store, history)
     history[100]["role"] = "tool"
+    hand_over(ledger, store, whole=True)
+    assert store.logs[ledger.log.branch] == lines_of(history)
+
+
+def test_an_edit_while_the_broker_takes_the_message_is_not_missed(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b")
+    ledger.give(history)
+    ledger.decide()
+    piece = ledger.next_piece()
+    assert piece is not None
+    history[1]["content"][0]["text"] = "b, and more"
+    ledger.accept(piece)
+    store.take(piece.upload)
+    save(ledger, store, history)
+    assert store.logs[ledger.log.branch] == lines_of(history)
+
+
+def test_an_edit_while_the_store_is_asked_is_not_missed(ledger: Ledger, store: PlainStore) -> None:
+    history = messages("a", "b")
+    store.logs[None] = lines_of(history)
+    ledger.give(history)
+    question = ledger.question()
+    history[1]["content"][0]["text"] = "b, and more"
+    ledger.learn(store.answer(question.junctions()), question)
+    hand_over(ledger, store)
+    save(ledger, store, history)
+    assert store.logs[ledger.log.branch] == lines_of(history)
+
+
+@pytest.mark.parametrize("count", [1, 500])
+def test_what_is_watched_for_edits_is_the_list_that_was_given_last(
+    ledger: Ledger, store: PlainStore, count: int
+) -> None:
+    history = messages(*map(str, range(count)))
+    ledger.give(history)
+    ledger.decide()  # and the broker is away
+    history = copy.deepcopy(history)
+    save(ledger, store, history)
+    history[0]["content"][0]["text"] = "edited"
     hand_over(ledger, store, whole=True)
     assert store.logs[ledger.log.branch] == lines_of(history)
 
@@ -304,6 +368,21 @@ def test_appended_messages_are_let_go_of_once_the_store_has_them(ledger: Ledger,
         hand_over(ledger, store)
     assert Traced.alive == 0
     assert len(store.logs[None]) == 50
+
+
+def test_appends_go_on_where_the_store_has_lost_what_was_let_go_of(ledger: Ledger, store: PlainStore) -> None:
+    for text in "abc":
+        ledger.append(messages(text))
+        hand_over(ledger, store)
+    store.logs[None].append(b'{"by":"another"}\n')
+    ask(ledger, store)
+    del store.logs[None][1:]
+    store.logs[None].append(b'{"by":"a third"}\n')
+    ledger.append(messages("d"))
+    ask(ledger, store)
+    hand_over(ledger, store)
+    assert ledger.refusal is None
+    assert [stray.lines for stray in store.strays] == [tuple(lines_of(messages("d")))]
 
 
 def test_a_list_after_appends_is_recognised(ledger: Ledger, store: PlainStore) -> None:

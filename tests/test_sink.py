@@ -1,6 +1,7 @@
 """The sink on a real broker, with a worker that keeps sessions in memory, and with a broker that fails."""
 
 import faulthandler
+import gc
 import logging
 import os
 import socket
@@ -10,18 +11,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from history_sink import ConfigurationError, Fault, HistorySink, Malformed, PointerHandle, ProducerSettings, Unavailable
-from history_sink.chain import shorten
+from history_sink.address import check_certificates
+from history_sink.broker import PUBLISH_SECONDS
+from history_sink.chain import START, shorten
 from history_sink.contract import SAVE_BYTES, UPLOAD_QUEUE, branch_name
+from history_sink.lines import encode_line
 from history_sink.settings import BROKER_SCHEMES, BROKER_URL, RESULT_URL, S3_BUCKET, S3_PREFIX
+from history_sink.upload import Upload
 from plain_store import PlainStore, PlainWorker, ends_of, lines_of, message, messages
 from stack.processes import wait_until
+from stack.proxy import Proxy
 from stack.redis import RedisServer
+from test_transport import server_side
 
 ABOUT_A_SECOND = 1.5  # on a busy machine
 
@@ -225,6 +233,12 @@ class TestSave:
         assert worker.sessions[session].logs[None] == ['{"role":"user","value":[null,"\ufffd"]}\n'.encode()]
         assert sink.save(session, [bad], unencodable="keep").state == "refused"  # type: ignore[arg-type]
 
+    def test_a_bad_message_of_a_saved_list_is_none_of_those_appended(self, alone: HistorySink) -> None:
+        alone.save("s", [message("a"), {"role": object()}])
+        receipt = alone.append("s", message("c"))
+        assert (receipt.state, receipt.index) == ("refused", None)
+        assert "message 1 of the saved list" in (receipt.reason or "")
+
     def test_threads_that_append_to_one_session_make_one_log(
         self, sink: HistorySink, worker: PlainWorker, session: str
     ) -> None:
@@ -243,6 +257,49 @@ class TestSave:
         assert len(bodies) == 1
         assert b"canary" not in bodies[0]
         assert b"{messages: 1, bytes: 60, offset: 0}" in bodies[0]
+
+
+class TestMemory:
+    @pytest.fixture(autouse=True)
+    def _few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("history_sink.sessions.KEPT_SESSIONS", 4)
+        monkeypatch.setattr("history_sink.session.FIRST_ANSWER_SECONDS", 0.0)
+
+    def test_old_sessions_are_forgotten_and_one_that_is_refused_does_not_keep_them(self, alone: HistorySink) -> None:
+        alone.save("bad", [{"role": object()}])
+        for number in range(50):
+            alone.save(f"s{number}", messages("a"))
+        assert len(alone._sessions) <= 6
+        assert alone.save("s0", messages("a", "b")).state == "enqueued"
+
+    def test_one_that_was_appended_to_goes_on_however_many_came_since(
+        self, sink: HistorySink, worker: PlainWorker, session: str
+    ) -> None:
+        sink.append(session, message("a"))
+        for number in range(10):
+            sink.save(f"{session}-{number}", messages("a"))
+        assert sink.append(session, message("b")).branch is None
+        assert sink.flush(session, 10)
+        assert worker.sessions[session].logs == {None: lines_of(messages("a", "b"))}
+
+    def test_one_that_is_not_handed_over_is_kept(self, own_redis: RedisServer) -> None:
+        own_redis.process.kill()
+        with HistorySink(broker_url=own_redis.url()) as sink:
+            for number in range(10):
+                assert sink.save(f"s{number}", messages("a")).state == "unreachable"
+            own_redis.start()
+            time.sleep(1.1)
+            sink.close()
+        with own_redis.client() as client:
+            assert client.llen(UPLOAD_QUEUE) == 10
+
+    def test_a_thread_that_is_held_up_does_not_hold_up_other_sessions(self, alone: HistorySink) -> None:
+        for number in range(4):
+            alone.save(f"s{number}", messages("a"))
+        oldest = alone._sessions.get("s0")
+        assert oldest
+        with ThreadPoolExecutor(1) as thread, oldest.lock:
+            is_quick(thread.submit(alone.save, "s4", messages("a")).result, 0.5)
 
 
 def _client(sink: HistorySink) -> Any:
@@ -470,6 +527,32 @@ class TestReading:
         assert worker.questions == 1
 
 
+@contextmanager
+def slow_link(target_port: int, bytes_a_second: int) -> Iterator[int]:
+    """A port that leads to another, slowly, and keeps next to nothing on the way."""
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(8192):
+                time.sleep(len(data) / bytes_a_second)
+                sink.sendall(data)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                here, there = listener.accept()[0], socket.create_connection(("127.0.0.1", target_port))
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # before it listens: for what it accepts
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 def grow(server: RedisServer) -> None:
     with server.client() as client:
         client.config_set("maxmemory", "0")
@@ -549,6 +632,80 @@ class TestBrokerAway:
         with HistorySink(broker_url="redis://no-such-host.invalid/0") as sink:
             assert is_quick(lambda: sink.save("s", messages("a"))).state == "unreachable"
         hanging.set()
+
+    def test_a_name_that_is_not_resolved_holds_up_threads_together_not_in_turn(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hanging = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: hanging.wait(10))
+        with HistorySink(broker_url="redis://no-such-host.invalid/0") as sink, ThreadPoolExecutor(16) as threads:
+            numbers = range(16)
+            is_quick(lambda: [*threads.map(lambda number: sink.save(f"s{number}", messages("a")), numbers)])
+        hanging.set()
+
+    def test_no_connections_pile_up(self, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("history_sink.breaker.Breaker.check", lambda _: None)  # try each time
+        descriptors = Path("/proc/self/fd")
+        with HistorySink(broker_url=own_redis.url()) as sink:
+            sink.save("s", messages("a"))
+            own_redis.process.kill()
+            before = len([*descriptors.iterdir()])
+            gc.disable()  # an agent with much in memory collects seldom
+            try:
+                for number in range(20):
+                    sink.save("s", messages("a", str(number)))
+                assert len([*descriptors.iterdir()]) <= before + 2
+            finally:
+                gc.enable()
+
+    def test_while_it_is_known_to_be_away_a_save_costs_next_to_nothing(self, own_redis: RedisServer) -> None:
+        own_redis.process.pause()
+        history = messages(*map(str, range(1000)))
+        with HistorySink(broker_url=own_redis.url()) as sink:
+            sink.save("s", history)
+            start = time.monotonic()
+            states = [sink.save("s", history).state for _ in range(200)]
+            assert time.monotonic() - start < 200 * 0.001
+            assert set(states) == {"unreachable"}
+
+    def test_a_long_line_gets_through_a_slow_link(self, own_redis: RedisServer) -> None:
+        """It takes longer than a broker that hangs may take."""
+        history = [message("a"), message(os.urandom(700_000).hex())]
+        with (
+            slow_link(own_redis.port, bytes_a_second=500_000) as port,
+            HistorySink(broker_url=f"redis://127.0.0.1:{port}/0") as sink,
+        ):
+            assert sink.save("s", history[:1]).state == "enqueued"
+            start = time.monotonic()
+            assert sink.save("s", history).state == "enqueued"
+            assert time.monotonic() - start > PUBLISH_SECONDS
+        with own_redis.client() as client:
+            assert client.llen(UPLOAD_QUEUE) == 2
+
+    def test_a_publish_whose_answer_is_lost_does_no_harm(self, own_redis: RedisServer) -> None:
+        worker = PlainWorker(own_redis.url())
+        history = messages("a")
+        with Proxy(own_redis.port) as proxy, HistorySink(broker_url=f"redis://127.0.0.1:{proxy.port}/0") as sink:
+            sink.save("s", history)
+            for text in "bcd":
+                history.append(message(text))
+                proxy.is_holding = True  # answers, too
+                assert sink.save("s", history).state == "unreachable"
+                proxy.is_holding = False  # and now the broker has it
+                time.sleep(1.1)
+            with worker.running():
+                assert sink.flush("s", 20)
+        assert worker.sessions["s"].logs == {None: lines_of(history)}
+        assert not worker.sessions["s"].strays
+
+    def test_a_sink_that_is_dropped_says_what_is_lost_with_it(self, caplog: pytest.LogCaptureFixture) -> None:
+        sink = HistorySink(broker_url="redis://127.0.0.1:1/0")
+        sink.save("lost", messages("canary"))
+        caplog.clear()
+        del sink
+        gc.collect()
+        assert "session lost is not handed over whole" in caplog.text
+        assert "canary" not in caplog.text
 
     def test_one_that_accepts_and_never_answers(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -640,3 +797,53 @@ def test_a_process_that_exits_right_after_a_save_has_handed_it_over(redis_server
     subprocess.run([sys.executable, "-c", program], env={**os.environ, BROKER_URL: url}, check=True, timeout=20)
     with redis_server.client(url) as client:
         assert client.llen(UPLOAD_QUEUE) == 1
+
+
+def test_a_process_that_ends_says_what_the_broker_has_not_taken() -> None:
+    program = (
+        "from history_sink import HistorySink; sink = HistorySink.from_env(); sink.save('s', [{'role': 'canary'}])"
+    )
+    environment = {**os.environ, BROKER_URL: "redis://127.0.0.1:1/0"}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 0
+    assert "session s is not handed over whole: the broker is away" in ended.stderr
+    assert "canary" not in ended.stderr
+
+
+def test_what_a_program_may_log_shows_no_content() -> None:
+    line = encode_line({"canary": 1})
+    assert "canary" not in repr(line) + repr(Upload(None, START, (line.data,)))
+
+
+@pytest.mark.parametrize("session", [[], None, 7])
+def test_a_flush_of_no_session_is_false(sink: HistorySink, session: Any) -> None:
+    assert sink.flush(session) is False
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("rediss://host/0", "rediss://host/0?ssl_cert_reqs=required"),
+        ("rediss://host?db=1", "rediss://host?db=1&ssl_cert_reqs=required"),
+        ("rediss://host?ssl_cert_reqs=none", "rediss://host?ssl_cert_reqs=none"),
+        ("redis://host", "redis://host"),
+    ],
+)
+def test_certificates_are_checked_unless_the_url_says_otherwise(url: str, meant: str) -> None:
+    assert check_certificates(url) == meant
+
+
+def test_tls_is_spoken_and_a_certificate_that_nobody_vouches_for_is_not_taken(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    worker = PlainWorker(own_redis.url())
+    with Proxy(own_redis.port, tls=server_side(tmp_path)) as proxy, worker.running():
+        url = f"rediss://localhost:{proxy.port}/0"
+        with HistorySink(broker_url=f"{url}?ssl_ca_certs={tmp_path / 'cert.pem'}") as sink:
+            assert sink.save("s", messages("a", "x" * 100_000)).state == "enqueued"
+            assert sink.flush("s", 10)
+        with HistorySink(broker_url=url) as sink:
+            receipt = sink.save("t", messages("a"))
+        assert receipt.state == "unreachable"
+        assert "certificate" in (receipt.reason or "")
+    assert list(worker.sessions) == ["s"]

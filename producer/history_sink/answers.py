@@ -61,6 +61,10 @@ class Answers:
             pause = min(max(_FIRST_PAUSE_SECONDS, waited * _PAUSE_SHARE), _LAST_PAUSE_SECONDS)
             time.sleep(min(pause, timeout_seconds - waited))
 
+    def close(self) -> None:
+        """Let go of the connections that nobody is waiting on."""
+        self._client.connection_pool.disconnect(inuse_connections=False)
+
     def _key(self, task_id: str) -> bytes:
         key = self._backend.get_key_for_task(task_id)
         return key if isinstance(key, bytes) else key.encode()

@@ -3,13 +3,14 @@
 Kombu and Celery are imported when the first task goes out: they take a quarter of a second.
 """
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from history_sink.address import check_certificates, check_name
 from history_sink.answers import CONNECT_SECONDS, SOCKET_SECONDS, Answer, Answers
 from history_sink.breaker import Breaker
 from history_sink.contract import QUEUE_OF_TASK
@@ -116,31 +117,45 @@ class Broker:
         start = time.monotonic()
         try:
             try:
-                result = act(self._connect())
+                result = self._use(act)
             except HistorySinkError:
                 raise
             except Exception:
-                self._link = None
                 if time.monotonic() - start > _QUICK_SECONDS:
                     raise
                 # At once: perhaps a connection that died while it lay idle. A new one tells.
-                result = act(self._connect())
+                result = self._use(act)
         except HistorySinkError:
             breaker.succeed()  # it was there; a worker was not
             raise
         except Exception as error:  # noqa: BLE001  # the one place where whatever a transport raises is translated
-            self._link = None
             raise breaker.fail(_explain(error)) from None
         breaker.succeed()
         return result
 
+    def _use(self, act: "Callable[[_Link], T]") -> T:
+        link = self._connect()
+        try:
+            return act(link)
+        except HistorySinkError:
+            raise
+        except Exception:
+            if self._link is link:
+                self._link = None
+            link.close()  # left to the garbage collector, its sockets would pile up while the broker is away
+            raise
+
     def _connect(self) -> "_Link":
-        with self.fork_gate.inside(), self._lock:
+        with self.fork_gate.inside():
             if self._link is None:
-                _check_name(self._settings.broker_url or "")
-                self._app = self._app or _make_app()
-                self._link = _Link(self._settings, self._app)
-            return self._link
+                check_name(
+                    self._settings.broker_url or "", PUBLISH_SECONDS
+                )  # not one thread after the other: each may take its time
+            with self._lock:
+                if self._link is None:
+                    self._app = self._app or _make_app()
+                    self._link = _Link(self._settings, self._app)
+                return self._link
 
 
 class _Link:
@@ -148,9 +163,10 @@ class _Link:
 
     def __init__(self, settings: ProducerSettings, app: "Celery") -> None:
         self._app = app
-        self._producers = _make_producers(settings.broker_url or "")
-        self._answers = Answers(app, settings.result_url) if settings.result_url else None
-        is_amqp = urlsplit(settings.broker_url or "").scheme in _AMQP_SCHEMES
+        broker_url = check_certificates(settings.broker_url or "")
+        self._producers = _make_producers(broker_url)
+        self._answers = Answers(app, check_certificates(settings.result_url)) if settings.result_url else None
+        is_amqp = urlsplit(broker_url).scheme in _AMQP_SCHEMES
         self._patience: dict[str, Any] = {"confirm_timeout": PUBLISH_SECONDS} if is_amqp else {}
 
     @property
@@ -178,8 +194,11 @@ class _Link:
         return str(result.id)
 
     def close(self) -> None:
-        self._producers.force_close_all()  # type: ignore[attr-defined]  # kombu's types lack it
-        self._producers.connections.force_close_all()
+        with suppress(Exception):
+            self._producers.force_close_all()  # type: ignore[attr-defined]  # kombu's types lack it
+            self._producers.connections.force_close_all()
+        if self._answers is not None:
+            self._answers.close()
 
 
 def _make_app() -> "Celery":
@@ -210,32 +229,11 @@ def _make_producers(url: str) -> "ProducerPool":
     elif urlsplit(url).scheme in _AMQP_SCHEMES:
         options |= {"confirm_publish": True, "read_timeout": PUBLISH_SECONDS, "write_timeout": PUBLISH_SECONDS}
     connection = Connection(url, connect_timeout=PUBLISH_SECONDS, transport_options=options)
+    if urlsplit(url).scheme in REDIS_SCHEMES:
+        from history_sink.steady import SteadyTransport
+
+        connection.transport_cls = SteadyTransport  # type: ignore[assignment]  # the URL would win over an argument
     return ProducerPool(connection.Pool(limit=_POOL_SIZE), limit=_POOL_SIZE)
-
-
-def _check_name(url: str) -> None:
-    """Look up the broker's host, but not for longer than a connection may take: a resolver has no timeout of ours."""
-    host = urlsplit(url.split(";")[0]).hostname
-    if host is None or host.replace(".", "").isdigit() or ":" in host:
-        return
-    failures: list[OSError] = []
-
-    def resolve() -> None:
-        try:
-            socket.getaddrinfo(host, None)
-        except OSError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=resolve, name="history-sink-resolver", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter is about to end
-        return
-    thread.join(PUBLISH_SECONDS)
-    if thread.is_alive():
-        raise TimeoutError(f"the name {host} was not resolved within {PUBLISH_SECONDS} s")
-    if failures:
-        raise failures[0]
 
 
 def _explain(error: Exception) -> str:

@@ -29,9 +29,18 @@ class KnownLog:
     holds_more: bool = False
 
     @property
+    def is_blank(self) -> bool:
+        """Whether it is a branch that was opened, and nothing was handed over for it."""
+        return self.branch is not None and not len(self.points) and self.parted is None
+
+    @property
     def sure(self) -> int:
         """How many messages of `points` are on the log, or will be when all is done that was handed over."""
         return len(self.points) if self.parted is None else self.parted
+
+    def is_start_of(self, history: Points) -> bool:
+        """Whether `history` goes on where this log ends, as far as it is known."""
+        return self.points.count_common(history) == len(self.points) < len(history)
 
     def learn(self, told: LogStatus, asked: Points) -> None:
         """Take in what the store tells of this log, which was asked about the history `asked`."""
@@ -58,33 +67,31 @@ class KnownLogs:
     """The main log and some branches, those used last at the end."""
 
     def __init__(self) -> None:
-        self._logs: dict[str | None, KnownLog] = {None: KnownLog(None, Points())}
+        self.current = KnownLog(None, Points())
+        self._logs: dict[str | None, KnownLog] = {None: self.current}
 
     def __iter__(self) -> Iterator[KnownLog]:
         return iter(self._logs.values())
-
-    @property
-    def main(self) -> KnownLog:
-        return self._logs[None]
 
     def get(self, branch: str | None) -> KnownLog | None:
         return self._logs.get(branch)
 
     def learn(self, told: LogStatus, asked: Points) -> None:
         """Take in what the store tells of one log, which was asked about the history `asked`."""
-        log = self._logs.get(told.branch)
-        is_start = log is not None and log.points.count_common(asked) == len(log.points) < len(asked)
-        if log is not None and len(log.points) and not is_start:
-            log.learn(told, asked)
-            return
         end = asked.find(told.bytes, told.chain)
         common = (asked.find(told.common) or 0) if end is None else end
+        log = self._logs.get(told.branch)
+        if log is not None and len(log.points) and not (log.is_start_of(asked) and log.confirmed <= common):
+            log.learn(told, asked)
+            return
         log = KnownLog(told.branch, asked.prefix(common), common, end=(told.bytes, told.chain))
         if end is None:
             log.parted, log.holds_more = common, common == len(asked)
+        if told.branch == self.current.branch:
+            self.current = log
         self._keep(log)
 
-    def choose(self, history: Points, current: KnownLog) -> tuple[KnownLog, int]:
+    def choose(self, history: Points) -> tuple[KnownLog, int]:
         """The log that `history` belongs on, and how many of its messages are there already.
 
         That is a log that it extends or that holds it, else a new branch.
@@ -92,8 +99,10 @@ class KnownLogs:
         The new branch is named after the junction behind the first line that is not on the log which shares most
         with it, so it differs from the name of every branch that is known.
         """
-        best, most, is_home = current, -1, False
-        for log in (current, *self._logs.values()):
+        best, most, is_home = self.current, -1, False
+        for log in (self.current, *self._logs.values()):
+            if log.is_blank:
+                continue  # its name is of a history that came to nothing
             common, fits = _place(history, log)
             if (fits, common) > (is_home, most):
                 best, most, is_home = log, common, fits
@@ -105,7 +114,7 @@ class KnownLogs:
     def _open(self, history: Points, common: int) -> KnownLog:
         for messages in range(common + 1, len(history) + 1):
             branch = name_branch(history[messages])
-            if branch not in self._logs:
+            if branch not in self._logs or self._logs[branch].is_blank:
                 return KnownLog(branch, Points())
         return KnownLog(branch, Points())  # every name is taken: by logs that a foreign writer filled
 
@@ -113,9 +122,9 @@ class KnownLogs:
         """Make `log` the one used last; forget what was opened in vain, and the oldest."""
         self._logs.pop(log.branch, None)
         self._logs[log.branch] = log
-        for branch in [*self._logs][:-1]:
-            is_blank = not len(self._logs[branch].points) and self._logs[branch].parted is None
-            if branch is not None and (is_blank or len(self._logs) > KEPT_LOGS + 1):
+        for branch, other in [*self._logs.items()][:-1]:
+            is_needed = other is self.current or branch is None
+            if not is_needed and (other.is_blank or len(self._logs) > KEPT_LOGS + 1):
                 del self._logs[branch]
 
 

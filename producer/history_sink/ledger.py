@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from history_sink.contract import SAVE_BYTES
-from history_sink.known import KnownLogs
+from history_sink.known import KnownLog, KnownLogs
 from history_sink.lines import Line, Message, Unencodable
 from history_sink.points import Points
 from history_sink.question import Question
@@ -36,13 +36,17 @@ class Ledger:
 
     def __init__(self) -> None:
         self.logs = KnownLogs()
-        self.log = self.logs.main
         self.refusal: Refusal | None = None
         self._wanted = Wanted()
         self._matched = 0  # how many of the wanted messages are known to be on `log`
         self._rolling = 0
         self._has_news = False
         self._history: Points | None = None  # of all that is wanted, where the question has just made it
+
+    @property
+    def log(self) -> KnownLog:
+        """The log that the history is on."""
+        return self.logs.current
 
     def __len__(self) -> int:
         """How many messages the history has that the agent wants kept."""
@@ -63,7 +67,7 @@ class Ledger:
     def give(self, messages: list[Message], unencodable: Unencodable = "replace") -> None:
         """The whole history, as the agent has it now."""
         self._history = None
-        self._matched = self._wanted.give(messages, unencodable, self._windows(), self._matched)
+        self._matched = self._wanted.give(messages, unencodable, self._matched)
 
     def append(self, messages: Sequence[Message], unencodable: Unencodable = "replace") -> None:
         """More messages, behind those that were given last."""
@@ -111,12 +115,12 @@ class Ledger:
     def _choose(self) -> None:
         history = self._draft() if self._history is None else self._history
         before = self.log
-        log, on_log = self.logs.choose(history, before)
-        if not len(log.points) and self._wanted.released and log is not before:
-            # Its beginning is let go of, so no branch can hold it whole: what follows is kept beside the log.
+        log, on_log = self.logs.choose(history)
+        if on_log < self._wanted.released and log is not before:
+            # Its beginning is let go of, so no other log can hold it whole: what follows is kept beside this one.
             self._matched = len(before.points)
             return
-        self.log, self._matched = log, on_log
+        self.logs.current, self._matched = log, on_log
         self._wanted.keep_shapes(log.points.count_common(before.points), on_log)
 
     def _draft(self) -> Points:
@@ -183,7 +187,6 @@ class Ledger:
         is_first = bool(status.logs) and (self.is_uncertain or not len(self.log.points))
         for told in sorted(status.logs, key=lambda told: told.common):  # what is kept longest comes last
             self.logs.learn(told, question.points)
-        self.log = self.logs.get(self.log.branch) or self.log
         self._after_news(is_first)
 
     def confirm(self, branch: str | None, offset: int) -> None:

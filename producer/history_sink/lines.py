@@ -29,6 +29,9 @@ class Line(NamedTuple):
     data: bytes
     replaced: int = 0
 
+    def __repr__(self) -> str:
+        return f"Line({len(self.data)} bytes)"  # what a repr shows ends up in somebody's log
+
 
 def encode_line(message: Message, unencodable: Unencodable = "replace") -> Line:
     """Make the line of one message.

@@ -62,7 +62,8 @@ class Receipt:
     ``enqueued``: the broker has accepted `messages` messages of `bytes` bytes, as the tasks `task_ids`.
     ``unchanged``: nothing new. ``disabled``: no broker is configured. ``unreachable``: the broker did not accept
     all of it; the next save carries the rest. ``refused``: the message at `index` cannot be a line (`reason`);
-    what came before it was handed over. `replaced` counts values that JSON cannot carry.
+    of what came before it `messages` were handed over, and
+    the rest, if the broker is away, goes with the next save. `replaced` counts values that JSON cannot carry.
     """
 
     state: ReceiptState

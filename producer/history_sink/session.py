@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from history_sink.answers import Answer
@@ -63,9 +64,20 @@ class Session:
 
     @property
     def is_handed_over(self) -> bool:
-        """Whether nothing would be lost if this process forgot the session."""
+        """Whether the broker has taken all that was given."""
         with self.lock:
             return self.ledger.is_handed_over
+
+    @property
+    def is_spare(self) -> bool:
+        """Whether a save can go on without what this process knows. Never waits for a thread that is at work on it."""
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            # Where something was appended, nobody else can tell where the history ends.
+            return self.ledger.is_handed_over and self.ledger.listed == len(self.ledger)
+        finally:
+            self.lock.release()
 
     @property
     def branch(self) -> str | None:
@@ -94,8 +106,12 @@ class Session:
             if receipt.state == "unreachable":
                 self.ledger.check(start)  # nobody will give a bad one again: it must not wait here and block the others
             refusal = self.ledger.refusal
-            if refusal is None or refusal.index < self.ledger.listed:
+            if refusal is None:
                 return receipt
+            if refusal.index < self.ledger.listed:
+                return replace(
+                    receipt, index=None, reason=f"message {refusal.index} of the saved list: {refusal.reason}"
+                )
             if refusal.index < start:  # good when it was appended, changed since, and never sent
                 log.error("history-sink: session %s: an appended message was changed: %s", self.name, refusal.reason)
                 self.ledger.drop(refusal.index, refusal.index + 1)
@@ -254,5 +270,4 @@ class Session:
 
 
 def _as_refused(receipt: Receipt, refusal: Refusal) -> Receipt:
-    fields = receipt.encode() | {"state": "refused", "index": refusal.index, "reason": refusal.reason}
-    return Receipt(**fields | {"task_ids": receipt.task_ids})
+    return replace(receipt, state="refused", index=refusal.index, reason=refusal.reason)

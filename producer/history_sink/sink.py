@@ -1,14 +1,13 @@
 """The sink: what an agent's author calls."""
 
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, get_args
 
 from history_sink.broker import Broker
+from history_sink.calls import CallQueue, run_beside
 from history_sink.contract import check_branch, check_session
 from history_sink.errors import HistorySinkError, Malformed, Unavailable
 from history_sink.flush import flush
@@ -19,13 +18,11 @@ from history_sink.outcome import Receipt
 from history_sink.pointer import Fault, PointerHandle
 from history_sink.reading import Reading
 from history_sink.session import Session
+from history_sink.sessions import Sessions
 from history_sink.settings import BROKER_URL, ProducerSettings
 from history_sink.status import Status
 
 log = logging.getLogger("history_sink")
-
-KEPT_SESSIONS = 4096
-"""Beyond this the one saved longest ago is forgotten. Its next save asks the store again, as after a restart."""
 
 DISABLED = f"disabled: {BROKER_URL} is not set"
 
@@ -50,8 +47,8 @@ class HistorySink:
         self.settings = settings or ProducerSettings(broker_url, result_url)
         self._broker = Broker(self.settings)
         self._reading = Reading(self.settings, self._broker)
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self._lock = threading.Lock()
+        self._sessions = Sessions(self._broker)
+        self._calls = CallQueue()
         self._is_closed = False
         if not self.settings.is_enabled:
             log.warning("history-sink is %s; nothing is archived", DISABLED)
@@ -89,11 +86,9 @@ class HistorySink:
         True only when a worker has looked and found it all, or when the history given is empty. False when the time is
         up, when a message is refused, when this sink knows no such session, and when it is disabled.
         """
-        session = self._sessions.get(session_id)
-        if session is None:
-            return False
         try:
-            return flush(session, timeout_seconds)
+            session = self._sessions.get(session_id)
+            return session is not None and flush(session, timeout_seconds)
         except Exception as error:  # noqa: BLE001  # the agent must not fail because its history does
             log.error("history-sink: session %s: flush failed with %s", session_id, type(error).__name__)
             return False
@@ -164,20 +159,53 @@ class HistorySink:
         return self._reading.list_sessions(after, limit, timeout_seconds)
 
     def forget(self, session_id: str) -> None:
-        """Let go of a session's messages. Its next save asks the store how far it is, as after a restart."""
-        with self._lock:
-            self._sessions.pop(session_id, None)
+        """Let go of a session that is over. Its next save asks the store how far it is, as after a restart."""
+        self._sessions.forget(session_id)
 
     def close(self) -> None:
         """Hand over what is still missing, say what could not be, and let go of the connections. Never raises."""
-        with self._lock:
-            sessions, self._is_closed = [*self._sessions.values()], True
-            self._sessions.clear()
-        for session in sessions:
+        self._calls.close()
+        self._is_closed = True
+        for session in self._sessions.take_all():
             receipt = self._shield(session.name, partial(session.hand_over, whole=True, asks=False))
             if receipt.state in ("unreachable", "refused"):
                 log.error("history-sink: session %s is not handed over whole: %s", session.name, receipt.reason)
         self._broker.close()
+
+    # For asyncio
+
+    async def asave(
+        self, session_id: str, messages: Iterable[Message], unencodable: Unencodable = "replace"
+    ) -> Receipt:
+        """`save`, and the event loop goes on meanwhile.
+
+        Saves go out in the order in which they were begun. The list is looked at now, its messages when their turn is.
+        """
+        given = [*messages] if isinstance(messages, list) else messages
+        return await self._calls.run(lambda: self.save(session_id, given, unencodable))
+
+    async def aappend(self, session_id: str, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
+        """`append`, as `asave`."""
+        return await self._calls.run(lambda: self.append(session_id, *messages, unencodable=unencodable))
+
+    async def aflush(self, session_id: str, timeout_seconds: float = 30.0) -> bool:
+        """`flush`, behind the saves that were begun before."""
+        await self._calls.run(lambda: None)
+        return await run_beside(lambda: self.flush(session_id, timeout_seconds))
+
+    async def aresolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
+        """`resolve`, and the event loop goes on meanwhile. (For other reads there is `asyncio.to_thread`.)"""
+        return await run_beside(lambda: self.resolve(handle, timeout_seconds))
+
+    async def aclose(self) -> None:
+        """`close`, behind the saves that were begun before."""
+        await run_beside(self.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -186,6 +214,11 @@ class HistorySink:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        for session in self._sessions.take_all() if hasattr(self, "_sessions") else ():  # construction may raise
+            if not session.is_handed_over:
+                log.error("history-sink: session %s is not handed over whole: the sink was not closed", session.name)
 
     def _check_open(self) -> None:
         if not self.settings.is_enabled:
@@ -202,7 +235,7 @@ class HistorySink:
         if unencodable not in get_args(Unencodable):
             return Receipt("refused", str(session_id), reason='unencodable is "replace" or "refuse"')
         try:
-            session = self._session(check_session(session_id))
+            session = self._sessions.open(check_session(session_id))
         except Malformed as error:
             return Receipt("refused", str(session_id)[:200], reason=str(error))
         receipt = self._shield(session_id, lambda: act(session))
@@ -219,16 +252,6 @@ class HistorySink:
             reason = f"failed with {type(error).__name__}"
         return Receipt("refused", session_id, reason=reason)
 
-    def _session(self, session_id: str) -> Session:
-        with self._lock:
-            session = self._sessions.get(session_id)
-            if session is None:
-                session = self._sessions[session_id] = Session(session_id, self._broker)
-            self._sessions.move_to_end(session_id)
-            if len(self._sessions) > KEPT_SESSIONS and next(iter(self._sessions.values())).is_handed_over:
-                self._sessions.popitem(last=False)
-            return session
-
     def hold_for_fork(self) -> None:
         """Called before a fork, by `lifecycle`."""
         self._broker.fork_gate.shut()
@@ -239,8 +262,6 @@ class HistorySink:
 
     def renew_after_fork(self) -> None:
         """Called behind a fork, in the child."""
-        self._lock = threading.Lock()
         self._broker.renew_after_fork()
-        for name, session in [*self._sessions.items()]:
-            if not session.renew_after_fork():
-                del self._sessions[name]
+        self._sessions.renew_after_fork()
+        self._calls.renew_after_fork()

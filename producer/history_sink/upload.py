@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from history_sink.chain import ORIGIN, Junction, split_lines
@@ -19,7 +19,7 @@ class Upload:
 
     branch: str | None
     start: Junction
-    lines: tuple[bytes, ...]
+    lines: tuple[bytes, ...] = field(repr=False)  # a repr ends up in somebody's log
 
     @property
     def size_bytes(self) -> int:

@@ -8,7 +8,7 @@ from history_sink.contract import LINE_BYTES
 from history_sink.errors import BadMessage
 from history_sink.lines import Line, Message, Unencodable, encode_line
 from history_sink.points import Points
-from history_sink.shape import copy_shape, is_like
+from history_sink.shape import UNLIKE, copy_shape, is_like
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Wanted:
         self.listed = 0  # so many are in the agent's own list, too
         self._messages: list[Message | None] = []  # None: appended, confirmed by the store, let go of
         self._shapes: list[Any] = []
+        self._encoded: dict[int, Any] = {}  # what messages looked like when they were made into lines last
         self._released = 0  # behind the last that is let go of
         self._unencodable: Unencodable = "replace"
 
@@ -37,24 +38,16 @@ class Wanted:
         """0, or how many messages at least are needed no more: the store has them."""
         return self._released
 
-    def give(
-        self, messages: list[Message], unencodable: Unencodable, windows: list[tuple[int, int]], matched: int
-    ) -> int:
-        """Take the agent's list; how many of the first `matched` are the same objects as before.
-
-        Objects within `windows` are taken over even if they are equal to the old ones.
-        """
+    def give(self, messages: list[Message], unencodable: Unencodable, matched: int) -> int:
+        """Take the agent's list; how many of the first `matched` are the same messages as before."""
         self._unencodable = unencodable
-        known = len(self._messages)
-        self._messages.extend(messages[known:])
         # To compare two lists of the same objects takes a nanosecond a message.
-        if is_like(self._messages, messages):
-            for start, stop in windows:
-                self._messages[start:stop] = messages[start:stop]
-        else:
+        if not is_like(self._messages, messages[: len(self._messages)]):
             pairs = enumerate(zip(self._messages[:matched], messages, strict=False))
             matched = next((index for index, (old, new) in pairs if old is not new), min(matched, len(messages)))
-            self._messages, self._released = [*messages], 0
+            self._released = 0
+            self._encoded.clear()
+        self._messages = [*messages]  # equal or not: it is in these that the agent goes on to edit
         self.listed = len(self._messages)
         return matched
 
@@ -66,6 +59,7 @@ class Wanted:
     def drop(self, start: int, stop: int | None) -> None:
         """Forget messages that are on no log."""
         del self._messages[start:stop]
+        self._encoded.clear()
 
     def release(self, stop: int) -> None:
         """Let go of appended messages before `stop`: the store has them, and perhaps nobody else needs them."""
@@ -77,12 +71,14 @@ class Wanted:
     def encode(self, index: int) -> Line | Refusal:
         """The line of one message."""
         message = self._messages[index]
+        shape = copy_shape(message)  # before: the agent may edit it meanwhile, as it streams an answer into it
         try:
             line = encode_line(message, self._unencodable)  # type: ignore[arg-type]  # None is refused like any other
         except BadMessage as error:
             return Refusal(index, str(error))
         if len(line.data) > LINE_BYTES:
             return Refusal(index, f"a line of {len(line.data)} bytes is over the limit of {LINE_BYTES}")
+        self._encoded[index] = shape
         return line
 
     def find_other(self, start: int, stop: int, points: Points) -> int:
@@ -101,10 +97,12 @@ class Wanted:
         line = self.encode(index)
         if isinstance(line, Refusal) or not points.leads_to(index, line.data):
             return False
-        self._shapes[index : index + 1] = [copy_shape(message)]
+        if index <= len(self._shapes):
+            self._shapes[index : index + 1] = [self._encoded.pop(index)]
         return True
 
     def keep_shapes(self, sound: int, stop: int) -> None:
         """From now on the log has the messages before `stop`; the shapes before `sound` are of its messages already."""
         del self._shapes[sound:]
-        self._shapes.extend(map(copy_shape, self._messages[len(self._shapes) : stop]))
+        # As they were when they were encoded, not as they are now: the log has that.
+        self._shapes.extend(self._encoded.pop(index, UNLIKE) for index in range(len(self._shapes), stop))

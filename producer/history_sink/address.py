@@ -1,0 +1,41 @@
+"""Where a broker is: what its URL means, and whether its name can be found."""
+
+import socket
+import threading
+from urllib.parse import urlsplit
+
+
+def check_certificates(url: str) -> str:
+    """`url`, asking for the server's certificate to be checked unless it says what to do.
+
+    Kombu would take any certificate at ``rediss://host``, and Celery's result backend would refuse that URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "rediss" or "ssl_cert_reqs=" in parts.query or ";" in url:
+        return url
+    return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
+
+
+def check_name(url: str, timeout_seconds: float) -> None:
+    """Look up the host, for no longer than a connection may take: a resolver has no timeout of ours. Raises OSError."""
+    host = urlsplit(url.split(";")[0]).hostname
+    if host is None or host.replace(".", "").isdigit() or ":" in host:
+        return
+    failures: list[OSError] = []
+
+    def resolve() -> None:
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=resolve, name="history-sink-resolver", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter is about to end
+        return
+    thread.join(timeout_seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"the name {host} was not resolved within {timeout_seconds} s")
+    if failures:
+        raise failures[0]
