@@ -14,6 +14,7 @@ from celery.result import AsyncResult
 
 from history_sink.chain import START, Junction
 from history_sink.upload import Upload
+from stack.browser import read_page
 from stack.flower import Flower
 from stack.minio import MinioServer
 from stack.processes import wait_until
@@ -169,6 +170,19 @@ def test_the_list_of_tasks_is_worth_looking_at(
     assert task_of(flower, read.id, "SUCCESS")["result"] == f"<{len(LINE)} bytes>"
     assert f"<{len(LINE)} bytes>" in fetch(flower, f"/api/task/result/{read.id}")
     assert {"task-received", "task-started", "task-succeeded", "task-failed"} <= {event["type"] for event in events}
+
+
+@pytest.mark.system
+def test_the_pages_in_a_browser_show_what_matters_and_no_content(client: Celery, flower: Flower) -> None:
+    sent = upload(client, "browsed", [MESSAGE, MESSAGE])
+    sent.get(timeout=20)
+    task_of(flower, sent.id, "SUCCESS")
+    pages = {path: read_page(f"{flower.url}{path}") for path in ("/tasks", f"/task/{sent.id}", "/workers", "/broker")}
+    for word in ("browsed", "SUCCESS", "outcome", "messages"):
+        assert word in pages["/tasks"]
+    assert "browsed" in pages[f"/task/{sent.id}"]
+    assert "worker@local" in pages["/workers"]
+    assert [path for path, page in pages.items() if CANARY in page] == []
 
 
 def test_nothing_that_anybody_sees_holds_a_word_of_a_transcript(

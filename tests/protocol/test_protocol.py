@@ -26,11 +26,10 @@ from .scheduler import Simulation, Violation, campaign
 REQUESTS = 200_000
 
 
-def test_the_promises_hold_whatever_the_adversary_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_promises_hold_whatever_the_adversary_does(record_property: Callable[[str, object], None]) -> None:
     seed = int(os.environ.get("PROTOCOL_SEED") or time.time_ns() % 10**9)
     runs, requests = campaign(120, REQUESTS, seed, time.monotonic)
-    with capsys.disabled():
-        print(f"\n  protocol: seed {seed}, {runs} runs, {requests:,.0f} requests, no violation ", end="")
+    record_property("protocol", f"seed {seed}, {runs} runs, {requests:,.0f} requests, no violation")
     assert requests >= REQUESTS
 
 
