@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Mapping
 import hypothesis
 import pytest
 
+from history_sink_worker.s3 import S3Store
 from stack.flower import Flower
 from stack.minio import MinioServer
 from stack.minio_binary import ensure_binary
@@ -73,6 +74,18 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def bucket(minio_server: MinioServer) -> str:
     """The name of a bucket that only this module knows, empty at first."""
     return minio_server.create_bucket()
+
+
+@pytest.fixture(scope="module")
+def store(minio_server: MinioServer, bucket: str) -> S3Store:
+    """The shipped store on that bucket, for as many threads as a test has."""
+    return S3Store(
+        endpoint=minio_server.endpoint,
+        bucket=bucket,
+        access_key=minio_server.access_key,
+        secret_key=minio_server.secret_key,
+        concurrency=20,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -20,17 +20,6 @@ Open = Callable[..., Logbook]
 _sessions = count(1)
 
 
-@pytest.fixture(scope="module")
-def store(minio_server: MinioServer, bucket: str) -> S3Store:
-    return S3Store(
-        endpoint=minio_server.endpoint,
-        bucket=bucket,
-        access_key=minio_server.access_key,
-        secret_key=minio_server.secret_key,
-        concurrency=20,
-    )
-
-
 @pytest.fixture
 def session() -> str:
     return f"session-{next(_sessions)}"

@@ -23,17 +23,6 @@ from history_sink_worker.store import (
     Request,
     run,
 )
-from stack.minio import MinioServer
-
-
-@pytest.fixture(scope="module")
-def store(minio_server: MinioServer, bucket: str) -> S3Store:
-    return S3Store(
-        endpoint=minio_server.endpoint,
-        bucket=bucket,
-        access_key=minio_server.access_key,
-        secret_key=minio_server.secret_key,
-    )
 
 
 def test_minio_has_it_all_and_nothing_is_left_of_the_probe(store: S3Store) -> None:

@@ -25,17 +25,6 @@ from stack.minio import MinioServer
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def store(minio_server: MinioServer, bucket: str) -> S3Store:
-    return S3Store(
-        endpoint=minio_server.endpoint,
-        bucket=bucket,
-        access_key=minio_server.access_key,
-        secret_key=minio_server.secret_key,
-        concurrency=16,
-    )
-
-
 @pytest.fixture
 def key(request: pytest.FixtureRequest) -> str:
     """A key that only this test uses."""

@@ -19,11 +19,6 @@ class Breaker:
         self._reason: str | None = None
         self._next_try = 0.0
 
-    @property
-    def is_tripped(self) -> bool:
-        """Whether the last try failed."""
-        return self._reason is not None
-
     def check(self) -> None:
         """Raise `Unavailable` if the last failure is too short a time ago."""
         if self._reason is not None and self._clock() < self._next_try:

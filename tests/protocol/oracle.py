@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from history_sink.chain import ORIGIN, advance, shorten, split_lines
-from history_sink.upload import Upload
 from history_sink_worker.names import Log, TailName, parse_tail
 from history_sink_worker.store import Blob
 
@@ -67,11 +66,3 @@ def readable(objects: Objects) -> set[Place]:
         for start, before, held in ready:
             along = junctions(split_lines(held), found[start, before], start)
             found.update({(offset, shorten(chain)): chain for offset, chain in along})
-
-
-def history_upload(history: list[bytes], first: int, end: int) -> Upload:
-    """The messages ``[first, end)`` of a history as the library would send them."""
-    from history_sink.chain import START, walk
-
-    start = ([START, *walk(START, history)])[first]
-    return Upload(None, start, tuple(history[first:end]))

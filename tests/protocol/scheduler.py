@@ -17,11 +17,12 @@ from history_sink_worker.lineage import Orphan
 from history_sink_worker.reader import read
 from history_sink_worker.store import Delete, Grow, Put, Request, Steps, StoreError, run
 from history_sink_worker.survey import survey
+from logbook import upload_of
 
 from .checks import check_end, check_read, check_stray, check_survey, check_verdict
 from .jobs import FlakyHints, Job, Read, Save, Survey, draw_histories, draw_saves, small_limits
 from .model_store import ModelStore
-from .oracle import LOG, Violation, history_upload, junctions, main_line, tails
+from .oracle import LOG, Violation, junctions, main_line, tails
 
 T = 400
 CAP = 10**6
@@ -88,7 +89,7 @@ class Simulation:
         if isinstance(what, Save):
             if what.whole:
                 return upload_whole(context, LOG, what.lines)
-            return append(context, LOG, history_upload(list(what.history), what.first, what.end))
+            return append(context, LOG, upload_of(what.history, what.first, what.end))
         wanted = None if what.end is None else [what.start, what.end]
         handle = {"bucket": "b", "key": what.stray or LOG.base, "byte_range": wanted}
         return read(context, "b", "history/", handle, CAP)
