@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Mapping
 import hypothesis
 import pytest
 
-from history_sink_worker.s3 import S3Store
+from history_sink_worker.s3.client import S3Store
 from stack.flower import Flower
 from stack.minio import MinioServer
 from stack.minio_binary import ensure_binary

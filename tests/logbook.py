@@ -7,14 +7,14 @@ from history_sink.chain import START, shorten, walk
 from history_sink.pointer import Fault
 from history_sink.status import Status
 from history_sink.upload import Upload
-from history_sink_worker.archive import Verdict, append, upload_whole
-from history_sink_worker.compaction import Compacted, compact
-from history_sink_worker.context import Context
-from history_sink_worker.hint import Hint
-from history_sink_worker.names import Log
-from history_sink_worker.reader import read
+from history_sink_worker.archive.compaction import Compacted, compact
+from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.reader import read
+from history_sink_worker.archive.save import Verdict, append, upload_whole
+from history_sink_worker.archive.survey import survey
 from history_sink_worker.store import Reply, Request, run
-from history_sink_worker.survey import survey
 
 BUCKET = "b"
 CAP_BYTES = 8 * 1024 * 1024

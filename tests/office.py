@@ -11,8 +11,8 @@ from celery import Celery
 from celery.result import AsyncResult
 from kombu import Connection
 
-from history_sink_worker import dead
-from history_sink_worker.dead import Letter
+from history_sink_worker.dead import letters
+from history_sink_worker.dead.letters import Letter
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.stack import environment as variables
@@ -69,7 +69,7 @@ class Office:
         for key in self.letter_keys():
             if key.endswith(f"-{task_id}") or not task_id:
                 body = self.store.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-                found[key.rpartition("/")[2]] = dead.decode(body)
+                found[key.rpartition("/")[2]] = letters.decode(body)
         return found
 
     def letter(self, task_id: str, *, but: str = "") -> Letter:

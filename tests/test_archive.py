@@ -3,7 +3,7 @@
 import pytest
 
 from history_sink.outcome import Parted
-from history_sink_worker.piece import Piece, write_meta
+from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.store import Corrupt, Put
 from logbook import Logbook, some_lines, upload_of
 from protocol.model_store import ModelStore
@@ -146,7 +146,7 @@ def test_what_a_sweep_adds_to_the_log_is_folded_by_a_run_at_once(book: Logbook, 
 def test_a_log_too_long_for_memory_is_folded_in_parts(
     book: Logbook, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("history_sink_worker.compaction.FOLD_BYTES", len(HISTORY[0]) * 10)
+    monkeypatch.setattr("history_sink_worker.archive.compaction.FOLD_BYTES", len(HISTORY[0]) * 10)
     book.save_each(HISTORY)
     assert book.compact().again_in_seconds == 0
     book.save_whole(HISTORY)

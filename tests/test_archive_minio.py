@@ -10,8 +10,8 @@ import pytest
 
 from history_sink.chain import split_lines
 from history_sink.pointer import Fault
-from history_sink_worker.names import Log
-from history_sink_worker.s3 import S3Store
+from history_sink_worker.archive.names import Log
+from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import Corrupt, Put
 from logbook import Logbook, some_lines
 from stack.minio import MinioServer

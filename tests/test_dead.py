@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink.errors import Malformed
-from history_sink_worker import dead
-from history_sink_worker.dead import Letter
-from history_sink_worker.remains import letter_of, letter_of_record
+from history_sink_worker.dead import letters
+from history_sink_worker.dead.letters import Letter
+from history_sink_worker.dead.remains import letter_of, letter_of_record
 
 NOW = 1_795_666_500.123
 QUEUES = ("history.upload", "history.read")
@@ -43,17 +43,17 @@ def a_message(**fields: Any) -> Any:
 
 
 def test_names_sort_by_time_and_are_read_again() -> None:
-    key = dead.name_letter("history/", NOW, "0a1b-2c")
+    key = letters.name_letter("history/", NOW, "0a1b-2c")
     assert key == "history/.dead/20261126T041500.123Z-0a1b-2c"
-    assert dead.parse_name("history/", key) == ("20261126T041500.123Z", "0a1b-2c")
-    assert dead.parse_name("history/", "history/.dead/notes.txt") is None
-    assert dead.parse_name("other/", key) is None
+    assert letters.parse_name("history/", key) == ("20261126T041500.123Z", "0a1b-2c")
+    assert letters.parse_name("history/", "history/.dead/notes.txt") is None
+    assert letters.parse_name("other/", key) is None
 
 
 @given(st.floats(0, 4e9), st.floats(0, 4e9), st.text(), st.text())
 def test_any_task_id_makes_a_name(a: float, b: float, one: str, other: str) -> None:
-    names = [dead.name_letter("p/", a, one), dead.name_letter("p/", b, other)]
-    assert all(dead.parse_name("p/", name) and name.isascii() and name.count("/") == 2 for name in names)
+    names = [letters.name_letter("p/", a, one), letters.name_letter("p/", b, other)]
+    assert all(letters.parse_name("p/", name) and name.isascii() and name.count("/") == 2 for name in names)
     if abs(a - b) > 0.002:
         assert (names[0] < names[1]) == (a < b)
 
@@ -64,67 +64,69 @@ def test_what_is_written_is_read_again(body: bytes, headers: Any, properties: An
         body=body, size_bytes=len(body), headers=headers, properties=properties, task_id=task_id, content_type=kind
     )
     try:
-        again = dead.decode(dead.encode(letter))
+        again = letters.decode(letters.encode(letter))
     except Malformed:  # only `remains` sees to it that kombu's JSON can carry what it is given
         assert "__type__" in json.dumps([headers, properties])
         return
     assert again == letter
-    assert dead.encode(letter).endswith(b"\n" + body)
+    assert letters.encode(letter).endswith(b"\n" + body)
 
 
 @given(st.binary())
 def test_any_other_object_is_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
-        dead.decode(data)
+        letters.decode(data)
 
 
 @given(odd, odd, odd, odd, odd, odd)
 def test_any_message_makes_a_letter(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> None:
     message = a_message(body=a, content_type=b, headers=c, properties=d if isinstance(d, dict) else {}, delivery_info=e)
     letter = letter_of(message, "why", queues=QUEUES, received=NOW - 1, now=NOW)
-    assert dead.decode(dead.encode(letter)) == letter
+    assert letters.decode(letters.encode(letter)) == letter
     if isinstance(a, bytes):
         assert letter.body == a
     assert letter.queue in (*QUEUES, "history.upload")
-    dead.identify(letter)
-    dead.headers_to_replay(letter, "name")
-    dead.properties_to_replay(letter)
+    letters.identify(letter)
+    letters.headers_to_replay(letter, "name")
+    letters.properties_to_replay(letter)
 
 
 @given(st.binary() | plain.map(lambda value: json.dumps(value).encode()))
 def test_any_parked_record_makes_a_letter_that_holds_it(record: bytes) -> None:
     letter = letter_of_record(record, "history.read", NOW)
-    assert dead.decode(dead.encode(letter)) == letter
+    assert letters.decode(letters.encode(letter)) == letter
     assert (letter.form, letter.body) == ("raw", record)
 
 
 def test_a_letter_says_how_often_and_since_when() -> None:
-    headers = {"retries": 3, dead.ABANDONED: 2, dead.FIRST_TRIED: NOW - 60}
+    headers = {"retries": 3, letters.ABANDONED: 2, letters.FIRST_TRIED: NOW - 60}
     letter = letter_of(a_message(headers=headers), "why", queues=QUEUES, received=NOW - 1, now=NOW)
     assert (letter.attempts, letter.first, letter.last) == (6, NOW - 60, NOW)
-    never = letter_of(a_message(headers={dead.FIRST_TRIED: NOW + 60}), "why", queues=QUEUES, received=NOW - 1, now=NOW)
+    never = letter_of(
+        a_message(headers={letters.FIRST_TRIED: NOW + 60}), "why", queues=QUEUES, received=NOW - 1, now=NOW
+    )
     assert (never.attempts, never.first) == (1, NOW - 1)
 
 
 @pytest.mark.parametrize("shown", ["('words of a transcript',)", "('s', [{'role': 'user'}])", 5, None, "('a', 'b')"])
 def test_a_session_is_guessed_from_nothing_that_may_be_content(shown: object) -> None:
-    assert dead.guess_session({"argsrepr": shown}) is None
-    assert dead.guess_session({"argsrepr": "('s-1', None)"}) == "s-1"
+    assert letters.guess_session({"argsrepr": shown}) is None
+    assert letters.guess_session({"argsrepr": "('s-1', None)"}) == "s-1"
 
 
 def test_a_message_is_the_same_however_often_it_is_delivered_and_another_one_when_it_is_replayed() -> None:
     first = some_letter()
-    again = some_letter(headers={"id": "id", "redelivered": True, dead.ABANDONED: 2}, last=NOW + 5)
-    replayed = some_letter(headers=dead.headers_to_replay(first, "name"))
-    assert dead.identify(first) == dead.identify(again)
-    assert len({dead.identify(first), dead.identify(replayed), dead.identify(some_letter(body=b"other"))}) == 3
-    assert [dead.is_second_delivery(each) for each in (first, again, replayed)] == [False, True, True]
-    assert dead.is_second_delivery(some_letter(properties={"delivery_info": {"redelivered": True}}))
+    again = some_letter(headers={"id": "id", "redelivered": True, letters.ABANDONED: 2}, last=NOW + 5)
+    replayed = some_letter(headers=letters.headers_to_replay(first, "name"))
+    assert letters.identify(first) == letters.identify(again)
+    assert len({letters.identify(first), letters.identify(replayed), letters.identify(some_letter(body=b"other"))}) == 3
+    assert [letters.is_second_delivery(each) for each in (first, again, replayed)] == [False, True, True]
+    assert letters.is_second_delivery(some_letter(properties={"delivery_info": {"redelivered": True}}))
 
 
 def test_a_replay_leaves_out_what_has_ended_the_message() -> None:
-    headers = {"id": "id", "expires": "2026-01-01T00:00:00", dead.ABANDONED: 10, "redelivered": True}
-    assert dead.headers_to_replay(some_letter(headers=headers), "name") == {
+    headers = {"id": "id", "expires": "2026-01-01T00:00:00", letters.ABANDONED: 10, "redelivered": True}
+    assert letters.headers_to_replay(some_letter(headers=headers), "name") == {
         "id": "id",
         "expires": None,
         "x-replayed": "name",
@@ -132,7 +134,7 @@ def test_a_replay_leaves_out_what_has_ended_the_message() -> None:
 
 
 def test_a_message_abandoned_ten_times_is_told_from_one_that_cannot_be_read() -> None:
-    headers = {"id": "i", "task": "t", "retries": 0, dead.ABANDONED: 10, "argsrepr": "('s', None)"}
+    headers = {"id": "i", "task": "t", "retries": 0, letters.ABANDONED: 10, "argsrepr": "('s', None)"}
     properties = {"body_encoding": "base64", "delivery_tag": "x"}
     envelope = {"body": base64.b64encode(b"\x80").decode(), "headers": headers, "properties": properties}
     letter = letter_of_record(json.dumps(envelope).encode(), "history.read", NOW)

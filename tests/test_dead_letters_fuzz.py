@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from kombu.serialization import dumps
 
-from history_sink_worker.names import DEAD, parse_key
+from history_sink_worker.archive.names import DEAD, parse_key
 from office import READS, STATUS, UPLOAD, UPLOADS, Office
 from stack.minio import MinioServer
 from stack.processes import wait_until

@@ -4,11 +4,11 @@ import pytest
 
 from history_sink.chain import START, shorten, walk
 from history_sink.pointer import Fault
-from history_sink_worker.context import Fact
-from history_sink_worker.names import Log, TailName
-from history_sink_worker.piece import write_meta
+from history_sink_worker.archive.context import Fact
+from history_sink_worker.archive.names import Log, TailName
+from history_sink_worker.archive.piece import write_meta
+from history_sink_worker.archive.survey import list_sessions
 from history_sink_worker.store import Corrupt, Put
-from history_sink_worker.survey import list_sessions
 from logbook import Logbook, some_lines
 from protocol.model_store import ModelStore
 

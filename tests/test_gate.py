@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from history_sink_worker.gate import Finding, Gate
-from history_sink_worker.lookout import Lookout
+from history_sink_worker.gate.gate import Finding, Gate
+from history_sink_worker.gate.lookout import Lookout
 from history_sink_worker.store import Away, Corrupt, Denied, Rejected, StoreError
 from history_sink_worker.turnstile import Turnstile
 from stack.minio import MinioServer

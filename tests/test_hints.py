@@ -15,8 +15,8 @@ from celery import Celery
 from history_sink.chain import START, walk
 from history_sink.upload import Upload
 from history_sink_worker import redis_hints
-from history_sink_worker.hint import Hint
-from history_sink_worker.names import Log
+from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.names import Log
 from history_sink_worker.redis_hints import RedisDueList, RedisHints, RedisShelf
 from history_sink_worker.turnstile import Turnstile
 from stack.minio import MinioServer

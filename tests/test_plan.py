@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink.chain import ORIGIN, START, Junction, advance, shorten, walk
-from history_sink_worker import plan
-from history_sink_worker.context import Fact
-from history_sink_worker.hint import Hint
-from history_sink_worker.names import Log, TailName, parse_key, parse_tail
-from history_sink_worker.piece import Piece, cut_piece, read_meta, write_meta
-from history_sink_worker.plan import arrange, fold_is_due, hint_proves, next_extent, sure_segments
-from history_sink_worker.settled import base_meta, next_settled, settled_limit
+from history_sink_worker.archive import plan
+from history_sink_worker.archive.context import Fact
+from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.names import Log, TailName, parse_key, parse_tail
+from history_sink_worker.archive.piece import Piece, cut_piece, read_meta, write_meta
+from history_sink_worker.archive.plan import arrange, fold_is_due, hint_proves, next_extent, sure_segments
+from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
 from history_sink_worker.store import Entry, Info
 from logbook import some_lines
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from history_sink.chain import START
 from history_sink.contract import COMPACT, LIST_SESSIONS, RESOLVE, STATUS, UPLOAD
 from history_sink.upload import Upload
-from history_sink_worker.description import describe, describe_result
-from history_sink_worker.failure import Refused
-from history_sink_worker.privacy import Bytes, Content, decode_json
+from history_sink_worker.intake.description import describe, describe_result
+from history_sink_worker.intake.failure import Refused
+from history_sink_worker.intake.privacy import Bytes, Content, decode_json
 from history_sink_worker.task import Task
 
 CANARY = "a canary, 7f"

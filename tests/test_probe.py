@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from history_sink_worker import probe as probing
-from history_sink_worker.probe import FEATURES, probe
-from history_sink_worker.s3 import S3Store
+from history_sink_worker.archive.probe import FEATURES, probe
+from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import (
     Away,
     Delete,

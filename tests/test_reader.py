@@ -3,8 +3,8 @@
 import pytest
 
 from history_sink.pointer import Fault
-from history_sink_worker.piece import Piece, write_meta
-from history_sink_worker.reader import fault_of, read
+from history_sink_worker.archive.piece import Piece, write_meta
+from history_sink_worker.archive.reader import fault_of, read
 from history_sink_worker.store import Away, Corrupt, Delete, Denied, Get, List, Put, Reply, Request
 from logbook import CAP_BYTES, Logbook, some_lines, upload_of
 from protocol.model_store import ModelStore

@@ -145,7 +145,11 @@ def test_architecture_names_each_module_once() -> None:
     for folder in ("producer/history_sink", "worker/history_sink_worker"):
         table = text.partition(f"| `{folder}/` | |")[2].partition("\n\n")[0]
         named = [
-            name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if row else "")
+            name for row in table.splitlines() for name in re.findall(r"`([\w/]+)`", row.split("|")[1] if row else "")
         ]
-        modules = {path.stem for path in (ROOT / folder).glob("*.py")} - {"__init__"}
+        modules = {
+            str(path.relative_to(ROOT / folder).with_suffix(""))
+            for path in (ROOT / folder).rglob("*.py")
+            if path.name != "__init__.py"
+        }
         assert sorted(named) == sorted(modules)

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from history_sink_worker import s3, s3_grow
-from history_sink_worker.s3 import S3Store
+from history_sink_worker.s3 import client, grow
+from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import (
     Blob,
     Delete,
@@ -43,7 +43,7 @@ def read(store: S3Store, key: str) -> bytes:
     return blob.body
 
 
-@pytest.mark.parametrize("size", [0, 3, s3.EXPECT_BYTES + 1])
+@pytest.mark.parametrize("size", [0, 3, client.EXPECT_BYTES + 1])
 def test_an_object_is_created_once(store: S3Store, key: str, size: int) -> None:
     assert put(store, key, b"x" * size)
     assert store.perform(Put(key, b"y" * size, {})) is None
@@ -79,8 +79,8 @@ def test_put_head_get_and_list_tell_the_same_of_an_object(store: S3Store, key: s
 def test_an_object_grows_by_itself_and_a_tail(
     store: S3Store, key: str, tail: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_grow, "COPY_PART_BYTES", 10 * MIB)  # so that there are several parts
-    monkeypatch.setattr(s3_grow, "TAIL_PART_BYTES", 10 * MIB)
+    monkeypatch.setattr(grow, "COPY_PART_BYTES", 10 * MIB)  # so that there are several parts
+    monkeypatch.setattr(grow, "TAIL_PART_BYTES", 10 * MIB)
     body = os.urandom(10 * MIB + 1)
     before = put(store, key, body, state="before")
     after = store.perform(Grow(key, before, len(body), tail, {"state": "after"}))
@@ -162,7 +162,7 @@ def pages(store: S3Store, request: Callable[[str], List]) -> list[Page]:
 
 
 def test_pages_together_list_every_key_once(store: S3Store, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "PAGE_KEYS", 2)
+    monkeypatch.setattr(client, "PAGE_KEYS", 2)
     keys = [f"{key}/{name}" for name in ("a", "b/c", "b/d", "é +&%", "😀")]
     for name in keys:
         put(store, name, b"")
@@ -176,7 +176,7 @@ def test_pages_together_list_every_key_once(store: S3Store, key: str, monkeypatc
 
 
 def test_pages_together_list_every_folder_once(store: S3Store, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "PAGE_KEYS", 2)
+    monkeypatch.setattr(client, "PAGE_KEYS", 2)
     for name in ("a/1", "a/2", "b/1", "b/2", "b.c/1", "bare", "d/1", "d/2"):
         put(store, f"{key}/{name}", b"")
     found = pages(store, lambda after: List(f"{key}/", after, by_folder=True))

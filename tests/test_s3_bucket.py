@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from history_sink_worker.s3 import S3Store
+from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import (
     Away,
     Blob,

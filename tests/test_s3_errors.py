@@ -8,9 +8,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import ProtocolError
 
-from history_sink_worker.s3 import S3Store
-from history_sink_worker.s3_errors import FOREIGN, judge, meaning_of
-from history_sink_worker.s3_wire import cut
+from history_sink_worker.s3.client import S3Store
+from history_sink_worker.s3.errors import FOREIGN, judge, meaning_of
+from history_sink_worker.s3.wire import cut
 from history_sink_worker.store import (
     Away,
     Delete,

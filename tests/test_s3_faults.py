@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from history_sink_worker.s3 import S3Store
+from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import (
     Away,
     Blob,

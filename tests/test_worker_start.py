@@ -58,7 +58,7 @@ def test_a_malformed_variable_is_named_without_its_value() -> None:
 
 
 def test_the_archives_core_loads_neither_celery_nor_boto3() -> None:
-    program = "import sys, history_sink_worker.archive; print({'celery', 'boto3', 'structlog'} & set(sys.modules))"
+    program = "import sys, history_sink_worker.archive.save; print({'celery', 'boto3', 'structlog'} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert ended.stdout.strip() == "set()"
 

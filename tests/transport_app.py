@@ -10,8 +10,8 @@ import redis
 from celery import Celery, Task
 from celery.worker.request import Request as CeleryRequest
 
-from history_sink_worker.lost_child import mark_if_lost
-from history_sink_worker.transport import install
+from history_sink_worker.queue.lost_child import mark_if_lost
+from history_sink_worker.queue.transport import install
 
 BROKER_URL = os.environ["BROKER_URL"]
 if "STOCK" not in os.environ:

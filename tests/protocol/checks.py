@@ -5,7 +5,7 @@ from typing import Any
 from history_sink.chain import shorten
 from history_sink.pointer import Fault
 from history_sink.status import Status
-from history_sink_worker.archive import Verdict
+from history_sink_worker.archive.save import Verdict
 
 from .jobs import Job, Read, Save
 from .oracle import LOG, Objects, Violation, chain_of, places, readable, tails

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from history_sink_worker import compaction, look, trace
-from history_sink_worker.hint import Hint
+from history_sink_worker.archive import compaction, look, trace
+from history_sink_worker.archive.hint import Hint
 from history_sink_worker.store import Steps
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from history_sink.chain import ORIGIN, advance, shorten, split_lines
-from history_sink_worker.names import Log, TailName, parse_tail
+from history_sink_worker.archive.names import Log, TailName, parse_tail
 from history_sink_worker.store import Blob
 
 LOG = Log("history/", "s")

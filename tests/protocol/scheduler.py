@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from history_sink.chain import shorten
-from history_sink_worker.archive import Verdict, append, upload_whole
-from history_sink_worker.compaction import Compacted, compact
-from history_sink_worker.context import Context
-from history_sink_worker.lineage import Orphan
-from history_sink_worker.reader import read
+from history_sink_worker.archive.compaction import Compacted, compact
+from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.lineage import Orphan
+from history_sink_worker.archive.reader import read
+from history_sink_worker.archive.save import Verdict, append, upload_whole
+from history_sink_worker.archive.survey import survey
 from history_sink_worker.store import Delete, Grow, Put, Request, Steps, StoreError, run
-from history_sink_worker.survey import survey
 from logbook import upload_of
 
 from .checks import check_end, check_read, check_stray, check_survey, check_verdict

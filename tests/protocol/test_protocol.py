@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from history_sink_worker import compaction, look, place, plan
-from history_sink_worker.archive import append
-from history_sink_worker.compaction import compact
-from history_sink_worker.context import Context
-from history_sink_worker.names import Log
-from history_sink_worker.piece import Piece, write_meta
-from history_sink_worker.place import Place
-from history_sink_worker.plan import Listing, MainLine, Segment, Tail
+from history_sink_worker.archive import compaction, look, place, plan
+from history_sink_worker.archive.compaction import compact
+from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import Piece, write_meta
+from history_sink_worker.archive.place import Place
+from history_sink_worker.archive.plan import Listing, MainLine, Segment, Tail
+from history_sink_worker.archive.save import append
 from history_sink_worker.store import Delete, Get, List, Put, Request, Steps
 from logbook import Logbook, some_lines, upload_of
 
@@ -82,7 +82,7 @@ NAIVE_RULES: dict[str, Patch] = {
         plan, "hint_proves", lambda hint, start, *_: _hint_proves(hint, start, 0.0, float("inf"))
     ),
     "created means on the main line": lambda patch: patch.setattr(
-        "history_sink_worker.archive.place", _stored_when_created
+        "history_sink_worker.archive.save.place", _stored_when_created
     ),
     "a sweep deletes without placing": lambda patch: patch.setattr(compaction, "covered_tails", _cover_everything),
     "equal bytes are enough": lambda patch: patch.setattr(place, "on_line", _believe),

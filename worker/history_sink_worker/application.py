@@ -10,8 +10,10 @@ from kombu import Exchange, Queue
 
 from history_sink.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, READ_QUEUE, UPLOAD_QUEUE
 from history_sink.errors import ConfigurationError
-from history_sink_worker import privacy, startup, transport
-from history_sink_worker.gatekeeper import Gatekeeper
+from history_sink_worker import startup
+from history_sink_worker.gate.gatekeeper import Gatekeeper
+from history_sink_worker.intake import privacy
+from history_sink_worker.queue import transport
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 from history_sink_worker.upkeep import Upkeep
 
@@ -68,7 +70,7 @@ def configure(settings: BrokerSettings) -> dict[str, Any]:
         # Flower shows what happened without asking anybody to switch it on.
         "worker_send_task_events": True,
         # Celery's own would log the bodies of messages that it cannot use.
-        "worker_consumer": "history_sink_worker.consumer:Consumer",
+        "worker_consumer": "history_sink_worker.intake.consumer:Consumer",
     }
 
 

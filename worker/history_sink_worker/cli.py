@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from history_sink_worker.console import open_service
-from history_sink_worker.dead_cli import dead
+from history_sink_worker.dead.cli import dead
 from history_sink_worker.store import StoreError
 from history_sink_worker.tidy import Tidied, find_logs, tidy
 

@@ -10,8 +10,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from history_sink_worker import log
-from history_sink_worker.hint import Hint
-from history_sink_worker.names import Log
+from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.names import Log
 
 TIMEOUT_SECONDS = 0.25
 PAUSE_SECONDS = 5.0

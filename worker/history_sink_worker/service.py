@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
 
-from history_sink_worker.context import Context
-from history_sink_worker.hint import NoHints
-from history_sink_worker.names import Log
+from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.hint import NoHints
+from history_sink_worker.archive.names import Log
 from history_sink_worker.redis_hints import DueList, NoDueList, RedisDueList, RedisHints, RedisShelf
-from history_sink_worker.s3 import S3Store
+from history_sink_worker.s3.client import S3Store
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Steps, run
 from history_sink_worker.turnstile import Turnstile

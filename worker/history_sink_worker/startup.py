@@ -9,8 +9,8 @@ from celery.signals import celeryd_after_setup
 
 from history_sink.errors import ConfigurationError
 from history_sink_worker import log
-from history_sink_worker.probe import ProbeReport, probe
-from history_sink_worker.s3 import S3Store
+from history_sink_worker.archive.probe import ProbeReport, probe
+from history_sink_worker.s3.client import S3Store
 from history_sink_worker.service import Service, service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Away, Denied

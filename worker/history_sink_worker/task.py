@@ -9,9 +9,9 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from history_sink.errors import Malformed
 from history_sink_worker import log
-from history_sink_worker.dead import FIRST_TRIED, REPLAYED
-from history_sink_worker.description import Description, describe, describe_result, show
-from history_sink_worker.failure import Refused, Unexpected, Waiting, unexpected
+from history_sink_worker.dead.letters import FIRST_TRIED, REPLAYED
+from history_sink_worker.intake.description import Description, describe, describe_result, show
+from history_sink_worker.intake.failure import Refused, Unexpected, Waiting, unexpected
 from history_sink_worker.results import Results
 from history_sink_worker.store import Away, Denied, Rejected, StoreError
 
@@ -30,7 +30,7 @@ class TooNew(Waiting):
 class Task(CeleryTask[..., Any]):
     """The base of every task of the app, Celery's own included (`celery.map` takes whole arguments, too)."""
 
-    Request = "history_sink_worker.request:Request"
+    Request = "history_sink_worker.intake.request:Request"
     throws = (Refused, StoreError, Unexpected)  # expected ones: Celery needs not log their tracebacks
     max_retries = None  # an outage has no budget
     is_patient = False

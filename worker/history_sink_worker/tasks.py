@@ -21,12 +21,12 @@ from history_sink.lines import encode_line
 from history_sink.outcome import Outcome
 from history_sink.pointer import Fault
 from history_sink.upload import Upload
-from history_sink_worker import archive, compaction, reader, survey
 from history_sink_worker.application import app
-from history_sink_worker.archive import Verdict
-from history_sink_worker.failure import refuse, unexpected
-from history_sink_worker.names import Log
-from history_sink_worker.privacy import Bytes
+from history_sink_worker.archive import compaction, reader, save, survey
+from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.save import Verdict
+from history_sink_worker.intake.failure import refuse, unexpected
+from history_sink_worker.intake.privacy import Bytes
 from history_sink_worker.service import service
 from history_sink_worker.store import StoreError
 from history_sink_worker.task import Answer, Patient, TooNew
@@ -117,7 +117,7 @@ def _append(log: Log, payload: dict[str, Any]) -> Verdict:
         refuse("neither messages nor a payload with its version, v")
     if version > WIRE_VERSION:
         raise TooNew(f"payload version {version}; this worker knows {WIRE_VERSION}")
-    return service().run(archive.append(service().context, log, Upload.decode(payload)))
+    return service().run(save.append(service().context, log, Upload.decode(payload)))
 
 
 def _upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdict:
@@ -125,7 +125,7 @@ def _upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdic
         refuse("messages is the whole history as a list, and nothing comes with it")
     if not messages:
         return Verdict("duplicate", log.base, 0, 0)
-    return service().run(archive.upload_whole(service().context, log, _encode_lines(messages)))
+    return service().run(save.upload_whole(service().context, log, _encode_lines(messages)))
 
 
 def _encode_lines(messages: Sequence[Any]) -> tuple[bytes, ...]:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from history_sink_worker.compaction import Compacted, compact
-from history_sink_worker.look import list_log
-from history_sink_worker.names import Log
+from history_sink_worker.archive.compaction import Compacted, compact
+from history_sink_worker.archive.look import list_log
+from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.survey import list_branches, list_names
 from history_sink_worker.service import Service
 from history_sink_worker.store import Corrupt
-from history_sink_worker.survey import list_branches, list_names
 
 PAGE_SESSIONS = 1000
 MOST_RUNS = 100

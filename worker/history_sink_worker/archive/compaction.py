@@ -1,0 +1,179 @@
+"""Fold extents into the base, and sweep away what the base has held for long enough.
+
+A task of its own, so that no save waits for it. The base only grows, with ``If-Match``; an extent goes only
+after it has been placed once more below what the base has held for T. Strays are never deleted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from history_sink.chain import shorten
+from history_sink_worker.archive import plan
+from history_sink_worker.archive.context import Context, Fact
+from history_sink_worker.archive.cover import covered_tails
+from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.look import COPY_FROM_BYTES, Look, give_up, look, looks, tail_fact
+from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import cut_piece, read_meta, write_meta
+from history_sink_worker.archive.place import place
+from history_sink_worker.archive.plan import Segment, Tail
+from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
+from history_sink_worker.archive.trace import holds
+from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps
+
+FOLD_BYTES = 32 * 1024 * 1024
+"""How much of the tail one fold takes into memory; what is left is folded by the next."""
+
+DELETE_KEYS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """Bytes folded, objects deleted, and objects `left` that a later run must see to.
+
+    `again_in_seconds` says when that makes sense; None: there is nothing that time would help.
+    """
+
+    folded_bytes: int = 0
+    swept: int = 0
+    left: int = 0
+    again_in_seconds: float | None = None
+
+
+def compact(context: Context, log: Log, idle: bool = False, everything: bool = False) -> Steps[Compacted]:
+    """Sweep, then fold if it is due: by the policy, by that for an `idle` log, or asked for `everything`."""
+    seen = yield from look(context, log, adopt=True)
+    if seen.line is None:
+        return Compacted()
+    limit = _settled(context, seen)
+    swept, placed = yield from _sweep(context, log, seen, limit)
+    tail_bytes = seen.line.end.offset - seen.line.base
+    folded = 0
+    if everything or plan.fold_is_due(seen.line.extents, tail_bytes, seen.line.base, idle):
+        folded = yield from _fold(context, log, seen)
+    loose = _loose_before(seen, seen.line.base)
+    left = seen.line.extents + len(loose) - swept
+    again = context.settle_seconds if folded or any(tail.name.start >= limit for tail in loose) else None
+    if placed or 0 < folded < tail_bytes:
+        again = 0.0
+    return Compacted(folded, swept, left, again)
+
+
+def fold_whole(context: Context, log: Log, offset: int) -> Steps[None]:
+    """Fold until the base reaches `offset`, where the main line is known to reach."""
+    for _ in looks(log):
+        seen = yield from look(context, log, adopt=True)
+        if seen.line is not None and seen.line.base >= offset:
+            return
+        yield from _fold(context, log, seen)
+    give_up(log)
+
+
+def _fold(context: Context, log: Log, seen: Look) -> Steps[int]:
+    """Put the first of the tail's extents behind the base. Returns the bytes folded, 0 when another was faster."""
+    if seen.line is None or seen.info is None or seen.line.extents == 0:
+        return 0
+    began_at = context.now()
+    segments = _first_of(seen.line.segments[1:])
+    tail = yield from _read_tail(segments)
+    if tail is None:
+        return 0
+    messages, body = tail
+    size = seen.line.base + len(body)
+    fact = Fact(messages, seen.line.segments[0].before, segments[-1].after)
+    settled = next_settled(seen.info, context.now(), context.settle_seconds)
+    if not (yield from _write_base(log, seen, body, base_meta(write_meta(fact), size, settled))):
+        return 0
+    _move_hint(context, log, Hint(size, shorten(fact.after), began_at, 0, size), len(segments))
+    return len(body)
+
+
+def _first_of(segments: Sequence[Segment]) -> Sequence[Segment]:
+    taken = 1
+    while taken < len(segments) and segments[taken].end - segments[0].start <= FOLD_BYTES:
+        taken += 1
+    return segments[:taken]
+
+
+def _read_tail(segments: Sequence[Segment]) -> Steps[tuple[int, bytes] | None]:
+    """The bytes of these extents, checked against their chains, and the messages behind them. None: one vanished."""
+    messages, bodies = 0, []
+    for segment in segments:
+        blob: Blob | None = yield Get(segment.key)
+        fact = read_meta(blob.info.meta) if blob else None
+        if blob is None or fact is None or not holds(segment, blob):
+            return None
+        piece = cut_piece(blob.body, segment.start, Fact(fact.messages, segment.before, segment.after))
+        if piece.end.chain != segment.after:
+            raise Corrupt(
+                f"{segment.key} does not hold the lines that its metadata names: overwritten by a foreign writer"
+            )
+        messages = fact.messages
+        bodies.append(blob.body)
+    return messages, b"".join(bodies)
+
+
+def _write_base(log: Log, seen: Look, tail: bytes, meta: dict[str, str]) -> Steps[bool]:
+    assert seen.info is not None
+    etag, size = seen.info.etag, seen.info.size_bytes
+    if size >= COPY_FROM_BYTES:
+        grown: str | None = yield Grow(log.base, etag, size, tail, meta)
+        return grown is not None
+    blob: Blob | None = yield Get(log.base)
+    if blob is None or blob.info.etag != etag:
+        return False
+    written: str | None = yield Put(log.base, blob.body + tail, meta, if_match=etag)
+    return written is not None
+
+
+def _move_hint(context: Context, log: Log, hint: Hint, folded: int) -> None:
+    """Tell the writers of the new base. One that is ahead already keeps its junction, and learns the new counts."""
+    there = context.hints.get(log.root)
+    if there is not None and there.offset > hint.offset:
+        hint = replace(there, extents=max(there.extents - folded, 0), base_bytes=hint.base_bytes)
+    context.hints.put(log.root, hint)
+
+
+def _loose_before(seen: Look, limit: int) -> list[Tail]:
+    """Extents beside the main line and undecided lines that start below `limit`, in order."""
+    assert seen.line is not None
+    tails = [*plan.loose_extents(seen.listing, seen.line), *seen.listing.undecided]
+    return sorted((tail for tail in tails if tail.name.start < limit), key=lambda tail: str(tail.name))
+
+
+def _settled(context: Context, seen: Look) -> int:
+    assert seen.line is not None
+    assert seen.info is not None
+    return min(settled_limit(seen.info, context.now(), context.settle_seconds), seen.line.base)
+
+
+def _sweep(context: Context, log: Log, seen: Look, limit: int) -> Steps[tuple[int, int]]:
+    """Delete what starts below `limit`, the settled part of the base; place it before, where that is not proven.
+
+    Returns how many objects went, and how many of them were placed: their lines may now be at the log's end.
+    """
+    assert seen.line is not None
+    tails = _loose_before(seen, limit)
+    covered = yield from covered_tails(context, seen.line.segments[0], tails)
+    swept = 0
+    for at in range(0, len(tails), DELETE_KEYS):  # not all at the end: who is killed should not begin anew
+        keys = []
+        for tail in tails[at : at + DELETE_KEYS]:
+            if tail.entry.key in covered or (yield from _place_again(context, log, tail)):
+                keys.append(tail.entry.key)
+        if keys:
+            yield Delete(tuple(keys))
+        swept += len(keys)
+    return swept, swept - len(covered)
+
+
+def _place_again(context: Context, log: Log, tail: Tail) -> Steps[bool]:
+    """Whether its lines are in safety. Not where a foreign writer's object is it, or is in its way: it stays."""
+    try:
+        fact = yield from tail_fact(context, tail)
+        blob: Blob | None = yield Get(tail.entry.key)
+        if fact is not None and blob is not None:
+            yield from place(context, log, cut_piece(blob.body, tail.name.start, fact))
+    except Corrupt:
+        return False
+    return True

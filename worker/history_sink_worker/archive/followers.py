@@ -1,0 +1,61 @@
+"""What waits behind a piece that has parted from the main line: it parts, too.
+
+Lines that came before their beginning wait under their plain or undecided names (`pending`). Where that beginning
+becomes a stray, nothing else would ever look at them again: no main line reaches them, and no sweep.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from history_sink.chain import Junction, shorten
+from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.look import Look, tail_fact
+from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import Piece, cut_piece, write_meta
+from history_sink_worker.archive.plan import Listing, Tail
+from history_sink_worker.store import Blob, Corrupt, Get, Put, Steps
+
+
+def is_kept(listing: Listing, piece: Piece) -> bool:
+    """Whether the LIST shows the stray that holds `piece`."""
+    return any(stray.name == piece.stray for stray in listing.strays)
+
+
+def keep_followers(context: Context, log: Log, seen: Look, piece: Piece) -> Steps[bool]:
+    """Make strays of what continues `piece`, a stray itself, and of what continues that.
+
+    False: there was something to do; look again. Who came before the stray, and saw none, is in any LIST after it.
+    """
+    is_done, read, ends = True, set(), [piece.points[1:]]
+    while ends:
+        for tail in _continue(seen.listing, ends.pop()):
+            follower = (yield from _read(context, tail)) if tail.entry.key not in read else None
+            if follower is None:
+                continue
+            read.add(tail.entry.key)
+            ends.append(follower.points[1:])
+            if not is_kept(seen.listing, follower):
+                # Taken already: another worker was faster, with the same lines.
+                yield Put(log.key(follower.stray), follower.body, write_meta(follower.fact))
+                is_done = False
+    return is_done
+
+
+def _continue(listing: Listing, points: Sequence[Junction]) -> Iterator[Tail]:
+    """What waits at one of these junctions."""
+    wanted = {(point.offset, shorten(point.chain)) for point in points}
+    for tail in (*listing.extents.values(), *listing.undecided):
+        if (tail.name.start, tail.name.before) in wanted:
+            yield tail
+
+
+def _read(context: Context, tail: Tail) -> Steps[Piece | None]:
+    """None where it is gone, or a foreign writer's."""
+    try:
+        fact = yield from tail_fact(context, tail)
+    except Corrupt:
+        return None
+    blob: Blob | None = yield Get(tail.entry.key)
+    if fact is None or blob is None:
+        return None
+    piece = cut_piece(blob.body, tail.name.start, fact)
+    return piece if piece.lines and piece.end.chain == fact.after else None

@@ -1,0 +1,90 @@
+"""The log that a stray ends: which objects hold the lines before it.
+
+Its parent is the line whose chain at the stray's start is the one in its name: a stray that ends there, the main
+line, or a stray that holds that point inside (another cut of the same history). Equal chains mean equal bytes, so
+whichever is found, the bytes are the same.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+
+from history_sink.chain import shorten
+from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.look import Look, tail_fact
+from history_sink_worker.archive.match import on_line
+from history_sink_worker.archive.plan import Segment, Tail
+from history_sink_worker.archive.trace import Walk, trace
+from history_sink_worker.store import Away, Corrupt, Steps
+
+
+class Orphan(Away):
+    """The beginning of a stray is not there yet."""
+
+
+_Ends = dict[tuple[int, str], list[Tail]]
+
+
+def stray_segments(context: Context, seen: Look, stray: Tail) -> Steps[tuple[Segment, ...] | None]:
+    """The bytes from 0 to the end of `stray`, as segments. None: an object vanished. Raises `Orphan`, `Corrupt`."""
+    last = yield from _segment(context, stray)
+    if last is None:
+        return None
+    ends: _Ends = defaultdict(list)
+    for tail in seen.listing.strays:
+        ends[tail.end, tail.name.after].append(tail)
+    segments = [last]
+    while segments[0].start > 0:
+        parent = yield from _parent(context, seen, ends, segments[0])
+        if parent is None:
+            return None
+        segments[:0] = parent
+    return tuple(segments)
+
+
+def _segment(context: Context, tail: Tail) -> Steps[Segment | None]:
+    fact = yield from tail_fact(context, tail)
+    if fact is None:
+        return None
+    return Segment(tail.entry.key, tail.name.start, tail.name.start, tail.end, fact.before, fact.after, tail.entry.etag)
+
+
+def _parent(context: Context, seen: Look, ends: _Ends, child: Segment) -> Steps[list[Segment] | None]:
+    """The segments that end where `child` starts, with its chain: one stray, or all of the main line before it."""
+    start, chain = child.start, child.before
+    before = [tail for tail in ends.get((start, shorten(chain)), ()) if tail.name.start < start]
+    for segment in (yield from _segments(context, before)):
+        if segment.after == chain:
+            return [segment]
+    if seen.line is not None:
+        same = yield from on_line(seen.line, start, chain)
+        if same is None:
+            return None
+        if same:
+            return _cut(seen.line.segments, start)
+    around = [tail for tail in seen.listing.strays if tail.name.start < start < tail.end]
+    for segment in (yield from _segments(context, around)):
+        walk: Walk | None = yield from trace((segment,), segment.start, segment.before, start)
+        if walk is None:
+            return None
+        if (walk.offset, walk.chain) == (start, chain):
+            return _cut((segment,), start)
+    raise Orphan(f"{child.key}: what comes before it is not there yet")
+
+
+def _segments(context: Context, tails: Iterable[Tail]) -> Steps[list[Segment]]:
+    """Those of them that are ours: a foreign writer's object is nobody's beginning."""
+    found = []
+    for tail in tails:
+        with suppress(Corrupt):
+            segment = yield from _segment(context, tail)
+            found += [segment] if segment else []
+    return found
+
+
+def _cut(segments: tuple[Segment, ...], end: int) -> list[Segment]:
+    return [
+        Segment(part.key, part.key_start, part.start, min(part.end, end), part.before, part.after, part.etag)
+        for part in segments
+        if part.start < end
+    ]

@@ -1,0 +1,92 @@
+"""A run of lines that continue one junction: what a save brings, and what an extent holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from history_sink.chain import START, Junction, shorten, split_lines, walk
+from history_sink.outcome import Parted
+from history_sink_worker.archive.context import Fact
+from history_sink_worker.archive.names import TailName
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`lines` (each with its newline) follow `start`. `points` are the junctions around them, the first `start`."""
+
+    start: Junction
+    lines: tuple[bytes, ...]
+
+    @cached_property
+    def points(self) -> tuple[Junction, ...]:
+        return (self.start, *walk(self.start, self.lines))
+
+    @property
+    def end(self) -> Junction:
+        return self.points[-1]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.end.offset - self.start.offset
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.lines)
+
+    def drop(self, count: int) -> "Piece":
+        """What is left without the first `count` lines."""
+        return Piece(self.points[count], self.lines[count:])
+
+    @property
+    def parted(self) -> Parted:
+        """Its start, told as the place where two histories part."""
+        return Parted(self.start.messages, self.start.offset)
+
+    @property
+    def extent(self) -> TailName:
+        return TailName(self.start.offset, shorten(self.start.chain))
+
+    @property
+    def stray(self) -> TailName:
+        return TailName(self.start.offset, shorten(self.start.chain), shorten(self.end.chain), "stray")
+
+    @property
+    def undecided(self) -> TailName:
+        return TailName(self.start.offset, shorten(self.start.chain), shorten(self.end.chain), "undecided")
+
+    @property
+    def fact(self) -> Fact:
+        return Fact(self.end.messages, self.start.chain, self.end.chain)
+
+
+def cut_piece(body: bytes, offset: int, fact: Fact) -> Piece:
+    """The piece that an object of the tail holds."""
+    lines = tuple(split_lines(body))
+    return Piece(Junction(max(fact.messages - len(lines), 0), offset, fact.before), lines)
+
+
+def whole_piece(lines: tuple[bytes, ...]) -> Piece:
+    """A history from its first message."""
+    return Piece(START, lines)
+
+
+def write_meta(fact: Fact) -> dict[str, str]:
+    """The user metadata of an object of the tail."""
+    return {"hs-messages": str(fact.messages), "hs-before": fact.before.hex(), "hs-after": fact.after.hex()}
+
+
+def read_meta(meta: Mapping[str, str]) -> Fact | None:
+    """What an object's metadata says; None for an object that this project did not write."""
+    try:
+        fact = Fact(int(meta["hs-messages"]), bytes.fromhex(meta["hs-before"]), bytes.fromhex(meta["hs-after"]))
+    except (KeyError, ValueError):
+        return None
+    return fact if len(fact.before) == len(fact.after) == 32 and fact.messages >= 0 else None
+
+
+def read_tail_meta(meta: Mapping[str, str], name: TailName) -> Fact | None:
+    """What the metadata of the object `name` says; None where it is not what the name promises."""
+    fact = read_meta(meta)
+    if fact is None or shorten(fact.before) != name.before or name.after not in ("", shorten(fact.after)):
+        return None
+    return fact

@@ -1,0 +1,182 @@
+"""Place a piece: look, judge, write what is missing where it belongs. The slow path of every save.
+
+Idempotent, and repeated until the store agrees: whatever is killed, lost or raced in between, the next attempt
+looks again and goes on from there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from history_sink.chain import shorten
+from history_sink.outcome import OutcomeKind, Parted
+from history_sink_worker.archive import plan
+from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.followers import is_kept, keep_followers
+from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.look import Look, foreign, give_up, look, looks
+from history_sink_worker.archive.match import agreeing_lines, last_shared, on_line
+from history_sink_worker.archive.names import Log, TailName
+from history_sink_worker.archive.piece import Piece, read_tail_meta, write_meta
+from history_sink_worker.archive.plan import MainLine
+from history_sink_worker.archive.settled import base_meta
+from history_sink_worker.store import Blob, Get, Head, Info, Put, Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a piece is now. `key` is the log's, or that of the stray which holds what `parted` from it."""
+
+    outcome: OutcomeKind
+    key: str
+    parted: Parted | None = None
+    fold_due: bool = False
+
+
+def put_base(log: Log, piece: Piece) -> Steps[bool]:
+    """Begin a log; False where it has begun already."""
+    etag: str | None = yield Put(log.base, piece.body, base_meta(write_meta(piece.fact), piece.size_bytes))
+    return etag is not None
+
+
+def put_extent(context: Context, log: Log, piece: Piece) -> Steps[bool]:
+    """Claim the junction that `piece` continues; False where another writer has."""
+    key = log.key(piece.extent)
+    etag: str | None = yield Put(key, piece.body, write_meta(piece.fact))
+    if etag is not None:
+        context.facts.put(key, etag, piece.fact)
+    return etag is not None
+
+
+def place(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
+    """Bring `piece` to where it belongs. `created`: the caller has just created its extent."""
+    placement = _Placement(context, log, piece, {log.key(piece.extent)} if created else set())
+    for _ in looks(log):
+        seen = yield from look(context, log, adopt=True)
+        found = yield from placement.judge(seen)
+        if found is not None:
+            return found
+    give_up(log)
+
+
+@dataclass
+class _Placement:
+    """`piece` is what is left to place; `created` are the keys of what this task has written of it."""
+
+    context: Context
+    log: Log
+    piece: Piece
+    created: set[str] = field(default_factory=set)
+
+    def judge(self, seen: Look) -> Steps[Place | None]:
+        """One step by what was seen. None: look again."""
+        start, line = self.piece.start, seen.line
+        if line is None and start.offset == 0:
+            if (yield from put_base(self.log, self.piece)):
+                self.created.add(self.log.base)
+            return None
+        if line is None or start.offset > line.end.offset:
+            return (yield from self._behind(seen))
+        if start.offset < line.end.offset:
+            return (yield from self._inside(seen, line))
+        if start.chain != line.end.chain:
+            return (yield from self._behind(seen))
+        taken = plan.next_extent(seen.listing, start.offset, start.chain)
+        if taken is not None:  # and yet the main line ends here: it is nothing that could be joined
+            raise foreign(taken.entry.key)
+        yield from self._claim()
+        return None
+
+    def _claim(self) -> Steps[None]:
+        if (yield from put_extent(self.context, self.log, self.piece)):
+            self.created.add(self.log.key(self.piece.extent))
+
+    def _inside(self, seen: Look, line: MainLine) -> Steps[Place | None]:
+        """The piece starts before the main line's end."""
+        shared = last_shared(line, self.piece)
+        if shared is None:
+            same = yield from on_line(line, self.piece.start.offset, self.piece.start.chain)
+            if same is None:
+                return None
+            if not same:
+                return (yield from self._diverge(seen, None))  # where it parted, only what comes before it can tell
+        rest = self.piece.drop(shared or 0)
+        if rest.lines:
+            agreeing = yield from agreeing_lines(line, rest)
+            if agreeing is None:
+                return None
+            rest = rest.drop(agreeing)
+        if not rest.lines:
+            return self._covered(seen, line)
+        self.piece = rest
+        if rest.start.offset == line.end.offset:
+            return None  # the main line ends inside mine: the rest goes behind it
+        return (yield from self._diverge(seen, rest.parted))
+
+    def _covered(self, seen: Look, line: MainLine) -> Place:
+        end, base_bytes = line.end, line.base
+        hint = Hint(end.offset, shorten(end.chain), seen.asked_at, line.extents, base_bytes)
+        self.context.hints.put(self.log.root, hint)
+        # What this task wrote may lie beside the line, its lines held by other writers' extents.
+        beside = {tail.entry.key for tail in plan.loose_extents(seen.listing, line) if tail.name.start >= base_bytes}
+        due = plan.fold_is_due(line.extents, end.offset - base_bytes, base_bytes)
+        return Place("stored" if self.created - beside else "duplicate", self.log.base, fold_due=due)
+
+    def _diverge(self, seen: Look, parted: Parted | None) -> Steps[Place | None]:
+        """Keep what parted from the main line, whole, beside it; and what has waited for it."""
+        if not is_kept(seen.listing, self.piece):
+            yield from self._keep(self.piece.stray)
+            return None  # who found no stray to follow, and waits, is in the next LIST
+        if not (yield from self._is_held(self.piece.stray)):
+            return None
+        if not (yield from keep_followers(self.context, self.log, seen, self.piece)):
+            return None
+        return Place("diverged", self.log.key(self.piece.stray), parted)
+
+    def _keep(self, name: TailName) -> Steps[bool]:
+        """Put the piece under a name that fixes its bytes: taken already, it is there. False: it has vanished."""
+        etag: str | None = yield Put(self.log.key(name), self.piece.body, write_meta(self.piece.fact))
+        return etag is not None or (yield from self._is_held(name))
+
+    def _is_held(self, name: TailName) -> Steps[bool]:
+        """Whether the object of this name is there, with the piece in it. Raises `Corrupt` where it is another."""
+        key, fact = self.log.key(name), self.piece.fact
+        info: Info | None = yield Head(key)
+        held = read_tail_meta(info.meta, name) if info else None
+        if info and (held is None or (info.size_bytes, held.after) != (self.piece.size_bytes, fact.after)):
+            raise foreign(key)
+        return info is not None
+
+    def _behind(self, seen: Look) -> Steps[Place | None]:
+        """The piece starts at or behind the main line's end and does not continue it."""
+        start = self.piece.start
+        if any(stray.name.after == shorten(start.chain) for stray in seen.listing.strays):
+            return (yield from self._diverge(seen, None))
+        # Not acknowledged before its name is in a LIST made after the PUT: until then the base may have passed it.
+        listed = seen.listing.extents.get((start.offset, shorten(start.chain)))
+        if listed is None:
+            yield from self._claim()
+            return None
+        blob: Blob | None = yield Get(listed.entry.key)
+        if blob is None or blob.info.etag != listed.entry.etag:
+            return None
+        # A sweep would not know what to do with an object that is not ours: nothing is entrusted to it.
+        return (yield from self._wait(blob.body if read_tail_meta(blob.info.meta, listed.name) else b""))
+
+    def _wait(self, held: bytes) -> Steps[Place | None]:
+        """The piece's plain name holds `held`, and neither is attached to the main line yet."""
+        start = self.piece.start.offset
+        shared = 0
+        for shared, point in self._starts():
+            if not held.startswith(self.piece.lines[shared], point - start):
+                break
+        else:
+            return Place("pending", self.log.base)
+        self.piece = self.piece.drop(shared)
+        if shared and self.piece.start.offset - start == len(held):
+            return None  # the name holds a prefix of mine: go on with the rest
+        kept = yield from self._keep(self.piece.undecided)
+        return Place("pending", self.log.base) if kept else None
+
+    def _starts(self) -> Iterator[tuple[int, int]]:
+        """Index and offset of each line."""
+        return ((index, point.offset) for index, point in enumerate(self.piece.points[:-1]))

@@ -1,0 +1,80 @@
+"""Append lines to a log: one conditional PUT in the steady state.
+
+The PUT of an extent carries ``If-None-Match: *`` under the name of the junction that it continues, so the store
+lets exactly one writer create what follows that junction. That is all the consensus there is.
+"""
+
+from dataclasses import dataclass
+
+from history_sink.chain import shorten
+from history_sink.outcome import OutcomeKind, Parted
+from history_sink.upload import Upload
+from history_sink_worker.archive import plan
+from history_sink_worker.archive.compaction import fold_whole
+from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.look import look
+from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import Piece, whole_piece
+from history_sink_worker.archive.place import Place, place, put_base, put_extent
+from history_sink_worker.store import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an upload of `messages` messages and `size_bytes` bytes; see `history_sink.Outcome`."""
+
+    outcome: OutcomeKind
+    key: str
+    messages: int
+    size_bytes: int
+    parted: Parted | None = None
+    fold_due: bool = False
+
+
+def append(context: Context, log: Log, upload: Upload) -> Steps[Verdict]:
+    """Store the lines of one save."""
+    piece = Piece(upload.start, upload.lines)
+    found = yield from _begin(context, log, piece) if piece.start.offset == 0 else _extend(context, log, piece)
+    return _verdict(piece, found)
+
+
+def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[Verdict]:
+    """Store a history from its first message, and fold until the base holds it all.
+
+    It looks before it sends: most of it the store may well have.
+    """
+    piece = whole_piece(lines)
+    seen = yield from look(context, log, adopt=True)
+    found = yield from _begin(context, log, piece) if seen.line is None else place(context, log, piece)
+    if found.outcome in ("stored", "duplicate"):
+        yield from fold_whole(context, log, piece.end.offset)
+    return _verdict(piece, found)
+
+
+def _verdict(piece: Piece, found: Place) -> Verdict:
+    return Verdict(found.outcome, found.key, len(piece.lines), piece.size_bytes, found.parted, found.fold_due)
+
+
+def _begin(context: Context, log: Log, piece: Piece) -> Steps[Place]:
+    began_at = context.now()
+    if not (yield from put_base(log, piece)):
+        return (yield from place(context, log, piece))
+    end = piece.end
+    context.hints.put(log.root, Hint(end.offset, shorten(end.chain), began_at, 0, end.offset))
+    return Place("stored", log.base)
+
+
+def _extend(context: Context, log: Log, piece: Piece) -> Steps[Place]:
+    began_at = context.now()
+    hint = context.hints.get(log.root)
+    created = yield from put_extent(context, log, piece)
+    # Created alone does not say that it is on the main line: it may continue a history that parted from it in
+    # mid-extent. A 412 does not say that it is not.
+    if not (created and hint and plan.hint_proves(hint, piece.start, context.now(), context.settle_seconds)):
+        return (yield from place(context, log, piece, created))
+    end, extents = piece.end, hint.extents + 1
+    context.hints.put(log.root, Hint(end.offset, shorten(end.chain), began_at, extents, hint.base_bytes))
+    asks = extents % plan.ASK_EVERY_EXTENTS == 0
+    due = asks and plan.fold_is_due(extents, end.offset - hint.base_bytes, hint.base_bytes)
+    return Place("stored", log.base, fold_due=due)

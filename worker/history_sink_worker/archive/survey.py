@@ -1,0 +1,129 @@
+"""How far the store is: all logs of one session, what lies beside them, and the list of all sessions."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from history_sink.chain import shorten
+from history_sink.contract import check_branch, check_session
+from history_sink.errors import Malformed
+from history_sink.listing import Listing, SessionSummary
+from history_sink.status import LogStatus, Status, StrayStatus
+from history_sink_worker.archive import plan
+from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.look import Look, list_log, look, looks, tail_fact
+from history_sink_worker.archive.match import last_common
+from history_sink_worker.archive.names import Log
+from history_sink_worker.store import Corrupt, List, Page, Steps
+
+
+def survey(context: Context, bucket: str, prefix: str, session: str, junctions: list[tuple[int, str]]) -> Steps[Status]:
+    """The state of a session's logs, and how far the history with these `junctions` (offset, chain16) lies on each."""
+    logs: list[LogStatus] = []
+    strays: list[StrayStatus] = []
+    pending = 0
+    branches = yield from list_branches(prefix, session)
+    for log in (Log(prefix, session), *branches):
+        seen, common = yield from _compare(context, log, junctions)
+        if seen.line is not None and seen.line.end.offset:
+            logs.append(_log_status(log, seen, common))
+        strays += yield from _strays(context, seen)
+        pending += _count_pending(seen)
+    return Status(bucket, prefix, session, tuple(logs), tuple(strays), pending)
+
+
+def list_branches(prefix: str, session: str) -> Steps[list[Log]]:
+    """The branches of a session, by name."""
+    folders = yield from _list_folders(f"{prefix}{session}/branches/", "", check_branch)
+    return [Log(prefix, session, folder) for folder in folders]
+
+
+def list_names(prefix: str, after: str, limit: int) -> Steps[list[str]]:
+    """Session names behind `after`, at most `limit`."""
+    # "0" is the character behind "/": a name that `after` begins may still follow it.
+    return (yield from _list_folders(prefix, f"{prefix}{after}0" if after else "", check_session, limit))
+
+
+def list_sessions(context: Context, prefix: str, after: str, limit: int) -> Steps[Listing]:
+    """One page of sessions behind the name `after`."""
+    names = yield from list_names(prefix, after, limit + 1)
+    found = []
+    for name in names[:limit]:
+        found.append((yield from _summarise(context, prefix, name)))
+    return Listing(tuple(found), names[limit - 1] if len(names) > limit else None)
+
+
+def _summarise(context: Context, prefix: str, session: str) -> Steps[SessionSummary]:
+    log, messages, size, problem = Log(prefix, session), 0, 0, None
+    try:
+        seen = yield from look(context, log)
+        listing = seen.listing
+        messages, size = (seen.line.messages, seen.line.end.offset) if seen.line else (0, 0)
+    except Corrupt as error:
+        listing, problem = (yield from list_log(log)), str(error)
+    branches = yield from list_branches(prefix, session)
+    last_write = listing.last_write
+    for branch in branches:
+        listing = yield from list_log(branch)
+        last_write = max(last_write, listing.last_write)
+    return SessionSummary(session, messages, size, last_write, len(branches), problem)
+
+
+def _list_folders(
+    prefix: str, after: str, check: Callable[[object], object], limit: int | None = None
+) -> Steps[list[str]]:
+    """The names of folders that `check` lets pass, at most `limit`; others are nothing of ours."""
+    found: list[str] = []
+    position: str | None = after
+    while position is not None and (limit is None or len(found) < limit):
+        page: Page = yield List(prefix, position, by_folder=True)
+        for folder in page.folders:
+            name = folder.removeprefix(prefix).removesuffix("/")
+            with suppress(Malformed):
+                check(name)
+                found.append(name)
+        position = page.next_after
+    return found[:limit]
+
+
+def _compare(context: Context, log: Log, junctions: list[tuple[int, str]]) -> Steps[tuple[Look, int]]:
+    for _ in looks(log):
+        seen = yield from look(context, log)
+        if seen.line is None:
+            return seen, 0
+        common = yield from last_common(seen.line, junctions)
+        if common is not None:
+            return seen, common
+    raise AssertionError("looks() raises before it ends")
+
+
+def _log_status(log: Log, seen: Look, common: int) -> LogStatus:
+    assert seen.line is not None
+    end, base = seen.line.end, seen.line.base
+    chain, last_write = shorten(end.chain), seen.listing.last_write
+    return LogStatus(log.branch, log.base, end.messages, end.offset, chain, base, last_write, common)
+
+
+def _strays(context: Context, seen: Look) -> Steps[list[StrayStatus]]:
+    found = []
+    for tail in seen.listing.strays:
+        messages = 0  # of a foreign writer's object; to read it says what is wrong
+        with suppress(Corrupt):
+            fact = yield from tail_fact(context, tail)
+            if fact is None:
+                continue
+            messages = fact.messages
+        found.append(StrayStatus(tail.entry.key, tail.name.start, tail.end, messages))
+    return found
+
+
+def _count_pending(seen: Look) -> int:
+    end = seen.line.end.offset if seen.line else 0
+    loose = plan.loose_extents(seen.listing, seen.line) if seen.line else list(seen.listing.extents.values())
+    # What has parted stays under the name that it waited under.
+    kept = {(stray.name.start, stray.name.before, stray.end) for stray in seen.listing.strays}
+    waiting = [
+        tail
+        for tail in (*loose, *seen.listing.undecided)
+        if tail.name.start >= end and (tail.name.start, tail.name.before, tail.end) not in kept
+    ]
+    return len(waiting)

@@ -1,0 +1,1 @@
+"""What can never succeed, kept whole."""

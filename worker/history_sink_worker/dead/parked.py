@@ -1,0 +1,69 @@
+"""Moves what the Redis transport has parked to the dead letters.
+
+A transport has no store: what it cannot hand out, or has handed out too often, it moves into a list of its own beside
+the queue. From there a worker's timer takes it: into the store first, out of Redis then.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from history_sink_worker import log
+from history_sink_worker.dead.burial import announce
+from history_sink_worker.dead.remains import letter_of_record
+from history_sink_worker.dead.shelf import bury
+from history_sink_worker.queue.claims import Broker
+from history_sink_worker.service import Service
+from history_sink_worker.store import StoreError
+
+_LOCK_SECONDS = 60
+_log = log.get("history_sink_worker")
+
+
+def broker_of(consumer: Any) -> Broker | None:
+    """The Redis that `consumer` takes messages from; None where that is another broker."""
+    return getattr(consumer.connection.default_channel, "broker", None)
+
+
+def move_parked(consumer: Any, work: Service, broker: Broker) -> None:
+    """Move all there is now. Whoever dies on the way leaves the rest, and nothing twice, to the next one."""
+    lists = {f"{broker.keys.prefix}{queue}.dead": queue for queue in consumer.app.amqp.queues.consume_from}
+    lists[f"{broker.keys.unacked}.dead"] = ""
+    try:
+        filled = [name for name in lists if broker.client.exists(name)]
+        if filled and _lock(broker):
+            try:
+                for name in filled:
+                    _move(consumer, work, broker, name, lists[name])
+            finally:
+                broker.client.delete(_lock_name(broker))
+    except (RedisError, OSError, StoreError) as error:
+        _log.warning("parked messages wait", reason=str(error))
+
+
+def _lock(broker: Broker) -> bool:
+    # For the count's sake only: two workers that move the same message at once write two letters of it.
+    return bool(broker.client.set(_lock_name(broker), "1", nx=True, ex=_LOCK_SECONDS))
+
+
+def _lock_name(broker: Broker) -> str:
+    return f"{broker.keys.unacked}.dead_lock"
+
+
+def _move(consumer: Any, work: Service, broker: Broker, name: str, queue: str) -> None:
+    for record in _heads(broker, name):
+        letter = letter_of_record(record, queue, time.time())
+        key = work.run(bury(work.settings.prefix, letter, look=True))
+        announce(consumer, letter, key)
+        broker.client.lrem(name, 1, record)  # type: ignore[arg-type]  # its stubs want text
+        broker.client.expire(_lock_name(broker), _LOCK_SECONDS)
+
+
+def _heads(broker: Broker, name: str) -> Iterable[bytes]:
+    while True:
+        head: Any = broker.client.lindex(name, 0)
+        if head is None:
+            return
+        yield head

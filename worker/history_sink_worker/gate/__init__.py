@@ -1,0 +1,1 @@
+"""Takes no uploads while the store keeps them out."""

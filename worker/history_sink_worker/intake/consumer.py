@@ -1,0 +1,69 @@
+"""What a worker does with a message that is no task: Celery's own consumer would log its body, and forget it."""
+
+import time
+from functools import partial
+from typing import Any
+
+from celery.worker import state
+from celery.worker.consumer import Consumer as CeleryConsumer
+
+from history_sink_worker import log
+from history_sink_worker.dead.burial import Burial, burials
+from history_sink_worker.dead.letters import show_task
+from history_sink_worker.dead.remains import letter_of
+from history_sink_worker.intake.admission import describe_undecodable, find_fault
+
+_log = log.get("history_sink_worker")
+
+
+class Consumer(CeleryConsumer):
+    """Celery's consumer, that buries what can be no task, and says what was wrong without saying what was in it."""
+
+    connection_errors: Any
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        burials().serve(self)
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Any:
+        """What is called with each message; one that would end the worker is refused before it gets there."""
+        handle = super().create_task_handler(*args, **options)
+
+        def on_message(message: Any) -> Any:
+            fault = find_fault(message)
+            if fault is not None:
+                return self._bury(message, fault)
+            handled = handle(message)
+            _show_waiting(message)
+            return handled
+
+        return on_message
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        packed = isinstance(message.headers, dict) and message.headers.get("compression")
+        self._bury(message, "its body is compressed" if packed else describe_undecodable(exc))
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        self._bury(message, "it is no task message")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        self._bury(message, f"it is not a valid task: {type(exc).__name__}")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        name = show_task(message.headers.get("task"))
+        self._bury(message, f"its task is unknown: {name}" if name else "its task is unknown")
+
+    def _bury(self, message: Any, reason: str) -> None:
+        now = time.time()
+        letter = letter_of(message, reason, queues=self.app.amqp.queues.consume_from, received=now, now=now)
+        told = (_log, self.connection_errors)
+        give_back = partial(message.reject_log_error, *told, requeue=True)
+        burials().add(Burial(message, letter, partial(message.ack_log_error, *told), give_back))
+
+
+def _show_waiting(message: Any) -> None:
+    # A retry that waits for its time in this worker would be shown as RECEIVED: Celery announces it like any other.
+    tasks: Any = state
+    request = tasks.requests.get(message.headers.get("id"))
+    if request in tasks.scheduled_requests and request.request_dict.get("retries"):
+        request.send_event("task-retried")

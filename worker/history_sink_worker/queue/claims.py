@@ -1,0 +1,267 @@
+"""Claims: which messages this process has taken from a Redis broker, and what it still owes there.
+
+A claim is an entry in kombu's own ``unacked`` (a hash: id -> ``[message, exchange, routing key]``)
+and ``unacked_index`` (a sorted set: id -> when it was last renewed, by the server's clock). One
+script pops a message and writes its claim, so there is no instant at which a crash loses it; stock
+kombu pops first and records afterwards. Stock workers can give our claims back, and we theirs.
+
+A `Claims` outlives channels and connections: a task that runs across a reconnect keeps its claim,
+and what could not be sent while Redis was away is sent when it is back.
+"""
+
+import atexit
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import Any
+
+from celery.worker import state as celery_state
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from history_sink_worker.dead.letters import ABANDONED, FIRST_TRIED
+from history_sink_worker.queue.scripts import PUT_BACK, SWEEP
+
+logger = logging.getLogger(__name__)
+
+# Says whose claim it is: ours are renewed, so ours that are not renewed are abandoned.
+_OURS = "claim-"
+_Errors = tuple[type[Exception], ...]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The names of the broker's own keys, with the prefix of all keys before them."""
+
+    prefix: str
+    unacked: str
+    index: str
+    swept: str
+
+
+@dataclass(frozen=True)
+class Broker:
+    """How to reach it, by the newest channel that this process has opened to it."""
+
+    client: Redis
+    keys: Keys
+    queues_of: Callable[[str, str], Iterable[str]]  # exchange, routing key
+    list_of: Callable[[str, dict[str, Any]], str]  # queue, message
+    visibility_timeout_seconds: float
+    visibility_max_seconds: float
+    max_abandoned: int
+
+
+@dataclass(frozen=True)
+class _Return:
+    side: str = "RPUSH"  # of a list whose right end is taken next
+    abandoned: bool = False
+
+
+class Claims:
+    """What this process holds and owes at one broker. No method raises because Redis is away."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._held: dict[str, float] = {}
+        self._orphans: set[str] = set()
+        self._finished: set[str] = set()
+        self._acked: set[str] = set()
+        self._owed: dict[str, _Return] = {}
+        self._swept_at = float("-inf")
+
+    @property
+    def keys(self) -> Keys:
+        """Where the claims are."""
+        return self._broker.keys
+
+    def connect(self, broker: Broker) -> None:
+        """Go on over a new connection; the next sweep is due."""
+        self._broker, self._swept_at = broker, float("-inf")
+
+    def hold(self, claim: str) -> None:
+        """Renew `claim` from now on."""
+        self._held[claim] = monotonic()
+
+    def release(self, claim: str) -> None:
+        """Its message is done with. If Redis can't be told now, it is told later: else the message
+        would be delivered, and worked on, once more."""
+        self._forget(claim)
+        self._acked.add(claim)
+        self._settle()
+
+    def give_back(self, claim: str, *, as_last: bool = False, abandoned: bool = False) -> None:
+        """Its message goes back to its queue, to be taken next (or last); if Redis is away, later.
+
+        `abandoned`: it took its worker down with it, which counts (`max_abandoned`).
+        """
+        self._forget(claim)
+        self._owed[claim] = _Return("LPUSH" if as_last else "RPUSH", abandoned)
+        self._settle()
+
+    def disown(self, claims: Iterable[str]) -> None:
+        """Their channel has closed. Celery drops what it has not started, and goes on with what
+        runs: that keeps its claim, the rest goes back."""
+        running = _running_claims()
+        for claim in list(claims):
+            if claim in running:
+                self._orphans.add(claim)
+            else:
+                self._forget(claim)
+                self._owed[claim] = _Return()
+        self._settle()
+
+    def park(self, claim: str, queue: str, message: bytes, reason: str) -> None:
+        """Move a message that no worker can take into the list ``<queue>.dead``, as it is."""
+        self._forget(claim)
+        dead = f"{self._broker.keys.prefix}{queue}.dead"
+        logger.critical("a message can't be taken (%s): moved to the list %s", reason, dead)
+        with self._tolerating():
+            self._put_back(claim, message, [dead])
+
+    def sweep(self, broker: Broker) -> None:
+        """Pay what is owed, renew what is held, give back what others have abandoned; by an open channel."""
+        now, keys = monotonic(), broker.keys
+        if now - self._swept_at < sweep_seconds(broker.visibility_timeout_seconds) / 2:
+            return
+        self._broker, self._swept_at = broker, now
+        self._settle()
+        self._disown_finished()
+        with self._tolerating():
+            # A task that hangs must not keep its message for ever: from then on it is as if dead.
+            alive = [c for c, at in self._held.items() if now - at < broker.visibility_max_seconds]
+            limits = (broker.visibility_timeout_seconds, broker.visibility_max_seconds, _OURS)
+            for claim in broker.client.eval(SWEEP, 2, keys.index, keys.swept, *limits, *alive):
+                with self._tolerating((ResponseError,)):
+                    self._give_back(claim.decode(), _Return(abandoned=True))
+
+    def close(self) -> None:
+        """The process ends: everything goes back. (A cold shutdown closes channels while tasks
+        run; what is not given back would count as abandoned.)"""
+        for claim in list(self._held):
+            self._forget(claim)
+            self._owed[claim] = _Return()
+        self._settle()
+
+    def _forget(self, claim: str) -> None:
+        self._held.pop(claim, None)
+        self._orphans.discard(claim)
+
+    def _disown_finished(self) -> None:
+        # A task that was cancelled never acks. One that has just ended is about to: its ack is
+        # queued in the event loop, so the second sweep decides.
+        finished = self._orphans - _running_claims()
+        for claim in finished & self._finished:
+            self.give_back(claim)
+        self._finished = finished
+
+    def _settle(self) -> None:
+        keys = self._broker.keys
+        with self._tolerating():
+            while self._acked:
+                claim = next(iter(self._acked))
+                pipe = self._broker.client.pipeline(transaction=False)  # at maxmemory no MULTI
+                pipe.hdel(keys.unacked, claim)  # first: an index without a claim heals, not so a
+                pipe.zrem(keys.index, claim)  # claim without an index
+                pipe.execute()
+                self._acked.discard(claim)
+            while self._owed:
+                claim, how = next(iter(self._owed.items()))
+                try:
+                    self._give_back(claim, how)
+                except (RedisError, OSError):
+                    self._owed[claim] = self._owed.pop(claim, how)  # if it alone is refused, the others go first
+                    raise
+                self._owed.pop(claim, None)
+
+    def _give_back(self, claim: str, how: "_Return") -> None:
+        broker = self._broker
+        raw: Any = broker.client.hget(broker.keys.unacked, claim)
+        if raw is None:
+            broker.client.zrem(broker.keys.index, claim)
+            return
+        try:
+            message, exchange, routing_key = json.loads(raw)
+            count = _mark_redelivered(message, how.abandoned)
+            queues = list(broker.queues_of(exchange, routing_key))
+            lists = [broker.list_of(queue, message) for queue in queues]
+            if not lists:
+                raise ValueError("no queue is bound for it")
+        except (RedisError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - written by anybody; a sweep must not end on it
+            dead = f"{broker.keys.unacked}.dead"
+            logger.critical("claim %s can't be given back (%r): moved to %s", claim, error, dead)
+            self._put_back(claim, raw, [dead])
+            return
+        if count >= broker.max_abandoned:
+            lists = [f"{broker.keys.prefix}{queue}.dead" for queue in queues]
+            task = str(message["headers"].get("id"))[:100]
+            logger.critical("the message of task %s was abandoned %d times: moved to %s", task, count, lists)
+        self._put_back(claim, json.dumps(message).encode(), lists, how.side)
+
+    def _put_back(self, claim: str, message: bytes, lists: Sequence[str], side: str = "RPUSH") -> None:
+        keys = [self._broker.keys.unacked, self._broker.keys.index, *lists]
+        self._broker.client.eval(PUT_BACK, len(keys), *keys, claim, message, side)
+
+    @contextmanager
+    def _tolerating(self, errors: _Errors = (RedisError, OSError)) -> Iterator[None]:
+        # Acks come from callbacks in Celery's event loop, where an exception ends the worker.
+        try:
+            yield
+        except errors as error:
+            owed = len(self._acked) + len(self._owed)
+            logger.warning("the broker can't be told about %d claims yet: %s", owed, error)
+
+
+def new_claim() -> str:
+    """An id of its own for each delivery, so that a late ack can't end the next one's claim."""
+    return _OURS + uuid.uuid4().hex
+
+
+def sweep_seconds(visibility_timeout_seconds: float) -> float:
+    """How often to sweep: so often that one that fails costs no claim."""
+    return min(5.0, visibility_timeout_seconds / 6)
+
+
+def claims_of(name: str, broker: Broker) -> Claims:
+    """The claims of this process at the broker called `name`, now reached as `broker` says."""
+    claims = _all_claims.get(name)
+    if claims is None:
+        claims = _all_claims[name] = Claims(broker)
+    claims.connect(broker)
+    return claims
+
+
+def _mark_redelivered(message: dict[str, Any], abandoned: bool) -> int:
+    headers = message["headers"] = message.get("headers") or {}
+    info = message["properties"].setdefault("delivery_info", {})
+    headers["redelivered"] = info["redelivered"] = True
+    count = int(headers.get(ABANDONED, 0)) + abandoned
+    if abandoned:
+        headers[ABANDONED] = count
+        headers.setdefault(FIRST_TRIED, time())  # or a little earlier
+    return count if abandoned else 0
+
+
+def _running_claims() -> set[str]:
+    # `.data.copy()`: tasks are added by the threads that run them, during any Python loop of ours.
+    active: Any = celery_state.active_requests
+    requests = [ref() for ref in active.data.copy()]
+    return {request.message.delivery_tag for request in requests if request is not None}
+
+
+_all_claims: dict[str, Claims] = {}
+# A forked child shares no claim with its parent, and must not give the parent's back at its exit.
+os.register_at_fork(after_in_child=_all_claims.clear)
+
+
+@atexit.register
+def _close_all() -> None:
+    for claims in _all_claims.values():
+        claims.close()

@@ -1,0 +1,1 @@
+"""S3 by boto3: runs the requests of `store`."""

@@ -1,0 +1,256 @@
+"""S3, and boto3's one home: a request of the archive goes in, a reply or our error comes out."""
+
+import os
+import threading
+from contextlib import closing
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+import boto3.session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from history_sink_worker.s3 import wire
+from history_sink_worker.s3.errors import (
+    FOREIGN,
+    code_and_status,
+    is_answer,
+    meaning_of,
+    translate,
+)
+from history_sink_worker.s3.grow import grow
+from history_sink_worker.store import (
+    Away,
+    Blob,
+    Delete,
+    Get,
+    Grow,
+    Head,
+    Info,
+    List,
+    Page,
+    PastEnd,
+    Put,
+    Reply,
+    Request,
+    StoreError,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PAGE_KEYS = 1000
+EXPECT_BYTES = 256 * 1024
+"""From here on a body waits for `100 Continue`: a 412 then costs no body, but success a round trip."""
+
+
+_making = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _making  # whoever held it is not in this process
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+@cache
+def _session() -> boto3.session.Session:
+    """One for all stores: what it knows of S3 takes 12 MB."""
+    return boto3.session.Session()
+
+
+class S3Store:
+    """One bucket. Safe to share between threads; after a fork each process makes its own client.
+
+    No call is repeated here: if the answer to a conditional write was lost, the same write again
+    would get 412 from our own success. The archive looks instead.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        bucket: str,
+        access_key: str,
+        secret_key: str,
+        region: str = "us-east-1",
+        concurrency: int = 10,
+        connect_timeout_seconds: float = 3.0,
+        read_timeout_seconds: float = 20.0,
+    ) -> None:
+        """`concurrency` is how many threads call at once: so many connections are kept open."""
+        self.endpoint = endpoint
+        self.bucket = bucket
+        self._region = region
+        self._credentials = (access_key, secret_key)
+        self._config = Config(
+            connect_timeout=connect_timeout_seconds,
+            read_timeout=read_timeout_seconds,
+            max_pool_connections=concurrency,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            # By default botocore sends trailers that many S3-compatible stores do not know.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            # These two are a quarter of the CPU time of a small PUT.
+            parameter_validation=False,
+            user_agent="history-sink",
+            s3={"addressing_style": _addressing(endpoint)},
+        )
+        self._start_afresh()
+        os.register_at_fork(after_in_child=self._start_afresh)
+
+    def _start_afresh(self) -> None:
+        """Two processes on one inherited connection would read each other's answers."""
+        self._made: S3Client | None = None
+
+    def _client(self) -> "S3Client":
+        with _making:  # to make a client is not thread-safe; to use it is
+            if self._made is None:
+                access_key, secret_key = self._credentials
+                self._made = _session().client(
+                    "s3",
+                    endpoint_url=self.endpoint,
+                    region_name=self._region,
+                    aws_access_key_id=access_key,
+                    aws_secret_access_key=secret_key,
+                    config=self._config,
+                )
+            return self._made
+
+    def check_bucket(self, prefix: str = "") -> None:
+        """Return if the bucket is there and what begins with `prefix` may be listed.
+
+        LIST and not HEAD, whose answer has no body, and so can't say what is wrong.
+
+        Raises:
+            Away: the bucket is missing, or the store is away.
+            Denied: the credentials are unknown, or may not list `prefix`.
+        """
+        try:
+            self._list(List(prefix))
+        except FOREIGN as error:
+            if code_and_status(error)[0] == "NoSuchBucket":
+                raise Away(f'there is no bucket "{self.bucket}" at {self.endpoint}') from None
+            raise self._error(error, "LIST", prefix) from None
+
+    def create_bucket(self) -> None:
+        """Create the bucket; one that exists is left as it is. Raises `StoreError`."""
+        place: Any = {}
+        if self._region != "us-east-1":  # S3's default, which it does not accept by name
+            place = {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
+        try:
+            self._client().create_bucket(Bucket=self.bucket, **place)
+        except FOREIGN as error:
+            code, _ = code_and_status(error)
+            if code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                raise self._error(error, "CREATE", "") from None
+
+    def perform(self, request: Request) -> Reply:
+        """Do what `request` asks for; the reply is what its docstring says.
+
+        Raises:
+            Away: the same request may succeed later. A write may even have been done.
+            Denied: the store does not let us.
+            Rejected: the store refuses this very request, and always will.
+        """
+        try:
+            return self._answer(request)
+        except FOREIGN as error:
+            meaning = meaning_of(error)
+            if is_answer(request, meaning):
+                return PastEnd() if meaning == "past_end" else None
+            raise self._error(error, _verb(request, error), _target(request)) from None
+
+    def _answer(self, request: Request) -> Reply:
+        match request:
+            case Put():
+                return self._put(request)
+            case Grow():
+                return grow(self._client(), self.bucket, request)
+            case Get():
+                return self._get(request)
+            case Head():
+                return self._head(request)
+            case List():
+                return self._list(request)
+            case Delete():
+                self._delete(request)
+                return None
+
+    def _put(self, request: Put) -> str:
+        condition: Any = {"IfNoneMatch": "*"}
+        if request.if_match is not None:
+            condition = {"IfMatch": wire.quote_etag(request.if_match)}
+        # botocore makes bytes a file, and sends every file with `Expect: 100-continue`.
+        body: Any = request.body
+        if len(body) < EXPECT_BYTES:
+            body = bytearray(body)
+        answer = self._client().put_object(
+            Bucket=self.bucket, Key=request.key, Body=body, Metadata=request.meta, **condition
+        )
+        return wire.read_etag(answer["ETag"])
+
+    def _get(self, request: Get) -> Blob | PastEnd:
+        header = wire.range_header(request)
+        wanted: Any = {"Range": header} if header else {}
+        answer = self._client().get_object(Bucket=self.bucket, Key=request.key, **wanted)
+        with closing(answer["Body"]) as body:
+            start, end, size = wire.answered_range(answer.get("ContentRange"), answer["ContentLength"])
+            if header and request.start >= size:
+                return PastEnd()
+            if (start, end) != (request.start, size if request.end is None else min(request.end, size)):
+                raise ValueError("not the range that was asked for")
+            return Blob(body.read(), wire.read_info(answer, size))
+
+    def _head(self, request: Head) -> Info:
+        answer = self._client().head_object(Bucket=self.bucket, Key=request.key)
+        return wire.read_info(answer, answer["ContentLength"])
+
+    def _list(self, request: List) -> Page:
+        options: Any = {"StartAfter": request.after} if request.after else {}
+        if request.by_folder:
+            options["Delimiter"] = "/"
+        answer = self._client().list_objects_v2(Bucket=self.bucket, Prefix=request.prefix, MaxKeys=PAGE_KEYS, **options)
+        return wire.read_page(answer, request)
+
+    def _delete(self, request: Delete) -> None:
+        if not request.keys:
+            return  # S3 calls an empty list malformed
+        answer = self._client().delete_objects(
+            Bucket=self.bucket,
+            Delete={"Objects": [{"Key": key} for key in request.keys], "Quiet": True},
+        )
+        for trouble in answer.get("Errors", ()):  # in a 200
+            if trouble["Code"] != "NoSuchKey":
+                error = ClientError({"Error": {"Code": trouble["Code"]}}, "DeleteObjects")
+                raise self._error(error, "DELETE", trouble["Key"])
+
+    def _error(self, error: Exception, verb: str, target: str) -> StoreError:
+        return translate(error, f"{verb} s3://{self.bucket}/{target}", self.endpoint)
+
+
+def _addressing(endpoint: str) -> Literal["auto", "path"]:
+    """AWS wants the bucket in the host's name; others rarely have such names in their DNS."""
+    host = urlsplit(endpoint).hostname or ""
+    return "auto" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else "path"
+
+
+def _verb(request: Request, error: Exception) -> str:
+    verb = type(request).__name__.upper()
+    if isinstance(request, Grow) and isinstance(error, ClientError):
+        return f"{verb} ({error.operation_name})"  # several calls: which one failed matters
+    return verb
+
+
+def _target(request: Request) -> str:
+    match request:
+        case List():
+            return request.prefix
+        case Delete():
+            more = len(request.keys) - 1
+            return f"{request.keys[0]} and {more} more" if more else request.keys[0]
+        case _:
+            return request.key
