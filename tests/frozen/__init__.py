@@ -1,0 +1,1 @@
+"""Messages as clients of released versions left them in the queue."""
