@@ -1,22 +1,25 @@
 """The torture itself: a short run, the same for the same seed, and a verdict that finds what is planted."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from history_sink.chain import START, shorten, walk
-from stack.minio_binary import ensure_binary
+from stack.go_programs import MINIO
+from torture.agent import Agenda, Desk
 from torture.journal import Intent, Journal, Record, Told, read_journal
+from torture.memory import BOUND_BYTES, JUDGED_SECONDS, Sample, measure_lives
 from torture.report import Report
 from torture.schedule import LANES, draw_schedule
-from torture.script import History, Script, write_script
+from torture.script import SHARED, History, Script, write_script
 from torture.verdict import Archive, Content, Verdict, judge
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +31,7 @@ LINEAR = Script("s", (OLD[:1], OLD[:2], OLD), is_linear=True)
 
 @pytest.mark.timeout(300)
 def test_half_a_minute_of_torture_breaks_no_promise() -> None:
-    ensure_binary()
+    MINIO.ensure()
     done = run("--seconds", "30", "--seed", "5", timeout_seconds=280)
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
@@ -49,7 +52,7 @@ def find(pattern: str, text: str) -> str:
 
 
 def test_ctrl_c_ends_all_that_was_started(tmp_path: Path) -> None:
-    ensure_binary()
+    MINIO.ensure()
     command = [sys.executable, "-m", "torture", "--seconds", "60"]
     variables = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as torture:
@@ -85,25 +88,67 @@ def test_even_a_short_schedule_has_each_kind_of_fault() -> None:
 
 
 def test_the_same_seed_is_the_same_transcript() -> None:
-    script = write_script(7, "producer-0-1-2")
+    script = write_script(7, "producer-0-1-2", "producer-0")
     write_script.cache_clear()
-    assert write_script(7, "producer-0-1-2") == script
-    assert write_script(7, "producer-0-1-3") != script
+    assert write_script(7, "producer-0-1-2", "producer-0") == script
+    assert write_script(7, "producer-0-1-3", "producer-0") != script
 
 
 def test_some_sessions_undo_and_go_on() -> None:
-    scripts = [write_script(1, f"producer-0-0-{number}") for number in range(20)]
+    scripts = [write_script(1, f"producer-0-1-{number}", "producer-0") for number in range(20)]
     assert {script.is_linear for script in scripts} == {True, False}
     for script in scripts:
         pairs = zip(script.versions, script.versions[1:], strict=False)
         assert all(new[: len(old)] == old for old, new in pairs) == script.is_linear
 
 
+def test_two_writers_of_one_session_have_one_history_or_part_ways() -> None:
+    names = [f"{SHARED}-0-{number}" for number in range(20)]
+    pairs = [[write_script(1, name, writer) for writer in ("producer-0", "producer-1")] for name in names]
+    for one, other in pairs:
+        assert one.is_linear == other.is_linear == (one.versions == other.versions)
+        assert one.versions[0] == other.versions[0]
+    assert {one.is_linear for one, _ in pairs} == {True, False}
+
+
+def test_an_agents_list_is_what_its_script_says_at_each_step() -> None:
+    desk, edits = Desk(), 0
+    for number in range(20):
+        session = f"producer-0-1-{number}"
+        old: list[object] = []
+        previous: list[bytes] = []
+        for history in write_script(1, session, "producer-0").versions:
+            messages = desk.lay_out(session, history)
+            kept = [*map(id, messages)] == [*map(id, old)]
+            edits += kept and json_lines(messages) != previous
+            old, previous = [*messages], json_lines(messages)
+            assert previous == [*history]
+    assert edits > 0  # some in place: the same objects with another content
+
+
+def json_lines(messages: list[object]) -> list[bytes]:
+    """As the library makes them."""
+    return [
+        each
+        if isinstance(each, bytes)
+        else json.dumps(each, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        for each in messages
+    ]
+
+
+def test_all_producers_are_at_the_same_shared_session_at_the_same_time() -> None:
+    agendas = [Agenda(name, 1) for name in ("producer-0", "producer-1")]
+    agendas[1].note(f"{SHARED}-0-1", 7)
+    for at_seconds in (0.0, 30.0, 31.0, 300.0):
+        first, second = (agenda.next(0, at_seconds)[0] for agenda in agendas)
+        assert first == second
+
+
 def told(step: int, history: History, messages: int = 1) -> Told:
     """The broker has taken all of `history`."""
     body = b"".join(history)
     chain = shorten([START, *walk(START, history)][-1].chain)
-    return Told("s", step, 0.0, "enqueued", None, messages, len(body), len(body), chain, ("t",), None)
+    return Told("s", "p", step, 0.0, "enqueued", None, messages, len(body), len(body), chain, ("t",), None)
 
 
 def content(history: History, key: str = "history.jsonl", branch: str | None = None) -> Content:
@@ -113,7 +158,7 @@ def content(history: History, key: str = "history.jsonl", branch: str | None = N
 def judge_one(
     script: Script, records: list[Record], *contents: Content, loose: frozenset[str] = frozenset()
 ) -> Verdict:
-    return judge({"s": script}, records, {"s": Archive(contents, loose)})
+    return judge({("s", "p"): script}, records, {"s": Archive(contents, loose)})
 
 
 BRANCH = "000000000012-0123456789abcdef"
@@ -129,7 +174,7 @@ def test_a_sound_archive_has_no_findings() -> None:
 
 
 def test_what_was_tried_may_be_there_without_a_receipt() -> None:
-    records: list[Record] = [told(0, OLD[:1]), Intent("s", 1)]
+    records: list[Record] = [told(0, OLD[:1]), Intent("s", "p", 1)]
     assert judge_one(UNDONE, records, content(OLD)).findings == []
     assert judge_one(UNDONE, records, content(OLD[:1])).findings == []
 
@@ -167,7 +212,41 @@ def test_a_save_that_is_in_the_store_and_unreadable_is_stranded() -> None:
 
 def test_the_verdict_finds_a_session_of_nobody_and_one_that_cannot_be_read() -> None:
     archives = {"s": Archive((content(OLD), content(NEW, "b")), faults=("b: backend_error",)), "other": Archive()}
-    assert len(judge({"s": UNDONE}, RECORDS, archives).differing) == 2
+    assert len(judge({("s", "p"): UNDONE}, RECORDS, archives).differing) == 2
+
+
+def test_what_another_writer_saved_is_owed_and_no_stray_of_it_is_false() -> None:
+    scripts = {("s", "p"): Script("s", (OLD,), False), ("s", "q"): Script("s", (NEW,), False)}
+    records: list[Record] = [told(0, OLD), replace(told(0, NEW), writer="q")]
+    both = content(OLD), content(NEW, "tail/0~1.jsonl")
+    assert judge(scripts, records, {"s": Archive(both)}).findings == []
+    assert len(judge(scripts, records, {"s": Archive(both[:1])}).lost) == 1
+    assert len(judge(scripts, records[:1], {"s": Archive(both)}).differing) == 1
+
+
+GROWN = (80_000_000, 90_000_000, 90_000_000 + BOUND_BYTES + 1)
+"""Sizes in the thirds of a life."""
+
+
+def sample(thirds_bytes: Sequence[int], pid: int = 1, seconds: float = 90.0, at_seconds: float = 0.0) -> list[Sample]:
+    """Ten in each third."""
+    sizes = [size for size in thirds_bytes for _ in range(10)]
+    return [Sample("w", pid, at_seconds + at * seconds / 29, size) for at, size in enumerate(sizes)]
+
+
+def test_memory_is_flat_or_not_by_its_last_two_thirds() -> None:
+    (grown,) = measure_lives(sample(GROWN))
+    assert (grown.thirds_bytes, grown.is_flat) == (GROWN, False)
+    (warmed,) = measure_lives(sample((30_000_000, 90_000_000, 90_000_000 + BOUND_BYTES)))
+    assert warmed.is_flat
+    (peaked,) = measure_lives([*sample(GROWN[:2] * 2), Sample("w", 1, 90.0, 10**9)])  # one moment is no growth
+    assert peaked.is_flat
+
+
+def test_memory_is_judged_by_start_of_a_worker_and_only_of_those_that_lived() -> None:
+    samples = sample(GROWN[:1] * 3) + sample(GROWN[1:2] * 3, pid=2, at_seconds=100.0)
+    assert [life.growth_bytes for life in measure_lives(samples)] == [0, 0]
+    assert measure_lives(sample(GROWN, seconds=JUDGED_SECONDS - 1)) == []
 
 
 def test_one_finding_breaks_the_report() -> None:
@@ -175,6 +254,7 @@ def test_one_finding_breaks_the_report() -> None:
         seed=1,
         did={"kill worker": 3},
         hit_claims=2,
+        redis_restarts=1,
         deaths_by_message=1,
         ends=[],
         verdict=Verdict(sessions=1, saves=3),
@@ -185,6 +265,7 @@ def test_one_finding_breaks_the_report() -> None:
         dead=1,
         missing_dead=[],
         strange_dead=[],
+        lives=measure_lives(sample(GROWN[:1] * 3)),
         peak_rss_bytes=2**20,
         durable_seconds=0.5,
         durable_known=3,
@@ -200,6 +281,7 @@ def test_one_finding_breaks_the_report() -> None:
         replace(sound, missing_dead=["poison:raw:1"]),
         replace(sound, strange_dead=["an innocent"]),
         replace(sound, ends=["worker ended"]),
+        replace(sound, lives=measure_lives(sample(GROWN))),
     ):
         assert not broken.holds
         assert "BROKEN" in broken.last_line()
@@ -207,8 +289,8 @@ def test_one_finding_breaks_the_report() -> None:
 
 def test_a_journal_survives_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "p.journal"
-    Journal(path).write(Intent("s", 1))
+    Journal(path).write(Intent("s", "p", 1))
     with path.open("ab") as file:
         file.write(b'{"session": "s", "st')
     Journal(path).write(RECORDS[0])
-    assert read_journal(path) == [Intent("s", 1), RECORDS[0]]
+    assert read_journal(path) == [Intent("s", "p", 1), RECORDS[0]]

@@ -10,6 +10,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 from torture.faults import FAULTS, Missed
+from torture.memory import Sample
 from torture.scene import Scene
 from torture.schedule import Event
 
@@ -19,10 +20,11 @@ _TRIES = 10
 
 
 class Adversary:
-    """`did` counts, by name, what was done."""
+    """`did` counts, by name, what was done; `samples` are of the workers at work."""
 
     def __init__(self, scene: Scene, events: list[Event], tell: Callable[[str], None]) -> None:
         self.did: Counter[str] = Counter()
+        self.samples: list[Sample] = []
         self._scene, self._events, self._tell = scene, events, tell
         self._numbers = itertools.count()
         self._began = 0.0
@@ -56,7 +58,9 @@ class Adversary:
 
     def _measure(self) -> None:
         for worker in self._scene.workers:
-            worker.measure()
+            rss_bytes = worker.measure()
+            if worker.is_ready and worker.pid:
+                self.samples.append(Sample(worker.process.name, worker.pid, self._now, rss_bytes))
         self._later(self._now + _MEASURE_SECONDS, self._measure)
 
     def _act(self, event: Event, tries: int = _TRIES) -> None:

@@ -50,8 +50,8 @@ def kill_worker(scene: Scene, event: Event) -> Undo:
 
 def kill_child(scene: Scene, event: Event) -> Undo:
     """As the kernel does when memory is short."""
-    for number in range(len(scene.workers)):  # not every one has children
-        worker = scene.workers[(_number(event) + number) % len(scene.workers)]
+    for number in range(len(scene.victims)):  # not every one has children
+        worker = scene.victims[(_number(event) + number) % len(scene.victims)]
         # A worker that starts without all of its children ends by itself: that is Celery's, once, at its start.
         if worker.is_ready and worker.kill_child():
             return None
@@ -77,8 +77,8 @@ def stop_producer(scene: Scene, event: Event) -> Undo:
 
 def _ready_worker(scene: Scene, event: Event) -> Member:
     """The event's, or the next."""
-    for number in range(len(scene.workers)):
-        worker = scene.workers[(_number(event) + number) % len(scene.workers)]
+    for number in range(len(scene.victims)):
+        worker = scene.victims[(_number(event) + number) % len(scene.victims)]
         if worker.is_ready:
             return worker
     raise Missed

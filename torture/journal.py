@@ -8,9 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Intent:
-    """The producer is about to save this version of the session's history."""
+    """The producer `writer` is about to save this version of the session's history."""
 
     session: str
+    writer: str
     step: int
 
 
@@ -18,10 +19,11 @@ class Intent:
 class Told:
     """A receipt. The broker has taken the first `offset` bytes of the version `step`, whose chain there is `chain`.
 
-    `at` is a Unix time. With `offset` 0 nothing is known.
+    `writer` is the producer; `at` is a Unix time. With `offset` 0 nothing is known.
     """
 
     session: str
+    writer: str
     step: int
     at: float
     state: str

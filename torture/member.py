@@ -85,11 +85,14 @@ class Member:
         if self.process.is_running:
             self.process.resume()
 
-    def measure(self) -> None:
-        """Keep the greatest resident size that it, or any of its children, has ever had."""
-        if self.pid:
-            for pid in (self.pid, *children_of(self.pid)):
-                self.peak_rss_bytes = max(self.peak_rss_bytes, _peak_rss_bytes(pid))
+    def measure(self) -> int:
+        """The resident size of it and its children now; the greatest that one of them has ever had is kept."""
+        total = 0
+        for pid in (self.pid, *children_of(self.pid)) if self.pid else ():
+            now_bytes, peak_bytes = _read_rss(pid)
+            total += now_bytes
+            self.peak_rss_bytes = max(self.peak_rss_bytes, peak_bytes)
+        return total
 
 
 def children_of(pid: int) -> list[int]:
@@ -101,9 +104,10 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def _peak_rss_bytes(pid: int) -> int:
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
+def _read_rss(pid: int) -> tuple[int, int]:
+    """Its resident bytes, now and at most ever; 0 where it is gone. See proc_pid_status(5)."""
+    try:
+        fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        return int(fields["VmRSS"].split()[0]) * 1024, int(fields["VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError):  # a zombie has no memory
+        return 0, 0

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torture.memory import Life
 from torture.verdict import Verdict
 
 _KILLS = ("kill worker", "kill child", "kill producer", "kill Redis", "kill store")
 _STORE_OUTAGES = ("kill store", "stop store", "fill store", "hold store")
 _REDIS_OUTAGES = ("kill Redis", "stop Redis", "fill Redis")
 _SHOWN = 12
+_SHOWN_LIVES = 3
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Report:
     seed: int
     did: Mapping[str, int]
     hit_claims: int
+    redis_restarts: int
     deaths_by_message: int
     ends: list[str]
     verdict: Verdict
@@ -28,6 +31,7 @@ class Report:
     dead: int
     missing_dead: list[str]
     strange_dead: list[str]
+    lives: list[Life]
     peak_rss_bytes: int
     durable_seconds: float
     durable_known: int
@@ -41,6 +45,7 @@ class Report:
         found += [f"left in queue: {self.left_in_queue} messages"] if self.left_in_queue else []
         found += [f"no dead letter of: {task_id}" for task_id in self.missing_dead]
         found += [f"dead letter that was not planted: {text}" for text in self.strange_dead]
+        found += [f"memory not flat: {life.text()}" for life in self.lives if not life.is_flat]
         return found + [f"ended by itself: {end}" for end in self.ends]
 
     @property
@@ -52,6 +57,7 @@ class Report:
         """Counts, findings, and the last line."""
         lines = [f"{count:6}  {act}" for act, count in sorted(self.did.items())]
         lines += [f"{self.deaths_by_message:6}  workers killed by a planted message"]
+        lines += [f"        {life.text()}" for life in self.lives[:_SHOWN_LIVES]]
         lines += self.findings[:_SHOWN]
         hidden = len(self.findings) - _SHOWN
         lines += [f"and {hidden} findings more"] if hidden > 0 else []
@@ -64,7 +70,7 @@ class Report:
             f"kills {count(_KILLS) + self.deaths_by_message}"
             f" (workers {count(('kill worker',))}, {self.hit_claims} with unacknowledged messages)",
             f"outages {count(_STORE_OUTAGES)} of the store, {count(_REDIS_OUTAGES)} of Redis"
-            f" ({count(('kill Redis',))} restarts)",
+            f" ({self.redis_restarts} restarts after kill -9)",
             f"saves accepted {verdict.saves}",
             f"sessions compared {verdict.sessions}",
             f"lost {len(verdict.lost)}",
@@ -74,11 +80,21 @@ class Report:
             f"false branches {len(self.after.false_branches)}",
             f"left in queue {self.left_in_queue}",
             f"dead letters {self.dead} of {self.planted} planted, {len(self.strange_dead)} others",
-            f"worker peak RSS {self.peak_rss_bytes / 2**20:.0f} MiB",
+            f"worker peak RSS {self.peak_rss_bytes / 1e6:.0f} MB",
+            self._tell_growth(),
             f"longest from save to durable {self.durable_seconds:.1f} s (of {self.durable_known})",
             "all promises held" if self.holds else "BROKEN",
         ]
         return "; ".join(parts)
+
+    def _tell_growth(self) -> str:
+        if not self.lives:
+            return "RSS over time not judged: no worker lived long enough"
+        worst = max(self.lives, key=lambda life: life.growth_bytes)
+        return (
+            f"RSS {'flat' if worst.is_flat else 'GREW'}: at most {worst.growth_bytes / 1e6:+.1f} MB"
+            f" in a third of a life ({len(self.lives)} lives, the longest {self.lives[0].seconds:.0f} s)"
+        )
 
     def _count(self, acts: tuple[str, ...]) -> int:
         return sum(self.did.get(act, 0) for act in acts)

@@ -27,6 +27,7 @@ VISIBILITY_SECONDS = 3.0
 _PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")  # kombu's lists of a queue
 _QUEUES = (UPLOAD_QUEUE, READ_QUEUE, MAINTENANCE_QUEUE)
 _POOLS = (("prefork", 2), ("threads", 4), ("threads", 4))
+_SPARED = "spared"
 
 
 @dataclass
@@ -47,8 +48,14 @@ class Scene:
     producers_to_redis: Proxy
     workers: list[Member] = field(default_factory=list)
     producers: list[Member] = field(default_factory=list)
+    began: float = field(default_factory=time.time)
     planted: set[str] = field(default_factory=set)
     hit_claims: int = 0
+
+    @property
+    def victims(self) -> list[Member]:
+        """The workers that may be killed. One may be spared: so that it can be seen whether its memory is flat."""
+        return [worker for worker in self.workers if worker.process.name != _SPARED]
 
     @property
     def members(self) -> list[Member]:
@@ -102,6 +109,10 @@ class Scene:
         except RedisError:
             return -1
 
+    def count_redis_restarts(self) -> int:
+        """How often it came back from a kill and had read its data, by its own log."""
+        return self.redis.process.log_path.read_bytes().count(b"Ready to accept connections") - 1
+
     def restart(self, server: MinioServer | RedisServer) -> None:
         """Start it if it does not run; it answers some time later."""
         if not server.process.is_running:
@@ -144,9 +155,9 @@ class Scene:
 
 @contextmanager
 def open_scene(
-    directory: Path, seed: int, *, workers: int, producers: int, is_stock: bool, is_short: bool
+    directory: Path, seed: int, *, workers: int, producers: int, spares: bool, is_stock: bool, is_short: bool
 ) -> Iterator[Scene]:
-    """Start everything; end everything behind the block, whatever happens in it."""
+    """Start everything, if it `spares` one, a worker more; end everything behind the block, whatever happens in it."""
     with ExitStack() as running:
         minio, broker = MinioServer(directory / "minio"), RedisServer(directory / "redis")
         for server in (minio, broker):
@@ -156,7 +167,11 @@ def open_scene(
         proxies = [running.enter_context(Proxy(port)) for port in (minio.port, broker.port, broker.port)]
         to_store, to_redis, producers_to_redis = proxies
         scene = Scene(seed, is_stock, is_short, directory, minio, broker, to_store, to_redis, producers_to_redis)
-        scene.workers = [_make_worker(scene, number) for number in range(workers)]
+        pools = [_POOLS[number % len(_POOLS)] for number in range(workers)]
+        scene.workers = [
+            _make_worker(scene, f"{pool}-{number}", pool, size) for number, (pool, size) in enumerate(pools)
+        ]
+        scene.workers += [_make_worker(scene, _SPARED, "threads", 4)] if spares else []
         scene.producers = [_make_producer(scene, number) for number in range(producers)]
         for member in scene.members:
             running.callback(member.process.kill)
@@ -166,9 +181,7 @@ def open_scene(
         yield scene
 
 
-def _make_worker(scene: Scene, number: int) -> Member:
-    pool, concurrency = _POOLS[number % len(_POOLS)]
-    name = f"{pool}-{number}"
+def _make_worker(scene: Scene, name: str, pool: str, concurrency: int) -> Member:
     command = [sys.executable, "-m", "celery", "-A", "torture.worker_app", "worker", "--loglevel", "INFO"]
     command += ["-P", pool, "-c", str(concurrency), "-n", f"{name}@local"]
     variables = {
@@ -179,6 +192,7 @@ def _make_worker(scene: Scene, number: int) -> Member:
         "CODETETHER_HISTORY_IDLE_SECONDS": "4",
         "CODETETHER_HISTORY_VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_SECONDS),
         "TRANSPORT": "stock" if scene.is_stock else "",
+        "TORTURE_SPARED": "yes" if name == _SPARED else "",
     }
     return Member(_make_process(scene, name, command, variables), ready_mark=f"{name}@local ready")
 
@@ -186,7 +200,7 @@ def _make_worker(scene: Scene, number: int) -> Member:
 def _make_producer(scene: Scene, number: int) -> Member:
     name = f"producer-{number}"
     journal = scene.directory / f"{name}.journal"
-    command = [sys.executable, "-m", "torture.producer", name, str(scene.seed), str(journal)]
+    command = [sys.executable, "-m", "torture.producer", name, str(scene.seed), str(journal), str(scene.began)]
     variables = {
         **os.environ,
         "CODETETHER_HISTORY_BROKER_URL": _behind(scene.producers_to_redis),

@@ -30,13 +30,13 @@ class Lane:
 
 
 LANES = (
-    Lane("kill worker", 4, (0.1, 1.0), "workers"),
+    Lane("kill worker", 3.5, (0.1, 1.0), "workers"),
     Lane("kill child", 15, targets="workers"),
     # A stopped worker's requests linger: never longer than T/8, or the archive's own premises do not hold.
     Lane("stop worker", 15, (0.5, 8.0), "workers"),
     Lane("kill producer", 10, (0.1, 1.0), "producers"),
     Lane("stop producer", 40, (0.5, 3.0), "producers"),
-    Lane("kill Redis", 25, (0.1, 2.0)),
+    Lane("kill Redis", 22, (0.1, 2.0)),
     Lane("stop Redis", 45, (0.5, 5.0)),
     Lane("fill Redis", 45, (0.5, 4.0)),
     Lane("kill store", 45, (0.2, 4.0)),

@@ -10,13 +10,14 @@ from history_sink.contract import COMPACT, MAINTENANCE_QUEUE
 from torture.adversary import Adversary
 from torture.dead import find_dead, sort_dead
 from torture.journal import Record, read_journal
+from torture.memory import JUDGED_SECONDS, measure_lives
 from torture.poison import publish
 from torture.reading import AT_ONCE, measure_durable, read_archives
 from torture.report import Report
 from torture.scene import Scene, open_scene
 from torture.schedule import draw_schedule
-from torture.script import Script, write_script
-from torture.verdict import Archive, Verdict, judge
+from torture.script import write_script
+from torture.verdict import Archive, Scripts, Verdict, judge
 
 _SETTLE_LIMIT_SECONDS = 150.0
 _FLUSH_SECONDS = 30.0
@@ -39,23 +40,35 @@ class Plan:
         """How many workers, and how many producers."""
         return 2 if self.seconds < 60 else 3
 
+    @property
+    def spares(self) -> bool:
+        """Whether there is one worker more, which is never killed: if it lives long enough to judge its memory."""
+        return self.seconds >= 1.5 * JUDGED_SECONDS
+
 
 def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
     """All of it. What was started has ended when this returns or raises."""
     is_short = plan.seconds < _SHORT_SECONDS
     events = draw_schedule(plan.seed, plan.seconds, plan.crowd, plan.crowd, plan.is_stock)
     with open_scene(
-        directory, plan.seed, workers=plan.crowd, producers=plan.crowd, is_stock=plan.is_stock, is_short=is_short
+        directory,
+        plan.seed,
+        workers=plan.crowd,
+        producers=plan.crowd,
+        spares=plan.spares,
+        is_stock=plan.is_stock,
+        is_short=is_short,
     ) as scene:
         adversary = Adversary(scene, events, tell)
         adversary.run(plan.seconds)
         members = scene.members
         scene.heal()
+        redis_restarts = scene.count_redis_restarts()
         scene.end_producers()
         left, settled_seconds = scene.settle(_SETTLE_LIMIT_SECONDS)
         tell(f"settled after {settled_seconds:.1f} s; {left} messages left")
         records = [record for path in scene.journals for record in read_journal(path)]
-        scripts = {record.session: write_script(plan.seed, record.session) for record in records}
+        scripts = {(name, writer): write_script(plan.seed, name, writer) for name, writer in _list_owners(records)}
         with HistorySink.from_env(scene.sink_environment()) as sink:
             verdict = judge(scripts, records, read_archives(sink, scene.minio.client()))
         # Only now: a flush sends again what it misses, and would hide what was lost.
@@ -69,6 +82,7 @@ def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
             plan.seed,
             dict(adversary.did),
             hit_claims=scene.hit_claims,
+            redis_restarts=redis_restarts,
             deaths_by_message=sum(member.deaths_by_message for member in members),
             ends=[end for member in members for end in member.ends],
             verdict=verdict,
@@ -79,26 +93,34 @@ def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
             dead=len(dead),
             missing_dead=sorted(scene.planted - dead),
             strange_dead=strange,
+            lives=measure_lives(adversary.samples),
             peak_rss_bytes=max(worker.peak_rss_bytes for worker in scene.workers),
             durable_seconds=durable_seconds,
             durable_known=durable_known,
         )
 
 
-def _flush_and_fold(
-    scene: Scene, scripts: dict[str, Script], records: list[Record], tell: Tell
-) -> tuple[list[str], Verdict]:
+def _list_owners(records: list[Record]) -> set[tuple[str, str]]:
+    return {(record.session, record.writer) for record in records}
+
+
+def _flush_and_fold(scene: Scene, scripts: Scripts, records: list[Record], tell: Tell) -> tuple[list[str], Verdict]:
     """What producers do when they come back, then all tails into their bases; nothing may change by either."""
-    last = {record.session: record.step for record in records}
+    last = {(record.session, record.writer): record.step for record in records}
     with HistorySink.from_env(scene.sink_environment()) as sink:
 
-        def flush(session: str) -> str | None:
-            history = scripts[session].versions[last[session]]
-            receipt = sink.save(session, list(history))
-            return None if sink.flush(session, _FLUSH_SECONDS) else f"session {session}: {receipt.state}, not flushed"
+        def flush(session: str) -> list[str]:
+            failures = []
+            for owner, step in last.items():  # one after the other: all of this sink is one writer
+                if owner[0] == session:
+                    receipt = sink.save(session, list(scripts[owner].versions[step]))
+                    if not sink.flush(session, _FLUSH_SECONDS):
+                        failures.append(f"session {session} of {owner[1]}: {receipt.state}, not flushed")
+            return failures
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            unflushed = [failure for failure in pool.map(flush, sorted(last)) if failure]
+            sessions = sorted({session for session, _ in last})
+            unflushed = [failure for failures in pool.map(flush, sessions) for failure in failures]
         _fold(scene, read_archives(sink, scene.minio.client()))
         scene.settle(_SETTLE_LIMIT_SECONDS)
         verdict = judge(scripts, records, read_archives(sink, scene.minio.client()))

@@ -52,7 +52,11 @@ class Verdict:
         return [f"{kind.replace('_', ' ')}: {finding}" for kind in kinds for finding in getattr(self, kind)]
 
 
-def judge(scripts: Mapping[str, Script], records: Iterable[Record], archives: Mapping[str, Archive]) -> Verdict:
+Scripts = Mapping[tuple[str, str], Script]
+"""By session and writer."""
+
+
+def judge(scripts: Scripts, records: Iterable[Record], archives: Mapping[str, Archive]) -> Verdict:
     """`records` are all journals' in order; `archives` is all that is in the store, by session."""
     by_session: dict[str, list[Record]] = {}
     for record in records:
@@ -61,14 +65,21 @@ def judge(scripts: Mapping[str, Script], records: Iterable[Record], archives: Ma
     for session in archives.keys() - by_session.keys():
         verdict.differing.append(f"session {session}: nobody has saved it")
     for session, known in by_session.items():
-        _judge_session(verdict, scripts[session], known, archives.get(session, Archive()))
+        _judge_session(verdict, session, scripts, known, archives.get(session, Archive()))
     return verdict
 
 
-def _judge_session(verdict: Verdict, script: Script, records: Sequence[Record], archive: Archive) -> None:
-    session = script.session
+def _judge_session(
+    verdict: Verdict, session: str, scripts: Scripts, records: Sequence[Record], archive: Archive
+) -> None:
+    last = {record.writer: record.step for record in sorted(records, key=lambda record: record.step)}
+    written = {writer: scripts[session, writer] for writer in last}
+    is_linear = all(script.is_linear for script in written.values())
     intended = {
-        here.chain for version in _walk_versions(script, max(record.step for record in records)) for here in version
+        here.chain
+        for writer, script in written.items()
+        for version in _walk_versions(script, last[writer])
+        for here in version
     }
     held = {content.key: [*walk(START, split_lines(content.body))] for content in archive.contents}
     chains = {shorten(here.chain) for line in held.values() for here in line}
@@ -77,17 +88,17 @@ def _judge_session(verdict: Verdict, script: Script, records: Sequence[Record], 
             verdict.saves += told.messages > 0
             if told.chain not in chains:
                 (verdict.stranded if told.chain in archive.loose else verdict.lost).append(
-                    f"session {session}, step {told.step}, {told.state} at {told.at:.2f}: bytes 0 to {told.offset},"
-                    f" chain {told.chain}, branch {told.branch}"
+                    f"session {session} of {told.writer}, step {told.step}, {told.state} at {told.at:.2f}:"
+                    f" bytes 0 to {told.offset}, chain {told.chain}, branch {told.branch}"
                 )
     verdict.differing += [f"session {session}: {fault}" for fault in archive.faults]
     for content in archive.contents:
         line = held[content.key]
         if not line or not content.body.endswith(b"\n") or line[-1].chain not in intended:
             verdict.differing.append(f"session {session}: {content.key}: {len(content.body)} bytes that nobody saved")
-        elif content.is_stray and script.is_linear:
+        elif content.is_stray and is_linear:
             verdict.false_strays.append(f"session {session}: {content.key}")
-        elif content.branch and script.is_linear:
+        elif content.branch and is_linear:
             verdict.false_branches.append(f"session {session}: {content.key}")
 
 
