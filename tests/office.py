@@ -45,7 +45,7 @@ class Office:
             log_path=self.directory / f"{self.pool}.log",
             pool=self.pool,
             concurrency=2,
-            arguments=["--without-mingle", "--without-gossip", *arguments],
+            arguments=arguments,
         )
 
     def send(self, task: str, *args: Any, queue: str = UPLOADS, **options: Any) -> AsyncResult[Any]:

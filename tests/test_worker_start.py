@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -100,7 +101,11 @@ def test_a_store_that_is_away_is_waited_for(
     try:
         worker.process.launch()
         wait_until(lambda: "store away" in worker.process.log(), timeout_seconds=20, what="a word of it")
+        time.sleep(3)  # not only at the first try
         late.start()
+        began = time.monotonic()
+        wait_until(lambda: "store ready" in worker.process.log(), timeout_seconds=30, what="the store to be found")
+        assert time.monotonic() - began < 2
         wait_until(lambda: f"{worker.node} ready" in worker.process.log(), timeout_seconds=30, what="a start")
     finally:
         worker.stop()

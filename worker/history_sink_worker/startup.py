@@ -1,5 +1,6 @@
 """What a worker makes sure of before it takes its first message."""
 
+import random
 import sys
 import time
 import warnings
@@ -10,12 +11,12 @@ from celery.signals import celeryd_after_setup
 from history_sink.errors import ConfigurationError
 from history_sink_worker import log
 from history_sink_worker.archive.probe import ProbeReport, probe
+from history_sink_worker.gate.lookout import PAUSE_SECONDS
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.service import Service, service
 from history_sink_worker.settings import WorkerSettings
-from history_sink_worker.store import Away, Denied
+from history_sink_worker.store import Away, Denied, NoBucket
 
-LONGEST_WAIT_SECONDS = 10.0
 _log = log.get("history_sink_worker")
 
 
@@ -43,19 +44,20 @@ def check_store(work: Service) -> ProbeReport:
     needs somebody to start it again. What is wrong for good (a bucket that is not there, credentials) ends it: that
     needs somebody anyway, and must not look like a worker that is well.
     """
-    seconds = 1.0
+    said = ""
     while True:
         try:
             return _check_once(work)
         except Away as error:
-            _log.warning("store away", waiting_seconds=seconds, reason=str(error))
-        time.sleep(seconds)
-        seconds = min(2 * seconds, LONGEST_WAIT_SECONDS)
+            if str(error) != said:
+                said = str(error)
+                _log.warning("store away", reason=said)
+        time.sleep(random.uniform(*PAUSE_SECONDS))
 
 
 def _check_once(work: Service) -> ProbeReport:
     try:
-        check_bucket(work.store, work.settings)
+        check_bucket(work.reading_store, work.settings)  # of the two the one that notices soon when a store hangs
         report = work.run(probe(work.settings.prefix))
     except Denied as error:
         _end(f"the store does not let us in: {error}")
@@ -68,14 +70,11 @@ def check_bucket(store: S3Store, settings: WorkerSettings) -> None:
     """Return if the bucket is there, made just now if that was asked for. Raises `StoreError`."""
     try:
         store.check_bucket(settings.prefix)
-    except Away as error:
-        if settings.create_bucket:
-            store.create_bucket()
-            store.check_bucket(settings.prefix)
-        elif str(error).startswith("there is no bucket"):
+    except NoBucket as error:
+        if not settings.create_bucket:
             _end(f"{error}; CODETETHER_HISTORY_S3_CREATE_BUCKET=true has it created")
-        else:
-            raise
+        store.create_bucket()
+        store.check_bucket(settings.prefix)
 
 
 def _say(work: Service, report: ProbeReport, node: str) -> None:

@@ -154,6 +154,10 @@ class Away(StoreError):
     """Down, hanging, throttling, full, or its bucket missing: the same request may succeed later."""
 
 
+class NoBucket(Away):
+    """The bucket is missing: somebody has to make it."""
+
+
 class Denied(StoreError):
     """403, or credentials that the store does not know: later, when somebody has put it right."""
 

@@ -21,9 +21,17 @@ class Consumer(CeleryConsumer):
 
     connection_errors: Any
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, *args: Any, worker_options: Any = None, **options: Any) -> None:
+        # Mingle and gossip tell a worker what others know of revoked tasks, and that they are there. No promise rests
+        # on either: what one worker does not know to be revoked is archived. Each connection would wait 1 s for them.
+        chosen = {**(worker_options or {}), "without_mingle": True, "without_gossip": True}
+        super().__init__(*args, worker_options=chosen, **options)
         burials().serve(self)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """As Celery's, but that a broker that is away is tried each second: kombu waits for 2, 4, … 30 s."""
+        conn.ensure_connection = partial(conn.ensure_connection, interval_start=1, interval_step=0, interval_max=1)
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         """What is called with each message; one that would end the worker is refused before it gets there."""

@@ -21,7 +21,6 @@ from history_sink_worker.s3.errors import (
 )
 from history_sink_worker.s3.grow import grow
 from history_sink_worker.store import (
-    Away,
     Blob,
     Delete,
     Get,
@@ -30,6 +29,7 @@ from history_sink_worker.store import (
     Info,
     List,
     Page,
+    NoBucket,
     PastEnd,
     Put,
     Reply,
@@ -126,14 +126,15 @@ class S3Store:
         LIST and not HEAD, whose answer has no body, and so can't say what is wrong.
 
         Raises:
-            Away: the bucket is missing, or the store is away.
+            NoBucket: the bucket is missing.
+            Away: the store is.
             Denied: the credentials are unknown, or may not list `prefix`.
         """
         try:
             self._list(List(prefix))
         except FOREIGN as error:
             if code_and_status(error)[0] == "NoSuchBucket":
-                raise Away(f'there is no bucket "{self.bucket}" at {self.endpoint}') from None
+                raise NoBucket(f'there is no bucket "{self.bucket}" at {self.endpoint}') from None
             raise self._error(error, "LIST", prefix) from None
 
     def create_bucket(self) -> None:
