@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # most tests wait for servers of their own
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services test test-all torture check format constraints
+.PHONY: help install demo services test test-all torture aof check format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -40,6 +40,9 @@ test-all: $(STAMP) ## that, and what wants system packages: Debian's Redis, Chro
 torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock)
 	@$(BIN)/python -m torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(TRANSPORT),--transport $(TRANSPORT))
+
+aof: $(STAMP) ## what Redis's appendfsync costs, and what it loses at a kill and without power
+	@$(BIN)/python -m torture.aof
 
 check: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff format --check .

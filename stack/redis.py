@@ -50,8 +50,12 @@ class RedisServer:
         port: int | None = None,
         password: str | None = None,
         fsync: str = "always",
+        program: Path | None = None,
     ) -> None:
-        """`fsync` is `appendfsync`: with `always`, what it acknowledged survives a kill -9."""
+        """`fsync` is `appendfsync`: with `always`, what it acknowledged survives a kill -9.
+
+        `program` is the server's own (default: `find_server`).
+        """
         self.port = port or free_port()
         self.password = password
         self._databases = itertools.count(1)
@@ -62,7 +66,7 @@ class RedisServer:
         configuration.write_text(self._configuration(directory, fsync))
         self.process = Process(
             "Redis",
-            [str(find_server()), str(configuration)],
+            [str(program or find_server()), str(configuration)],
             log_path=directory / "redis.log",
             directory=directory,
         )

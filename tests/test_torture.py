@@ -15,6 +15,7 @@ import pytest
 from history_sink.chain import START, shorten, walk
 from stack.go_programs import MINIO
 from torture.agent import Agenda, Desk
+from torture.aof import cut_behind, measure_loss
 from torture.journal import Intent, Journal, Record, Told, read_journal
 from torture.memory import BOUND_BYTES, JUDGED_SECONDS, Sample, measure_lives
 from torture.report import Report
@@ -76,6 +77,26 @@ def find_processes(text: str) -> list[str]:
             continue
         found += [line] if text in line else []
     return found
+
+
+def test_what_redis_has_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+    accepted, lost = measure_loss(tmp_path, "always", 0.5, cuts_power=False)
+    assert accepted > 10
+    assert lost == 0
+
+
+def test_without_power_there_is_what_was_synced_before_the_last_mark(tmp_path: Path) -> None:
+    accepted, lost = measure_loss(tmp_path, "everysec", 1.5, cuts_power=True)
+    assert 0 <= lost < accepted
+
+
+def test_the_file_is_cut_behind_the_mark(tmp_path: Path) -> None:
+    folder = tmp_path / "appendonlydir"
+    folder.mkdir()
+    marks = [b"*3\r\n$3\r\nSET\r\n$4\r\nmark\r\n$2\r\n1%d\r\n" % number for number in range(3)]
+    (folder / "appendonly.aof.1.incr.aof").write_bytes(b"".join(marks))
+    cut_behind(tmp_path, 11)
+    assert (folder / "appendonly.aof.1.incr.aof").read_bytes() == b"".join(marks[:2])
 
 
 def test_the_same_seed_is_the_same_schedule() -> None:

@@ -139,18 +139,23 @@ class Scene:
             member.process.stop(timeout_seconds=10)
         self.producers = []
 
-    def settle(self, limit_seconds: float) -> tuple[int, float]:
-        """Wait until nothing is queued or in flight any more; what is left, and how long it took."""
-        began = time.monotonic()
-        quiet_since, left = began, -1
-        while time.monotonic() - began < limit_seconds:
-            left = self.count_queued()
+    def settle(self, patience_seconds: float, limit_seconds: float) -> tuple[int, float]:
+        """Wait until nothing is queued or in flight any more; what is left, and how long it took.
+
+        Ends before that if it has not become less for `patience_seconds`, or at the limit.
+        """
+        began = better_since = quiet_since = now = time.monotonic()
+        left, least = -1, sys.maxsize
+        while now - began < limit_seconds and now - better_since < patience_seconds:
+            left, now = self.count_queued(), time.monotonic()
             if left != 0:
-                quiet_since = time.monotonic()
-            if time.monotonic() - quiet_since > 2 * VISIBILITY_SECONDS:
+                quiet_since = now
+            elif now - quiet_since > 2 * VISIBILITY_SECONDS:
                 return 0, quiet_since - began
+            if 0 < left < least:
+                least, better_since = left, now
             self.wait(0.2)
-        return left, time.monotonic() - began
+        return left, now - began
 
 
 @contextmanager
