@@ -28,13 +28,13 @@ demo: $(STAMP) ## a transcript through queue and worker into MinIO and back (TRA
 services: $(STAMP) ## MinIO and Redis in the foreground, with the lines that a worker and a producer need
 	@$(BIN)/python -m stack.services
 
-test: $(STAMP) ## the suite on real servers; the first run builds MinIO, about three minutes
-	@$(BIN)/python -m stack.minio_binary
+test: $(STAMP) ## the suite on real servers; the first run builds MinIO and versitygw, about five minutes
+	@$(BIN)/python -m stack.go_programs
 	@$(PYTEST)
 
 test-all: $(STAMP) ## that, and what wants system packages: Debian's Redis, Chromium
 	@$(BIN)/python -m stack.packages
-	@$(BIN)/python -m stack.minio_binary
+	@$(BIN)/python -m stack.go_programs
 	@$(PYTEST) -m ''
 
 torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock)

@@ -10,19 +10,20 @@ from typing import Self
 from stack.flower import Flower
 from stack.minio import MinioServer
 from stack.redis import RedisServer
+from stack.s3_server import S3Server
 from stack.worker import Worker
 
 
-def environment(minio: MinioServer, broker_url: str, bucket: str) -> dict[str, str]:
+def environment(store: S3Server, broker_url: str, bucket: str) -> dict[str, str]:
     """The variables of a worker that archives into `bucket` what comes through `broker_url`.
 
     A producer needs `producer_environment` of them.
     """
     return {
-        "CODETETHER_HISTORY_S3_ENDPOINT": minio.endpoint,
+        "CODETETHER_HISTORY_S3_ENDPOINT": store.endpoint,
         "CODETETHER_HISTORY_S3_BUCKET": bucket,
-        "CODETETHER_HISTORY_S3_ACCESS_KEY": minio.access_key,
-        "CODETETHER_HISTORY_S3_SECRET_KEY": minio.secret_key,
+        "CODETETHER_HISTORY_S3_ACCESS_KEY": store.access_key,
+        "CODETETHER_HISTORY_S3_SECRET_KEY": store.secret_key,
         "CODETETHER_HISTORY_BROKER_URL": broker_url,
     }
 

@@ -12,11 +12,13 @@ import pytest
 
 from history_sink_worker.s3.client import S3Store
 from stack.flower import Flower
+from stack.go_programs import MINIO, VERSITYGW
 from stack.minio import MinioServer
-from stack.minio_binary import ensure_binary
 from stack.processes import Process
 from stack.redis import RedisServer
+from stack.s3_server import S3Server
 from stack.stack import environment as variables
+from stack.versitygw import VersitygwServer
 from stack.worker import Worker
 
 # No deadline for an example: on a busy machine it measures the neighbours.
@@ -25,10 +27,19 @@ hypothesis.settings.load_profile("history-sink")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build MinIO, where that is to be done, before the first test's clock starts, in sight."""
-    wanted = any("minio_server" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not session.config.option.collectonly:
-        ensure_binary()
+    """Build the S3 servers, where that is to be done, before the first test's clock starts, in sight."""
+    if not session.config.option.collectonly:
+        wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+        if wanted & {"minio_server", "s3_server"}:
+            MINIO.ensure()
+        if any(item.get_closest_marker("each_store") for item in session.items):
+            VERSITYGW.ensure()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that is marked `each_store` runs on each S3 server."""
+    if metafunc.definition.get_closest_marker("each_store") and "s3_server" in metafunc.fixturenames:
+        metafunc.parametrize("s3_server", ["minio", "versitygw"], indirect=True, scope="session")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -62,6 +73,22 @@ def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServ
 
 
 @pytest.fixture(scope="session")
+def versitygw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VersitygwServer]:
+    """versitygw, running."""
+    server = VersitygwServer(tmp_path_factory.mktemp("versitygw"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(request: pytest.FixtureRequest) -> S3Server:
+    """The store: MinIO, and in tests marked `each_store` the others, too."""
+    server: S3Server = request.getfixturevalue(f"{getattr(request, 'param', 'minio')}_server")
+    return server
+
+
+@pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Redis or Valkey, running."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
@@ -71,27 +98,27 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture(scope="module")
-def bucket(minio_server: MinioServer) -> str:
+def bucket(s3_server: S3Server) -> str:
     """The name of a bucket that only this module knows, empty at first."""
-    return minio_server.create_bucket()
+    return s3_server.create_bucket()
 
 
 @pytest.fixture(scope="module")
-def store(minio_server: MinioServer, bucket: str) -> S3Store:
+def store(s3_server: S3Server, bucket: str) -> S3Store:
     """The shipped store on that bucket, for as many threads as a test has."""
     return S3Store(
-        endpoint=minio_server.endpoint,
+        endpoint=s3_server.endpoint,
         bucket=bucket,
-        access_key=minio_server.access_key,
-        secret_key=minio_server.secret_key,
+        access_key=s3_server.access_key,
+        secret_key=s3_server.secret_key,
         concurrency=20,
     )
 
 
 @pytest.fixture(scope="module")
-def environment(minio_server: MinioServer, redis_server: RedisServer, bucket: str) -> Mapping[str, str]:
+def environment(s3_server: S3Server, redis_server: RedisServer, bucket: str) -> Mapping[str, str]:
     """The CODETETHER_HISTORY_ variables of `bucket` and of a Redis database for this module."""
-    return variables(minio_server, redis_server.new_database(), bucket)
+    return variables(s3_server, redis_server.new_database(), bucket)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from history_sink.lines import encode_line
 from stack.demo.transcript import BUNDLED, name_session, read_lines
-from stack.minio_binary import ensure_binary
+from stack.go_programs import MINIO
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(autouse=True)
 def built() -> None:
     """The first build of MinIO is not the demo's time."""
-    ensure_binary()
+    MINIO.ensure()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from history_sink_worker.gate.lookout import Lookout
 from history_sink_worker.store import Away, Corrupt, Denied, Rejected, StoreError
 from history_sink_worker.turnstile import Turnstile
 from stack.minio import MinioServer
-from stack.processes import free_port, wait_until
+from stack.processes import wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
 from stack.stack import environment as variables
@@ -340,15 +340,13 @@ def test_a_queue_that_an_operator_has_cancelled_meanwhile_stays_cancelled(site: 
     assert site.queues(worker) == ["history.read", "history.upload"]
 
 
-def test_refused_credentials_are_denied_to_reads_and_waited_for(
-    site: Site, monkeypatch: pytest.MonkeyPatch, running: ExitStack
-) -> None:
+def test_refused_credentials_are_denied_to_reads_and_waited_for(site: Site, running: ExitStack) -> None:
     worker = site.start_worker()
     site.upload(1)
     site.expect_all_stored()
     site.minio.stop()
-    monkeypatch.setattr("stack.minio.SECRET_KEY", "changed-by-somebody")
-    changed = MinioServer(site.minio.process.log_path.parent, port=site.minio.port, console_port=free_port())
+    directory, port = site.minio.process.log_path.parent, site.minio.port
+    changed = MinioServer(directory, port=port, secret_key="changed-by-somebody")
     running.callback(changed.stop)
     changed.start()
     site.upload(5)

@@ -1,4 +1,4 @@
-"""The store's requests on a real MinIO: what each is answered, whatever state the bucket is in."""
+"""The store's requests on real S3 servers: what each is answered, whatever state the bucket is in."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,9 @@ from history_sink_worker.store import (
     PastEnd,
     Put,
 )
-from stack.minio import MinioServer
+from stack.s3_server import S3Server
+
+pytestmark = pytest.mark.each_store
 
 MIB = 1024 * 1024
 
@@ -91,7 +93,7 @@ def test_an_object_grows_by_itself_and_a_tail(
 
 
 def test_a_stale_grow_changes_nothing_and_leaves_no_upload_behind(
-    store: S3Store, minio_server: MinioServer, key: str
+    store: S3Store, s3_server: S3Server, key: str
 ) -> None:
     body = bytes(5 * MIB)
     stale = put(store, key, body)
@@ -103,7 +105,7 @@ def test_a_stale_grow_changes_nothing_and_leaves_no_upload_behind(
     assert isinstance(info, Info)
     assert info.etag == current
     for name in (key, f"{key}-missing"):
-        left = minio_server.client().list_multipart_uploads(Bucket=store.bucket, Prefix=name)
+        left = s3_server.client().list_multipart_uploads(Bucket=store.bucket, Prefix=name)
         assert "Uploads" not in left
 
 
@@ -145,8 +147,8 @@ def test_a_missing_object_has_no_head(store: S3Store, key: str) -> None:
     assert store.perform(Head(key)) is None
 
 
-def test_a_content_encoding_is_not_undone(store: S3Store, minio_server: MinioServer, key: str) -> None:
-    minio_server.client().put_object(Bucket=store.bucket, Key=key, Body=b"\x1f\x8bnot really", ContentEncoding="gzip")
+def test_a_content_encoding_is_not_undone(store: S3Store, s3_server: S3Server, key: str) -> None:
+    s3_server.client().put_object(Bucket=store.bucket, Key=key, Body=b"\x1f\x8bnot really", ContentEncoding="gzip")
     assert read(store, key) == b"\x1f\x8bnot really"
 
 

@@ -1,4 +1,4 @@
-"""A store that can't be used as it is: wrong credentials, no bucket, not running. On a real MinIO."""
+"""A store that can't be used as it is: wrong credentials, no bucket, not running. On real S3 servers."""
 
 import os
 from pathlib import Path
@@ -20,6 +20,10 @@ from history_sink_worker.store import (
     Request,
 )
 from stack.minio import MinioServer
+from stack.s3_server import S3Server
+from stack.versitygw import VersitygwServer
+
+pytestmark = pytest.mark.each_store
 
 EVERY_REQUEST: list[Request] = [
     Put("k", b"x", {}),
@@ -32,7 +36,7 @@ EVERY_REQUEST: list[Request] = [
 ]
 
 
-def open_store(server: MinioServer, bucket: str, *, access_key: str = "", secret_key: str = "") -> S3Store:
+def open_store(server: S3Server, bucket: str, *, access_key: str = "", secret_key: str = "") -> S3Store:
     return S3Store(
         endpoint=server.endpoint,
         bucket=bucket,
@@ -43,19 +47,22 @@ def open_store(server: MinioServer, bucket: str, *, access_key: str = "", secret
 
 @pytest.mark.parametrize("request_", EVERY_REQUEST, ids=lambda r: type(r).__name__)
 @pytest.mark.parametrize("wrong", ["access key", "secret key"])
-def test_wrong_credentials_are_denied(minio_server: MinioServer, bucket: str, wrong: str, request_: Request) -> None:
+def test_wrong_credentials_are_denied(s3_server: S3Server, bucket: str, wrong: str, request_: Request) -> None:
     if wrong == "access key":
-        store = open_store(minio_server, bucket, access_key="no-such-user")
+        store = open_store(s3_server, bucket, access_key="no-such-user")
+        if isinstance(s3_server, VersitygwServer) and isinstance(request_, Head):
+            assert store.perform(request_) is None  # a 404 without a body can't tell; LIST, PUT and GET can
+            return
     else:
-        store = open_store(minio_server, bucket, secret_key="not-the-secret")
-    with pytest.raises(Denied, match=rf"s3://{bucket}/k .*403") as failure:
+        store = open_store(s3_server, bucket, secret_key="not-the-secret")
+    with pytest.raises(Denied, match=rf"s3://{bucket}/k .*(403|XAdminUserNotFound)") as failure:
         store.perform(request_)
     assert "not-the-secret" not in str(failure.value)
 
 
 @pytest.mark.parametrize("request_", EVERY_REQUEST, ids=lambda r: type(r).__name__)
-def test_without_the_bucket_the_store_is_away(minio_server: MinioServer, request_: Request) -> None:
-    store = open_store(minio_server, "no-such-bucket")
+def test_without_the_bucket_the_store_is_away(s3_server: S3Server, request_: Request) -> None:
+    store = open_store(s3_server, "no-such-bucket")
     if isinstance(request_, Head):
         assert store.perform(request_) is None  # its answer can't tell; LIST, PUT and GET can
         return
@@ -63,25 +70,28 @@ def test_without_the_bucket_the_store_is_away(minio_server: MinioServer, request
         store.perform(request_)
 
 
-def test_the_bucket_is_checked_and_created_on_request(minio_server: MinioServer) -> None:
-    store = open_store(minio_server, f"created-{os.getpid()}")
-    with pytest.raises(Away, match=f'no bucket "{store.bucket}" at {minio_server.endpoint}'):
+def test_the_bucket_is_checked_and_created_on_request(s3_server: S3Server) -> None:
+    store = open_store(s3_server, f"created-{os.getpid()}")
+    with pytest.raises(Away, match=f'no bucket "{store.bucket}" at {s3_server.endpoint}'):
         store.check_bucket()
     store.create_bucket()
     store.create_bucket()  # two workers that start together
     store.check_bucket("history/")
     with pytest.raises(Denied, match=r"LIST s3://.*/history/ failed: SignatureDoesNotMatch"):
-        open_store(minio_server, store.bucket, secret_key="wrong-one").check_bucket("history/")
+        open_store(s3_server, store.bucket, secret_key="wrong-one").check_bucket("history/")
 
 
-def test_a_key_that_the_store_never_takes_is_no_outage(minio_server: MinioServer, bucket: str) -> None:
-    store = open_store(minio_server, bucket)
-    with pytest.raises(Rejected, match="XMinioInvalidObjectName"):
-        store.perform(Put("history//x", b"", {}))
+def test_an_object_that_the_store_never_takes_is_no_outage(s3_server: S3Server, bucket: str) -> None:
+    store = open_store(s3_server, bucket)
+    with pytest.raises(Rejected, match="MetadataTooLarge"):
+        store.perform(Put("history/x", b"", {"hs-large": "x" * 6000}))
 
 
-def test_an_outage_ends_without_a_restart_of_ours(tmp_path: Path) -> None:
-    server = MinioServer(tmp_path)
+@pytest.mark.parametrize("kind", [MinioServer, VersitygwServer])
+def test_an_outage_ends_without_a_restart_of_ours(
+    tmp_path: Path, kind: type[MinioServer] | type[VersitygwServer]
+) -> None:
+    server = kind(tmp_path)
     server.start()
     try:
         store = open_store(server, server.create_bucket())

