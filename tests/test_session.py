@@ -20,7 +20,7 @@ from history_sink.points import Points
 from history_sink.session import Session
 from history_sink.status import Status
 from history_sink.upload import Upload
-from plain_store import PlainStore, ends_of, lines_of, message
+from plain_store import PlainStore, ends_of, lines_of, message, messages
 
 
 class PatientStore(PlainStore):
@@ -256,6 +256,27 @@ def _hurry() -> Any:
         patch.setattr("history_sink.flush._PATIENCE_SECONDS", 0.0)
         patch.setattr("history_sink.flush._FIRST_PAUSE_SECONDS", 0.0)
         yield
+
+
+@pytest.mark.parametrize("shared", [[], ["a"]])
+def test_flush_does_not_take_what_is_left_of_a_parted_log_for_all_of_it(shared: list[str]) -> None:
+    store = PatientStore()
+    store.may_part = True
+    store.logs[None] = lines_of(messages(*shared, "another's"))
+    broker = ShakyBroker(store)
+    session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
+    history = messages("a", "b", "c")
+    broker.is_answered, broker.troubles = False, ["", "away"]
+    session.save(history, "replace")  # a question about three messages, which nobody answers yet
+    del history[2:]
+    session.save(history, "replace")
+    broker.work(0)
+    broker.is_answered = True
+    broker.answer()  # flush finds this in passing, when it has handed over and not asked yet
+    assert not flush(session, 0.1)
+    broker.work(0)
+    assert flush(session, 0.1)
+    assert store.logs[session.branch] == lines_of(history)
 
 
 TestLife = Life.TestCase

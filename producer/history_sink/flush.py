@@ -24,7 +24,7 @@ def flush(session: Session, timeout_seconds: float) -> bool:
     while True:
         is_complete = session.hand_over(is_whole).state != "unreachable"
         is_whole = False
-        if is_complete and not session.has_handed_over:
+        if is_complete and session.is_empty:
             return session.is_sound  # nothing to ask about
         remaining = deadline - time.monotonic()
         if is_complete and remaining > 0 and _is_held(session, min(ASK_SECONDS, remaining), lookout):
@@ -42,7 +42,7 @@ def _is_held(session: Session, timeout_seconds: float, lookout: "_Lookout") -> b
     except (Unavailable, Malformed):
         return False
     told = next((log for log in status.logs if log.branch == question.branch), None)
-    if told is not None and told.common >= question.end.offset:
+    if question.is_whole and told is not None and told.common >= question.end.offset:
         return True
     if lookout.is_stuck(status, question):
         session.rewind(_last_held(told, question), question)

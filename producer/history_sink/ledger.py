@@ -58,6 +58,11 @@ class Ledger:
         return self._wanted.listed
 
     @property
+    def sendable(self) -> int:
+        """How many messages there are before the first that `next_piece` found to be no line."""
+        return self.refusal.index if self.refusal else len(self._wanted)
+
+    @property
     def is_handed_over(self) -> bool:
         """Whether the broker has taken all that is wanted, as far as `decide` has looked."""
         return self._matched == len(self._wanted)
@@ -179,8 +184,9 @@ class Ledger:
         if self.is_uncertain or not len(self.log.points):
             self._match(whole=False)
             self._history = self._draft()
-            return Question(self.log.branch, self._history)
-        return Question(self.log.branch, self.log.points.prefix(len(self.log.points)))
+            return Question(self.log.branch, self._history, is_whole=True)
+        is_whole = self._matched >= self.sendable
+        return Question(self.log.branch, self.log.points.prefix(len(self.log.points)), is_whole)
 
     def learn(self, status: Status, question: Question) -> None:
         """Take in the answer to `question`; the next `decide` acts on it."""

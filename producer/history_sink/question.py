@@ -11,10 +11,14 @@ DENSE_JUNCTIONS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """How far does the store hold this history? `branch` is the log that it was on when this was asked."""
+    """How far does the store hold this history? `branch` is the log that it was on when this was asked.
+
+    `is_whole`: it is all that is wanted. Not where news has come since it was handed over, that its log has parted.
+    """
 
     branch: str | None
     points: Points
+    is_whole: bool
 
     @property
     def end(self) -> Junction:

@@ -51,10 +51,10 @@ class Session:
         self._last_state: ReceiptState = "unchanged"
 
     @property
-    def has_handed_over(self) -> bool:
-        """Whether the broker has taken anything of the log that this session is on."""
+    def is_empty(self) -> bool:
+        """Whether there is nothing on the log that this session is on, and nothing to hand over."""
         with self.lock:
-            return len(self.ledger.log.points) > 0
+            return not len(self.ledger.log.points) and not self.ledger.sendable
 
     @property
     def is_sound(self) -> bool:
