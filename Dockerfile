@@ -12,10 +12,10 @@ FROM python:3.13.14-slim
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin history-sink
 COPY --from=build /opt/history-sink /opt/history-sink
 ENV PATH=/opt/history-sink/bin:$PATH \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    CODETETHER_HISTORY_HTTP_ADDRESS=0.0.0.0:9808
 USER 10001
 WORKDIR /tmp
-# Each ping starts a Python with Celery in it, about a second of CPU: so not every few seconds.
-HEALTHCHECK --interval=60s --timeout=20s --start-period=30s --retries=3 \
-    CMD celery -A history_sink_worker inspect ping --timeout 5 --destination "celery@$(hostname)"
+# Whether it is live. One that waits for its store or its broker is well: to start it anew would not help.
+HEALTHCHECK --interval=60s --timeout=20s --start-period=30s --retries=3 CMD history-sink-worker health
 CMD ["celery", "-A", "history_sink_worker", "worker", "-P", "threads", "--concurrency", "8"]

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import urllib.error
@@ -72,14 +73,16 @@ def local(redis_port: int, minio_server: MinioServer) -> dict[str, str]:
     return {
         "redis:6379": f"127.0.0.1:{redis_port}",
         "http://minio:9000": minio_server.endpoint,
+        "0.0.0.0:9808": f"127.0.0.1:{free_port()}",
         "5555": str(free_port()),
     }
 
 
 def environment_of(service: Mapping[str, Any], local: Mapping[str, str]) -> dict[str, str]:
-    """The container's environment: PATH, with our programs first, and what compose.yaml says."""
+    """The container's environment: the image's, PATH with our programs first, and what compose.yaml says."""
+    image = dict(word.split("=", 1) for line in instructions()["ENV"] for word in shlex.split(line))
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {"PATH": programs, "HOME": "/nonexistent", **localize(service["environment"], local)}
+    return {**localize({**image, **service["environment"]}, local), "PATH": programs, "HOME": "/nonexistent"}
 
 
 def run(service: Mapping[str, Any], command: list[str], local: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

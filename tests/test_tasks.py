@@ -171,9 +171,11 @@ def test_a_tasks_end_is_one_line_in_the_log(client: Client, worker: Worker) -> N
     said = json.loads(line)
     assert said.pop("seconds") < 20
     assert said.pop("timestamp").endswith("Z")
+    assert [request[:14] for request in said.pop("store")] == ["PutObject 200 "]
     assert said == {
         "level": "info",
         "event": "task ended",
+        "store_requests": 1,
         "task": UPLOAD,
         "id": sent.id,
         "session": "logged",

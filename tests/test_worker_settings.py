@@ -37,6 +37,7 @@ def test_five_variables_are_enough() -> None:
             result_expires_seconds=24 * 3600,
             log_format="auto",
             log_level="INFO",
+            http_address=None,
         ),
         endpoint="http://minio:9000",
         bucket="transcripts",
@@ -164,6 +165,25 @@ def test_no_secret_is_in_a_repr() -> None:
     for secret in ("the-access-key", "the-secret-key", "the-password"):
         assert secret not in repr(settings)
     assert "http://minio:9000" in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("9808", ("127.0.0.1", 9808)),
+        ("0.0.0.0:9808", ("0.0.0.0", 9808)),
+        ("[::1]:9808", ("::1", 9808)),
+        ("", None),
+    ],
+)
+def test_an_endpoint_is_on_loopback_unless_a_host_is_named(text: str, address: tuple[str, int] | None) -> None:
+    assert BrokerSettings.from_env({"CODETETHER_HISTORY_HTTP_ADDRESS": text}).http_address == address
+
+
+@pytest.mark.parametrize("text", ["on", "0", "99999", "host", ":9808", "host:9808/metrics", "http://host:9808"])
+def test_an_endpoint_is_host_and_port(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="CODETETHER_HISTORY_HTTP_ADDRESS must be a port on loopback"):
+        BrokerSettings.from_env({"CODETETHER_HISTORY_HTTP_ADDRESS": text})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from history_sink.address import check_certificates, check_name
 from history_sink.answers import CONNECT_SECONDS, SOCKET_SECONDS, Answer, Answers
 from history_sink.breaker import Breaker
-from history_sink.contract import QUEUE_OF_TASK
+from history_sink.contract import QUEUE_OF_TASK, SENT_AT
 from history_sink.errors import HistorySinkError, Unavailable
 from history_sink.forking import ForkGate
 from history_sink.settings import REDIS_SCHEMES, RESULT_URL, ProducerSettings
@@ -186,7 +186,7 @@ class _Link:
                 retry=False,
                 # Celery would subscribe to the result of each save. Workers go by the header: they keep it.
                 ignore_result=True,
-                headers={"ignore_result": False},
+                headers={"ignore_result": False, SENT_AT: time.time()},
                 add_to_parent=False,
                 **self._patience,
                 **options,

@@ -16,6 +16,7 @@ from history_sink_worker.intake import privacy
 from history_sink_worker.queue import transport
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 from history_sink_worker.upkeep import Upkeep
+from history_sink_worker.watch.watcher import Watcher
 
 
 def configure(settings: BrokerSettings) -> dict[str, Any]:
@@ -104,6 +105,7 @@ def make_app(settings: BrokerSettings) -> Celery:
     made.conf.update(configure(settings))
     made.steps["consumer"].add(Upkeep)
     made.steps["consumer"].add(Gatekeeper)
+    made.steps["consumer"].add(Watcher)
     startup.connect()
     return made
 

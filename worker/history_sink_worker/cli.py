@@ -13,6 +13,7 @@ from history_sink_worker.console import open_service
 from history_sink_worker.dead.cli import dead
 from history_sink_worker.store import StoreError
 from history_sink_worker.tidy import Tidied, find_logs, tidy
+from history_sink_worker.watch.command import health
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -24,6 +25,7 @@ def main() -> None:
 
 
 main.add_command(dead)
+main.add_command(health)
 
 
 @main.command("tidy")

@@ -33,7 +33,7 @@ def configure(level: int, form: str = "auto", file: str | None = None) -> None:
     handler: logging.Handler = logging.StreamHandler()
     if file:
         handler = logging.handlers.WatchedFileHandler(file, encoding="utf-8")
-    is_text = form == "text" or (form == "auto" and not file and sys.stderr.isatty())
+    is_text = form == "text" or not (file or is_for_programs(form))
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -58,6 +58,11 @@ def configure(level: int, form: str = "auto", file: str | None = None) -> None:
         logging.getLogger(name).setLevel(max(level, least))
 
 
+def is_for_programs(form: str) -> bool:
+    """Whether what goes to stderr is JSON."""
+    return form == "json" or (form == "auto" and not sys.stderr.isatty())
+
+
 def _renderers(is_text: bool) -> list[Any]:
     # Plain tracebacks: prettier ones show local variables, which hold content.
     if is_text:
@@ -66,7 +71,8 @@ def _renderers(is_text: bool) -> list[Any]:
 
 
 def _order(logger: Any, method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
-    return {**{name: event.pop(name, None) for name in ("timestamp", "level", "event")}, **event}
+    first = [name for name in ("timestamp", "level", "event", "task", "id") if name in event]
+    return {**{name: event.pop(name) for name in first}, **event}
 
 
 @setup_logging.connect

@@ -27,7 +27,8 @@ class BrokerSettings:
     """What the Celery app needs. URLs may hold passwords, and are in no repr.
 
     `result_url` None: no results are kept. `redis_url` None: no hints, each save costs a LIST.
-    `log_format` is ``auto`` (JSON unless on a terminal), ``json`` or ``text``.
+    `log_format` is ``auto`` (JSON unless on a terminal), ``json`` or ``text``. `http_address` is the host and port
+    where a worker answers /live, /ready and /metrics; None: nowhere.
     """
 
     broker_url: str | None = field(repr=False)
@@ -37,6 +38,7 @@ class BrokerSettings:
     result_expires_seconds: float
     log_format: str
     log_level: str
+    http_address: tuple[str, int] | None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -59,6 +61,7 @@ class BrokerSettings:
             result_expires_seconds=variables.get("RESULT_EXPIRES_SECONDS", _seconds, 86_400.0),
             log_format=variables.get("LOG_FORMAT", _log_format, "auto"),
             log_level=variables.get("LOG_LEVEL", _log_level, "INFO"),
+            http_address=variables.get("HTTP_ADDRESS", _host_and_port, None),
         )
 
 
@@ -223,6 +226,13 @@ def _log_format(text: str) -> str:
     if text.lower() not in ("auto", "json", "text"):
         raise ValueError("auto, json or text")
     return text.lower()
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    parts = _split(f"http://{'127.0.0.1:' if text.isascii() and text.isdigit() else ''}{text}")
+    if parts is None or not parts.hostname or not parts.port or parts.netloc != parts.geturl().removeprefix("http://"):
+        raise ValueError("a port on loopback, such as 9808, or host:port")
+    return parts.hostname, parts.port
 
 
 def _log_level(text: str) -> str:

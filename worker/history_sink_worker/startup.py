@@ -16,6 +16,8 @@ from history_sink_worker.s3.client import S3Store
 from history_sink_worker.service import Service, service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Away, Denied, NoBucket
+from history_sink_worker.watch.endpoint import open_endpoint
+from history_sink_worker.watch.vitals import CHART
 
 _log = log.get("history_sink_worker")
 
@@ -33,8 +35,22 @@ def _on_setup(instance: Any = None, **_: Any) -> None:
         work = service()
     except ConfigurationError as error:
         _end(str(error))
+    _open_endpoint(work.settings)
+    if log.is_for_programs(work.settings.broker.log_format):
+        instance.quiet = True  # Celery's banner is no event
     report = check_store(work)
+    CHART.note(waits_for="the broker")
     _say(work, report, str(getattr(instance, "hostname", "")))
+
+
+def _open_endpoint(settings: WorkerSettings) -> None:
+    # Before the store is waited for: who waits is live, and says what for.
+    if settings.broker.http_address is not None:
+        host, port = settings.broker.http_address
+        try:
+            open_endpoint(host, port)
+        except OSError as error:
+            _end(f"CODETETHER_HISTORY_HTTP_ADDRESS: {host}:{port} cannot be listened on: {error.strerror}")
 
 
 def check_store(work: Service) -> ProbeReport:
@@ -49,6 +65,7 @@ def check_store(work: Service) -> ProbeReport:
         try:
             return _check_once(work)
         except Away as error:
+            CHART.note(waits_for=f"the store: {error}")
             if str(error) != said:
                 said = str(error)
                 _log.warning("store away", reason=said)

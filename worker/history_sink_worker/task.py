@@ -6,7 +6,9 @@ from typing import Any, NoReturn
 
 from celery import Task as CeleryTask
 from celery.exceptions import Ignore, Reject, Retry
+from structlog.contextvars import bound_contextvars
 
+from history_sink.contract import SENT_AT, UPLOAD
 from history_sink.errors import Malformed
 from history_sink_worker import log
 from history_sink_worker.dead.letters import FIRST_TRIED, REPLAYED
@@ -14,6 +16,8 @@ from history_sink_worker.intake.description import Description, describe, descri
 from history_sink_worker.intake.failure import Refused, Unexpected, Waiting, unexpected
 from history_sink_worker.results import Results
 from history_sink_worker.store import Away, Denied, Rejected, StoreError
+from history_sink_worker.watch import trail
+from history_sink_worker.watch.metrics import note_lag, note_task
 
 FIRST_DELAY_SECONDS = 2.0
 LONGEST_DELAY_SECONDS = 30.0
@@ -42,6 +46,10 @@ class Task(CeleryTask[..., Any]):
         return Results(self.app.backend)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with bound_contextvars(task=self.name, id=self.request.id), trail.follow() as requests:
+            return self._do(args, kwargs, requests)
+
+    def _do(self, args: tuple[Any, ...], kwargs: dict[str, Any], requests: list[str]) -> Any:
         began = time.monotonic()
         about = describe(self.name, args, kwargs)
         failure: Exception | None = None
@@ -57,7 +65,7 @@ class Task(CeleryTask[..., Any]):
             failure = unexpected(error)
         # Out here nothing is chained: the error's own text would travel along, into tracebacks that Flower shows.
         ending = describe_result(answer) if failure is None else self._describe_failure(failure)
-        self._log_end(about, ending, time.monotonic() - began)
+        self._tell_end(about, ending, time.monotonic() - began, requests)
         if failure is not None:
             self._fail(failure)
         return answer
@@ -79,11 +87,14 @@ class Task(CeleryTask[..., Any]):
         outcome = "retry" if self._is_tried_again(failure) else type(failure).__name__.lower()
         return {"outcome": outcome, "reason": show(str(failure))}
 
-    def _log_end(self, about: Description, ending: Description, seconds: float) -> None:
+    def _tell_end(self, about: Description, ending: Description, seconds: float, requests: list[str]) -> None:
         attempts = self.request.retries + 1
         write = _log.warning if "reason" in ending else _log.info
-        fields = {**about, **ending, "attempts": attempts, "seconds": round(seconds, 4)}
-        write("task ended", task=self.name, id=self.request.id, **fields)
+        fields = {**about, **ending, "attempts": attempts, "seconds": round(seconds, 4), **trail.show(requests)}
+        write("task ended", **fields)
+        note_task(self.name, ending["outcome"], seconds, ending)
+        if self.name == UPLOAD and "key" in ending:
+            note_lag(self.request.get(SENT_AT), time.time())
 
     def _fail(self, failure: Exception) -> NoReturn:
         if self._is_tried_again(failure):
@@ -102,7 +113,8 @@ class Task(CeleryTask[..., Any]):
         request, delay_seconds = self.request, self._draw_delay(failure)
         shown = {"argsrepr": request.get("argsrepr"), "kwargsrepr": request.get("kwargsrepr")}
         # For the dead letters. Celery would drop headers of ours.
-        known = {FIRST_TRIED: request.get(FIRST_TRIED) or time.time(), REPLAYED: request.get(REPLAYED)}
+        known = {name: request.get(name) for name in (REPLAYED, SENT_AT)}
+        known[FIRST_TRIED] = request.get(FIRST_TRIED) or time.time()
         headers = {name: value for name, value in known.items() if value is not None}
         # As it came: msgpack has no integers beyond 64 bits, and JSON has no bytes.
         serializer = "msgpack" if request.get("content_type") == _MSGPACK else "json"

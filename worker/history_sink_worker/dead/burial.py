@@ -24,6 +24,7 @@ from history_sink_worker.intake.failure import Refused
 from history_sink_worker.results import Results
 from history_sink_worker.service import service
 from history_sink_worker.store import StoreError
+from history_sink_worker.watch.metrics import note_dead_letter
 
 HOLD_SECONDS = 20.0
 """How long a message is kept while it cannot be written. Then it goes back to its queue, to the end."""
@@ -150,6 +151,7 @@ def burials() -> Burials:
 def announce(consumer: Any, letter: Letter, key: str, is_failure_stored: bool = False) -> None:
     """Say that `letter` is buried: in the log, in Flower, and to who waits for the task's result. Never raises."""
     _log.error("message buried", key=key, **letter.summary())
+    note_dead_letter()
     if not letter.task_id:
         return
     failure = Refused(letter.reason)

@@ -20,6 +20,8 @@ from history_sink_worker.gate.gate import Finding, Gate
 from history_sink_worker.gate.lookout import Lookout, look
 from history_sink_worker.service import service
 from history_sink_worker.store import StoreError
+from history_sink_worker.watch.metrics import note_pause, note_task
+from history_sink_worker.watch.vitals import CHART
 
 QUEUES = (UPLOAD_QUEUE, MAINTENANCE_QUEUE)
 READS = (RESOLVE, STATUS, LIST_SESSIONS)
@@ -150,6 +152,7 @@ class Gatekeeper(bootsteps.StartStopStep):
             request.send_event("task-failed", exception=f"{type(reading).__name__}: {reading}", traceback="")
         outcome = type(reading).__name__.lower()
         _log.warning("task ended", task=request.name, id=request.id, outcome=outcome, reason=str(reading), seconds=0.0)
+        note_task(request.name, outcome, 0.0, {})
 
     def _give_back(self, request: Any, reason: StoreError) -> None:
         # It has waited for its time here, or was on its way when the gate was shut.
@@ -160,6 +163,7 @@ class Gatekeeper(bootsteps.StartStopStep):
 
     def _announce(self, was_open: bool) -> None:
         gate = self._gate
+        CHART.note(store_away=gate.reason and str(gate.reason), reads_away=gate.reading and str(gate.reading))
         if gate.is_open == was_open:
             return
         if gate.is_open:
@@ -168,6 +172,7 @@ class Gatekeeper(bootsteps.StartStopStep):
             takes_uploads = bool(set(QUEUES) & set(self._consumer.app.amqp.queues.consume_from))
             event = "store away: uploads wait" if takes_uploads else "store away"
             _log.warning(event, reason=str(gate.reason))
+            note_pause()
 
     def _describe(self) -> str:
         reason = self._gate.reason

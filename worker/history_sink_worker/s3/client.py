@@ -20,6 +20,7 @@ from history_sink_worker.s3.errors import (
     translate,
 )
 from history_sink_worker.s3.grow import grow
+from history_sink_worker.s3.hooks import attach
 from history_sink_worker.store import (
     Blob,
     Delete,
@@ -118,6 +119,7 @@ class S3Store:
                     aws_secret_access_key=secret_key,
                     config=self._config,
                 )
+                attach(self._made)
             return self._made
 
     def check_bucket(self, prefix: str = "") -> None:

@@ -1,0 +1,96 @@
+"""Live, ready, lagging: what follows from what is known. No servers."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from history_sink_worker.watch.backlog import find_sent_at, look_at_other
+from history_sink_worker.watch.vitals import Backlog, Chart, Health, Vitals, judge
+
+NOW = 1_000_000.0
+WELL = Vitals(is_consuming=True, turned_at=NOW - 1)
+
+
+def judged(**changes: Any) -> Health:
+    return judge(dataclasses.replace(WELL, **changes), NOW)
+
+
+def test_who_consumes_is_ready() -> None:
+    assert judged() == Health(True, True, (), ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"waits_for": "the store: refused", "is_consuming": False}, "starting: it waits for the store: refused"),
+        ({"is_ending": True}, "ending: it finishes what it is at, and takes no more"),
+        ({"is_consuming": False}, "broker away: not connected"),
+        ({"broker_away": "TimeoutError"}, "broker away: TimeoutError"),
+        ({"store_away": "full"}, "store away, uploads wait in the queue: full"),
+        ({"reads_away": "denied"}, "store away, reads are refused: denied"),
+        (
+            {"reads_away": "denied", "store_away": "denied", "takes_uploads": False},
+            "store away, reads are refused: denied",
+        ),
+    ],
+)
+def test_who_waits_is_live_and_says_for_what(changes: dict[str, Any], reason: str) -> None:
+    assert judged(**changes) == Health(True, False, (reason,), ())
+
+
+def test_a_store_that_is_full_does_not_matter_to_who_only_reads() -> None:
+    assert judged(store_away="full", takes_uploads=False).is_ready
+
+
+def test_all_that_is_away_is_named() -> None:
+    health = judged(is_consuming=False, store_away="refused")
+    assert health.reasons == ("broker away: not connected", "store away, uploads wait in the queue: refused")
+
+
+def test_an_event_loop_that_does_not_turn_is_not_live() -> None:
+    assert not judged(turned_at=NOW - 61).is_live
+    assert judged(turned_at=NOW - 59).is_live
+    assert judged(turned_at=NOW - 61, is_consuming=False).is_live  # it does not turn while the broker is away
+
+
+def test_who_lags_is_ready_all_the_same() -> None:
+    health = judged(backlogs={"history.upload": Backlog(7, NOW - 90), "history.read": Backlog(1, NOW - 5)})
+    assert health.is_ready
+    assert health.lagging == ("lagging: 7 messages in history.upload, the oldest has been waiting for 90 s",)
+
+
+def test_an_age_that_is_not_known_is_no_age() -> None:
+    assert Backlog(0).age_seconds(NOW) == 0
+    assert Backlog(5).age_seconds(NOW) is None
+    assert Backlog(5, NOW + 3).age_seconds(NOW) == 0  # the client's clock is ahead
+
+
+def test_a_chart_keeps_what_nobody_changes() -> None:
+    chart = Chart()
+    chart.note(is_consuming=True)
+    chart.note(store_away="refused")
+    assert chart.now() == Vitals(waits_for="its start", is_consuming=True, store_away="refused")
+
+
+@pytest.mark.parametrize(
+    ("end", "sent_at"),
+    [
+        (b'...", "x-sent-at": 1795414099.36}, "properties": {}}', 1795414099.36),
+        (b'"headers":{"x-sent-at":1795414099,"id":"7"}}', 1795414099.0),
+        (b'"argsrepr": "{\\"x-sent-at\\": 17.5, }", "id": "7"}', None),  # inside a string
+        (b'"x-sent-at": "soon"}', None),
+        (b'"x-sent-at": 1e999}', None),
+        (b"", None),
+    ],
+)
+def test_when_a_message_was_sent_is_found_in_its_end(end: bytes, sent_at: float | None) -> None:
+    assert find_sent_at(end) == sent_at
+
+
+def test_another_broker_tells_how_many_messages_there_are_and_not_their_age() -> None:
+    app = Celery("test", broker="memory://", set_as_current=False)
+    app.send_task("any", queue="history.upload")
+    app.send_task("any", queue="history.upload")
+    assert look_at_other(app, ["history.upload", "history.none"])["history.upload"] == Backlog(2)

@@ -1,0 +1,50 @@
+"""Tells `watch` of each request that botocore makes: operation, status, duration, the store's id of it.
+
+By botocore's events (https://docs.aws.amazon.com/botocore/latest/topics/events.html), not around our own calls: one
+`Grow` is several requests, and each has an id of its own.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ConnectionError as NoConnection
+from botocore.exceptions import ConnectTimeoutError, HTTPClientError, ReadTimeoutError
+
+from history_sink_worker.watch.trail import note_request
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_MARK = "history_sink"
+
+
+def attach(client: "S3Client") -> None:
+    """From now on, tell of each request of `client`."""
+    events: Any = client.meta.events
+    events.register("before-call.s3", _begin)
+    events.register("after-call.s3", _end)
+    events.register("after-call-error.s3", _fail)
+
+
+def _begin(model: Any, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    context[_MARK] = model.name, time.monotonic(), params.get("url_path", "")
+
+
+def _end(http_response: Any, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    request_id = parsed.get("ResponseMetadata", {}).get("RequestId", "")
+    status = http_response.status_code
+    _tell(context, str(status) if 100 <= status <= 599 else "unreadable", str(request_id))
+
+
+def _fail(exception: Exception, context: dict[str, Any], **_: Any) -> None:
+    code = "unreadable"
+    if isinstance(exception, (ConnectTimeoutError, ReadTimeoutError)):
+        code = "timeout"
+    elif isinstance(exception, (NoConnection, HTTPClientError)):
+        code = "connection"
+    _tell(context, code, "")
+
+
+def _tell(context: dict[str, Any], code: str, request_id: str) -> None:
+    operation, began_at, path = context[_MARK]
+    note_request(operation, code, time.monotonic() - began_at, request_id, path)

@@ -1,0 +1,133 @@
+"""Whether a worker is live, ready, or lagging: decided from what its main process knows. Pure.
+
+Live: it works, or waits for something that will come back; to start it anew would not help. Ready: what is sent now
+would be done now. Lagging: it is ready, and yet messages have been waiting for long: that takes more workers, and not
+other ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+STUCK_SECONDS = 60.0
+"""A worker whose event loop has not turned for so long does not come back."""
+LAGGING_SECONDS = 60.0
+"""A message that has been waiting for longer is late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a queue holds. `oldest_at`: when its oldest message was sent (Unix seconds); None: it does not say."""
+
+    messages: int
+    oldest_at: float | None = None
+
+    def age_seconds(self, now: float) -> float | None:
+        """Of the oldest message; 0 if there is none; None if that cannot be known."""
+        if self.messages == 0:
+            return 0.0
+        return None if self.oldest_at is None else max(0.0, now - self.oldest_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Dead letters in the store: how many, counted to 1,000, and the oldest one's time (Unix seconds)."""
+
+    count: int
+    oldest_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What is known now. None where nothing is known, or there is nothing to say."""
+
+    waits_for: str | None = None
+    """Before it takes its first message: for what."""
+    is_consuming: bool = False
+    is_ending: bool = False
+    turned_at: float | None = None
+    """When the event loop last turned (Unix seconds)."""
+    takes_uploads: bool = True
+    store_away: str | None = None
+    """Why uploads wait."""
+    reads_away: str | None = None
+    """Why reads are refused."""
+    broker_away: str | None = None
+    backlogs: Mapping[str, Backlog] = field(default_factory=dict)
+    unacked: int | None = None
+    letters: Letters | None = None
+    pool_pids: tuple[int, ...] = ()
+    """Of the processes that do the work, where they are not this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`reasons` say why it is not live, or not ready; `lagging` which messages have been waiting for how long."""
+
+    is_live: bool
+    is_ready: bool
+    reasons: tuple[str, ...]
+    lagging: tuple[str, ...]
+
+    def encode(self) -> dict[str, Any]:
+        """For `/live` and `/ready`."""
+        return {
+            "live": self.is_live,
+            "ready": self.is_ready,
+            "lagging": bool(self.lagging),
+            "reasons": [*self.reasons, *self.lagging],
+        }
+
+
+def judge(vitals: Vitals, now: float) -> Health:
+    """What `vitals` mean at `now` (Unix seconds)."""
+    stuck_seconds = now - vitals.turned_at if vitals.is_consuming and vitals.turned_at is not None else 0.0
+    is_live = stuck_seconds < STUCK_SECONDS
+    reasons = [] if is_live else [f"stuck: the event loop has not turned for {stuck_seconds:.0f} s"]
+    reasons += _obstacles(vitals)
+    return Health(is_live, not reasons, tuple(reasons), tuple(_late_queues(vitals.backlogs, now)))
+
+
+def _obstacles(vitals: Vitals) -> list[str]:
+    if vitals.is_ending:
+        return ["ending: it finishes what it is at, and takes no more"]
+    if vitals.waits_for is not None:
+        return [f"starting: it waits for {vitals.waits_for}"]
+    found = []
+    if vitals.broker_away or not vitals.is_consuming:
+        found.append(f"broker away: {vitals.broker_away or 'not connected'}")
+    if vitals.takes_uploads and vitals.store_away:
+        found.append(f"store away, uploads wait in the queue: {vitals.store_away}")
+    if vitals.reads_away and (vitals.reads_away != vitals.store_away or not vitals.takes_uploads):
+        found.append(f"store away, reads are refused: {vitals.reads_away}")
+    return found
+
+
+def _late_queues(backlogs: Mapping[str, Backlog], now: float) -> list[str]:
+    ages = {queue: (backlog, backlog.age_seconds(now)) for queue, backlog in backlogs.items()}
+    return [
+        f"lagging: {backlog.messages} messages in {queue}, the oldest has been waiting for {age:.0f} s"
+        for queue, (backlog, age) in ages.items()
+        if age is not None and age > LAGGING_SECONDS
+    ]
+
+
+class Chart:
+    """The vitals of this process, as they change. For all threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._vitals = Vitals(waits_for="its start")
+
+    def now(self) -> Vitals:
+        """As they are."""
+        return self._vitals
+
+    def note(self, **changes: Any) -> None:
+        """Change some of them; see the fields of `Vitals`."""
+        with self._lock:
+            self._vitals = replace(self._vitals, **changes)
+
+
+CHART = Chart()
