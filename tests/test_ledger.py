@@ -73,6 +73,17 @@ def test_only_what_is_new_is_handed_over(ledger: Ledger, store: PlainStore) -> N
     assert save(ledger, store, history) == []
 
 
+def test_no_branch_gets_the_name_of_a_log_that_was_told_to_go_another_way(store: PlainStore) -> None:
+    history = messages(*map(str, range(KEPT_LOGS + 4)))  # more names than logs are kept in mind
+    others = [None, *map(name_branch, ends_of(lines_of(history))[1:-1])]
+    for branch in others:
+        store.logs[branch] = lines_of(messages("another's"))
+    ledger = restart(store, history)
+    hand_over(ledger, store)
+    assert store.strays == []
+    assert store.logs[ledger.log.branch] == lines_of(history)
+
+
 def test_an_agent_that_makes_its_messages_anew_for_each_save_sends_only_what_is_new(
     ledger: Ledger, store: PlainStore
 ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from history_sink.chain import Junction, shorten
-from history_sink.contract import branch_name
+from history_sink.contract import branch_name, check_branch
 from history_sink.points import Points
 from history_sink.status import LogStatus
 
@@ -69,6 +69,7 @@ class KnownLogs:
     def __init__(self) -> None:
         self.current = KnownLog(None, Points())
         self._logs: dict[str | None, KnownLog] = {None: self.current}
+        self._spent: set[str] = set()  # names that a history would choose anew, were their logs forgotten
 
     def __iter__(self) -> Iterator[KnownLog]:
         return iter(self._logs.values())
@@ -80,6 +81,8 @@ class KnownLogs:
         """Take in what the store tells of one log, which was asked about the history `asked`."""
         end = asked.find(told.bytes, told.chain)
         common = (asked.find(told.common) or 0) if end is None else end
+        if told.branch and end is None and (asked.find(*_junction_of(told.branch)) or 0) > common:
+            self._spent.add(told.branch)  # and yet the log goes another way, or is not known to go this one so far
         log = self._logs.get(told.branch)
         if log is not None and len(log.points) and not (log.is_start_of(asked) and log.confirmed <= common):
             log.learn(told, asked)
@@ -114,7 +117,7 @@ class KnownLogs:
     def _open(self, history: Points, common: int) -> KnownLog:
         for messages in range(common + 1, len(history) + 1):
             branch = name_branch(history[messages])
-            if branch not in self._logs or self._logs[branch].is_blank:
+            if branch not in self._spent and (branch not in self._logs or self._logs[branch].is_blank):
                 return KnownLog(branch, Points())
         return KnownLog(branch, Points())  # every name is taken: by logs that a foreign writer filled
 
@@ -131,6 +134,13 @@ class KnownLogs:
 def name_branch(junction: Junction) -> str:
     """The branch of a history whose first line off the log that it leaves ends at `junction`."""
     return branch_name(junction.offset, shorten(junction.chain))
+
+
+def _junction_of(branch: str) -> tuple[int, str]:
+    """What a branch is named after. Raises `Malformed`."""
+    check_branch(branch)
+    offset, _, chain16 = branch.partition("-")
+    return int(offset), chain16
 
 
 def _place(history: Points, log: KnownLog) -> tuple[int, bool]:
