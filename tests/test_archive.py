@@ -212,6 +212,17 @@ def test_lines_that_came_before_the_stray_they_continue_become_one_when_it_comes
     assert len(book.survey().strays) == before
 
 
+def test_what_waited_and_was_passed_by_another_history_can_be_read_after_the_next_compaction(book: Logbook) -> None:
+    first, second = [*HISTORY[:3], b'"first"\n'], [*HISTORY[:3], b'"second"\n']
+    assert book.save(HISTORY, 0, 1).outcome == "stored"
+    assert [book.save(history, 2, 4).outcome for history in (first, second)] == ["pending", "pending"]
+    other = [*HISTORY[:2], *some_lines(4, "other")]
+    assert book.save(other, 1, 6).outcome == "stored"
+    assert book.compact(everything=False).folded_bytes == 0
+    assert {book.read(key=stray.key) for stray in book.survey().strays} == {b"".join(first), b"".join(second)}
+    assert book.read() == b"".join(other)
+
+
 def test_undecided_lines_part_with_what_they_wait_beside(book: Logbook) -> None:
     book.save_each(HISTORY[:8])
     one = [*HISTORY[:6], *some_lines(8, "x")]

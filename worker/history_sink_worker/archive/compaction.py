@@ -48,6 +48,7 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
     limit = _settled(context, seen)
     swept, placed = yield from _sweep(context, log, seen, limit)
     tail_bytes = seen.line.end.offset - seen.line.base
+    yield from _place_passed(context, log, seen)
     folded = 0
     if everything or plan.fold_is_due(seen.line.extents, tail_bytes, seen.line.base, idle):
         folded = yield from _fold(context, log, seen)
@@ -165,6 +166,17 @@ def _sweep(context: Context, log: Log, seen: Look, limit: int) -> Steps[tuple[in
             yield Delete(tuple(keys))
         swept += len(keys)
     return swept, swept - len(covered)
+
+
+def _place_passed(context: Context, log: Log, seen: Look) -> Steps[None]:
+    """Place what has waited for its beginning and was passed by the main line since the last fold.
+
+    It may have parted from it. Nobody could read it before the sweep, which comes late, or never if no fold is due.
+    """
+    assert seen.line is not None
+    for tail in _loose_before(seen, seen.line.end.offset):
+        if tail.name.start >= seen.line.base:
+            yield from _place_again(context, log, tail)
 
 
 def _place_again(context: Context, log: Log, tail: Tail) -> Steps[bool]:
