@@ -11,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from history_sink_worker.console import open_service
 from history_sink_worker.dead.cli import dead
+from history_sink_worker.doctor.command import doctor
 from history_sink_worker.store import StoreError
 from history_sink_worker.tidy import Tidied, find_logs, tidy
 from history_sink_worker.watch.command import health
@@ -26,6 +27,7 @@ def main() -> None:
 
 main.add_command(dead)
 main.add_command(health)
+main.add_command(doctor)
 
 
 @main.command("tidy")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from celery import Celery
+from kombu import Connection
 from kombu.transport import redis as stock
 from redis import Redis
 
@@ -52,16 +52,15 @@ def look_at_redis(client: Redis, prefix: str, queues: Iterable[str]) -> tuple[di
     return found, unacked
 
 
-def look_at_other(app: Celery, queues: Iterable[str]) -> dict[str, Backlog]:
+def look_at_other(connection: Connection, queues: Iterable[str]) -> dict[str, Backlog]:
     """What each queue holds that there is. Raises what kombu's transport raises."""
     found = {}
-    with app.connection_for_read() as connection:
-        connection.ensure_connection(max_retries=1, timeout=3)
-        for queue in queues:
-            channel: Any = connection.default_channel
-            try:
-                declared = channel.queue_declare(queue=queue, passive=True)
-            except connection.channel_errors:  # there is no such queue, and now no channel
-                continue
-            found[queue] = Backlog(declared.message_count)
+    connection.ensure_connection(max_retries=1, timeout=3)
+    for queue in queues:
+        channel: Any = connection.default_channel
+        try:
+            declared = channel.queue_declare(queue=queue, passive=True)
+        except connection.channel_errors:  # there is no such queue, and now no channel
+            continue
+        found[queue] = Backlog(declared.message_count)
     return found

@@ -84,7 +84,8 @@ def _look_at_queues(consumer: Any, queues: Iterable[str], ending: threading.Even
     try:
         broker = broker_of(consumer)
         if broker is None:
-            found["backlogs"] = look_at_other(consumer.app, queues)
+            with consumer.app.connection_for_read() as connection:
+                found["backlogs"] = look_at_other(connection, queues)
         else:
             found["backlogs"], found["unacked"] = look_at_redis(broker.client, broker.keys.prefix, queues)
     except _AWAY as error:

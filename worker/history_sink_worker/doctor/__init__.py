@@ -1,0 +1,1 @@
+"""What an operator would ask about a deployment, asked of broker, store and clocks."""

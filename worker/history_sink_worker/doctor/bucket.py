@@ -1,0 +1,82 @@
+"""Asks the store for each thing that a worker needs of it, and for what nobody should be able to do.
+
+It writes under ``<prefix>.probe/`` only, and deletes that again.
+"""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from history_sink_worker.archive.names import DEAD
+from history_sink_worker.archive.probe import probe
+from history_sink_worker.doctor.facts import StoreFacts
+from history_sink_worker.s3 import examination
+from history_sink_worker.service import Service
+from history_sink_worker.store import Delete, Denied, Get, Head, List, Put, Request, StoreError
+
+
+def ask_store(work: Service, is_read_only: bool) -> StoreFacts:
+    """Whatever can be found out. Never raises, and quotes no credential."""
+    store = work.reading_store  # of the two the one that notices soon when a store hangs
+    address = f"{store.endpoint}, bucket {store.bucket}"
+    skew_seconds, server = examination.read_clock(store)
+    try:
+        store.check_bucket(work.settings.prefix)
+    except Denied:
+        pass  # the rights say what exactly is denied
+    except StoreError as error:
+        return StoreFacts(address, error=str(error), server=server, clock_skew_seconds=skew_seconds)
+    token = secrets.token_hex(8)
+    key = f"{work.settings.prefix}.probe/doctor-{token}"
+    rights = _try_rights(work, key)
+    anybody_may = examination.find_what_anybody_may(store, key)
+    count, reads_others = examination.count_other_buckets(store)
+    trouble = _ask(work, Delete((key,)))[1]
+    return StoreFacts(
+        address,
+        server=server,
+        clock_skew_seconds=skew_seconds,
+        rights={**rights, "delete": trouble},
+        missing_features=None if is_read_only or any(rights.values()) or trouble else _probe(work),
+        anybody_may=anybody_may,
+        other_buckets=count,
+        reads_other_buckets=reads_others,
+        may_delete_buckets=examination.may_delete_buckets(store, f"history-sink-doctor-{token}", server),
+        dead_letters=_count_letters(work),
+    )
+
+
+def _try_rights(work: Service, key: str) -> dict[str, str | None]:
+    prefix = work.settings.prefix
+    tries: dict[str, Request] = {
+        "list": List(prefix),
+        "write": Put(key, b"doctor\n", {}),
+        "read": Get(key),
+        "read metadata": Head(key),
+        "create once": Put(key, b"doctor, again\n", {}),
+    }
+    return {right: _ask(work, request)[1] for right, request in tries.items()}
+
+
+def _ask(work: Service, request: Request) -> tuple[Any, str | None]:
+    try:
+        return work.reading_store.perform(request), None
+    except StoreError as error:
+        return None, str(error)
+
+
+def _probe(work: Service) -> tuple[str, ...] | None:
+    # Under a name of its own for each run, so that it may run beside workers.
+    return _or_none(lambda: work.run(probe(work.settings.prefix)).missing)
+
+
+def _count_letters(work: Service) -> int | None:
+    page, _ = _ask(work, List(work.settings.prefix + DEAD))
+    return len(page.entries) if page is not None else None
+
+
+def _or_none(ask: Callable[[], tuple[str, ...]]) -> tuple[str, ...] | None:
+    try:
+        return ask()
+    except StoreError:
+        return None

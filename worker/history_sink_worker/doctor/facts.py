@@ -1,0 +1,62 @@
+"""What was found out, before anybody judges it. None where it could not be found out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from history_sink_worker.watch.vitals import Backlog
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    """One Redis (or Valkey), which is used as `uses`: ``broker``, ``results``, ``hints``.
+
+    `address` is host and port. `error`: why it could not be asked. `refusal`: why no worker has it as its broker.
+    `settings` are Redis's own, by name. `missing_rights` are in words.
+    """
+
+    uses: frozenset[str]
+    address: str
+    error: str | None = None
+    version: str = ""
+    refusal: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    role: str | None = None
+    used_bytes: int | None = None
+    aof_is_written: bool | None = None
+    clock_skew_seconds: float | None = None
+    is_open_to_anybody: bool | None = None
+    missing_rights: tuple[str, ...] = ()
+    backlogs: Mapping[str, Backlog] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherBrokerFacts:
+    """A broker that is no Redis. `product` is what it calls itself, `scheme` that of its URL."""
+
+    scheme: str
+    error: str | None = None
+    refusal: str | None = None
+    product: str = ""
+    backlogs: Mapping[str, Backlog] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """The store and the bucket, with these credentials.
+
+    `rights`: by operation, None where it works, else why it does not. `missing_features`: see `archive.probe`.
+    `anybody_may`: what somebody without credentials can do. `other_buckets`: how many others these credentials see, and
+    whether they can list the objects of one.
+    """
+
+    address: str
+    error: str | None = None
+    server: str = ""
+    clock_skew_seconds: float | None = None
+    rights: Mapping[str, str | None] = field(default_factory=dict)
+    missing_features: tuple[str, ...] | None = None
+    anybody_may: tuple[str, ...] = ()
+    other_buckets: int = 0
+    reads_other_buckets: bool = False
+    may_delete_buckets: bool = False
+    dead_letters: int | None = None

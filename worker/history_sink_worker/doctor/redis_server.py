@@ -1,0 +1,140 @@
+"""Asks a Redis what it is and how it is set, changing nothing."""
+
+import secrets
+import time
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.retry import Retry
+
+from history_sink.contract import QUEUE_OF_TASK, UPLOAD_QUEUE
+from history_sink_worker.doctor.facts import RedisFacts
+from history_sink_worker.queue.servers import UnsupportedBrokerError, check_server
+from history_sink_worker.watch.backlog import look_at_redis
+
+_SECONDS = 3
+_SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory")
+
+
+def ask_redis(url: str, uses: frozenset[str]) -> RedisFacts:
+    """Whatever can be found out. Never raises, and quotes no password."""
+    parts = urlsplit(url)
+    address = f"{parts.hostname or 'unix socket'}:{parts.port or 6379}"
+    try:
+        with _connect(url) as client:
+            client.ping()
+            return _ask(client, url, uses, address)
+    except (RedisError, OSError, ValueError) as error:  # ValueError: a URL that redis-py cannot use
+        reason = type(error).__name__ if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"[:200]
+        return RedisFacts(uses, address, error=reason)
+
+
+def _connect(url: str, **options: Any) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, retry=Retry(NoBackoff(), 0), **options
+    )
+
+
+def _ask(client: Any, url: str, uses: frozenset[str], address: str) -> RedisFacts:
+    hello = _say_hello(client)
+    info: dict[str, Any] = _try(client.info) or {}
+    is_broker = "broker" in uses
+    found = _try(lambda: look_at_redis(client, "", sorted(set(QUEUE_OF_TASK.values())))) if is_broker else None
+    return RedisFacts(
+        uses,
+        address,
+        version=f"{hello.get(b'server', b'').decode()} {hello.get(b'version', b'').decode()}",
+        refusal=_find_refusal(hello),
+        settings=_read_settings(client, info),
+        role=info.get("role"),
+        used_bytes=info.get("used_memory"),
+        aof_is_written=None if "aof_last_write_status" not in info else info["aof_last_write_status"] == "ok",
+        clock_skew_seconds=_try(lambda: _measure_skew(client)),
+        is_open_to_anybody=_is_open(url),
+        missing_rights=tuple(_missing_rights(client, uses)),
+        backlogs=found[0] if found else {},
+    )
+
+
+def _try(ask: Any) -> Any:
+    """None where this user may not ask."""
+    try:
+        return ask()
+    except ResponseError:  # no permission, or a command that a provider has taken away
+        return None
+
+
+def _say_hello(client: Any) -> dict[bytes, Any]:
+    answer = client.execute_command("HELLO")
+    if isinstance(answer, dict):
+        return {_bytes(name): _bytes(value) for name, value in answer.items()}
+    return dict(zip(map(_bytes, answer[::2]), map(_bytes, answer[1::2]), strict=True))
+
+
+def _bytes(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _find_refusal(hello: dict[bytes, Any]) -> str | None:
+    try:
+        check_server(hello)
+    except UnsupportedBrokerError as error:
+        return str(error)
+    return None
+
+
+def _read_settings(client: Any, info: dict[str, Any]) -> dict[str, str]:
+    found = {}
+    for name in _SETTINGS:
+        answer = _try(partial(client.config_get, name))
+        if answer:
+            found[name] = str(answer[name])
+    if not found and info:  # of those INFO tells all but one
+        found = {"maxmemory-policy": str(info.get("maxmemory_policy")), "maxmemory": str(info.get("maxmemory", -1))}
+        found["appendonly"] = "yes" if info.get("aof_enabled") else "no"
+    return found
+
+
+def _measure_skew(client: Any) -> float:
+    """How far its clock is ahead of ours, in seconds."""
+    began_at = time.time()
+    seconds, microseconds = client.time()
+    return float(seconds + microseconds / 1e6 - (began_at + time.time()) / 2)
+
+
+def _is_open(url: str) -> bool:
+    parts = urlsplit(url)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    try:
+        with _connect(bare, username=None, password=None) as client:
+            return bool(client.ping())
+    except (RedisError, OSError):
+        return False
+
+
+def _missing_rights(client: Any, uses: frozenset[str]) -> list[str]:
+    """Tried with commands that change nothing: no entry has this name, and RPOP is told to take none."""
+    token = f"history-sink-doctor-{secrets.token_hex(8)}"
+    tries: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
+        "broker": [
+            ("take messages from the queues (RPOP)", ("RPOP", UPLOAD_QUEUE, 0)),
+            ("run the scripts that take messages (EVAL)", ("EVAL", "#!lua flags=no-writes\nreturn 1", 1, UPLOAD_QUEUE)),
+            ("record what is in hand (HSET, HDEL on unacked)", ("HDEL", "unacked", token)),
+            ("record what is in hand (ZADD on unacked_index)", ("ZADD", "unacked_index", "XX", 0, token)),
+        ],
+        "results": [("keep results (SET celery-task-meta-*)", ("SET", f"celery-task-meta-{token}", "", "PX", 1))],
+        "hints": [("keep hints (SET history-sink:*)", ("SET", f"history-sink:{token}", "", "PX", 1))],
+    }
+    missing = []
+    for words, command in (each for use in sorted(uses) for each in tries[use]):
+        try:
+            client.execute_command(*command)
+        except NoPermissionError:
+            missing.append(words)
+        except ResponseError:  # full, say: not a question of rights
+            continue
+    return missing
