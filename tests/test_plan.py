@@ -14,6 +14,7 @@ from history_sink_worker.archive.names import Log, TailName, parse_key, parse_ta
 from history_sink_worker.archive.piece import Piece, cut_piece, read_meta, write_meta
 from history_sink_worker.archive.plan import arrange, fold_is_due, hint_proves, next_extent, sure_segments
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
+from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.store import Entry, Info
 from logbook import some_lines
 
@@ -97,16 +98,21 @@ def test_a_stray_or_an_undecided_object_never_joins() -> None:
 
 
 def test_names_alone_decide_where_each_step_has_one_candidate() -> None:
-    one, two, rival = TailName(10, "a" * 16), TailName(20, "b" * 16), TailName(20, "c" * 16)
-    hint = Hint(30, "d" * 16, 0.0)
-    found = sure_segments(_listing(one, two, base_bytes=10), hint)
+    one, two, rival = TailName(110, "a" * 16), TailName(120, "b" * 16), TailName(120, "c" * 16)
+    hint = Hint(130, "d" * 16, 0.0)
+    found = sure_segments(_listing(one, two, base_bytes=110), hint)
     assert found is not None
-    assert [(part.start, part.end) for part in found] == [(0, 10), (10, 20), (20, 30)]
-    assert sure_segments(_listing(one, two, rival, base_bytes=10), hint) is None
-    assert sure_segments(_listing(one, base_bytes=10), hint) is None
-    assert sure_segments(_listing(one, two, base_bytes=40), hint) is None
+    assert [(part.start, part.end) for part in found] == [(0, 110), (110, 120), (120, 130)]
+    assert sure_segments(_listing(one, two, rival, base_bytes=110), hint) is None
+    assert sure_segments(_listing(one, base_bytes=110), hint) is None
+    assert sure_segments(_listing(one, two, base_bytes=140), hint) is None
     assert sure_segments(_listing(one, two), hint) is None
-    assert sure_segments(_listing(one, two, base_bytes=10), None) is None
+    assert sure_segments(_listing(one, two, base_bytes=110), None) is None
+
+
+def test_a_base_that_may_be_a_tombstone_is_not_believed_by_its_name() -> None:
+    one, hint = TailName(TOMBSTONE_BYTES, "a" * 16), Hint(TOMBSTONE_BYTES + 10, "d" * 16, 0.0)
+    assert sure_segments(_listing(one, base_bytes=TOMBSTONE_BYTES), hint) is None
 
 
 @pytest.mark.parametrize(

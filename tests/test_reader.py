@@ -3,6 +3,7 @@
 import pytest
 
 from history_sink.pointer import Fault
+from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.archive.reader import fault_of, read
 from history_sink_worker.store import Away, Corrupt, Delete, Denied, Get, List, Put, Reply, Request
@@ -40,9 +41,10 @@ def test_what_the_base_covers_is_one_get(book: Logbook) -> None:
     assert book.requests == {"Get": 1}
 
 
-def test_the_newest_message_needs_no_heads_with_a_hint(book: Logbook) -> None:
-    size = len(HISTORY[0])
-    assert book.read(len(WHOLE) - size, len(WHOLE)) == HISTORY[-1]
+def test_the_newest_message_needs_no_heads_with_a_hint(store: ModelStore) -> None:
+    book, history = Logbook(store.perform, lambda: store.now, Log("history/", "t")), some_lines(12, size_bytes=80)
+    book.save_each(history)
+    assert book.read(11 * 81, 12 * 81) == history[-1]
     assert book.requests == {"Get": 2, "List": 1}
 
 

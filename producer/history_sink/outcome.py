@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from history_sink.errors import Malformed
 
-OutcomeKind: TypeAlias = Literal["stored", "duplicate", "pending", "diverged"]
+OutcomeKind: TypeAlias = Literal["stored", "duplicate", "pending", "diverged", "deleted"]
 ReceiptState: TypeAlias = Literal["enqueued", "unchanged", "disabled", "unreachable", "refused"]
 
 
@@ -23,7 +23,8 @@ class Outcome:
     """What became of one upload: the task's result, and what Flower shows.
 
     ``stored``: on the log, by this task. ``duplicate``: it was there. ``pending``: durable, waiting for what
-    comes before it. ``diverged``: kept whole at `key`, beside the log, which has gone another way.
+    comes before it. ``diverged``: kept whole at `key`, beside the log, which has gone another way. ``deleted``: an
+    operator has deleted the session, and nothing is kept of this.
     """
 
     outcome: OutcomeKind

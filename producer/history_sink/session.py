@@ -31,6 +31,8 @@ LATE_ANSWER_SECONDS = 60.0
 LOOK_SECONDS = 2.0
 """Outcomes of earlier uploads are looked at once in so many seconds, when a save comes along."""
 
+DELETED = "the session was deleted by who runs the archive; nothing is added to it any more"
+
 LOOKED_AT = 64
 """The outcomes of so many last uploads are looked at; the last one tells of those before it."""
 
@@ -48,6 +50,7 @@ class Session:
         self._sent: OrderedDict[str, tuple[str | None, int]] = OrderedDict()  # branch and end, by task id
         self._next_look = time.monotonic() + LOOK_SECONDS
         self._has_failed = False
+        self._is_deleted = False
         self._last_state: ReceiptState = "unchanged"
 
     @property
@@ -58,9 +61,9 @@ class Session:
 
     @property
     def is_sound(self) -> bool:
-        """Whether no message is refused."""
+        """Whether no message is refused, nor all of them."""
         with self.lock:
-            return self.ledger.refusal is None
+            return self.ledger.refusal is None and not self._is_deleted
 
     @property
     def is_handed_over(self) -> bool:
@@ -94,12 +97,15 @@ class Session:
     def save(self, messages: list[Message], unencodable: Unencodable) -> Receipt:
         """See `HistorySink.save`."""
         with self.lock:
-            self.ledger.give(messages, unencodable)
+            if not self._is_deleted:
+                self.ledger.give(messages, unencodable)
             return self._hand_over()
 
     def append(self, messages: Sequence[Message], unencodable: Unencodable) -> Receipt:
         """See `HistorySink.append`."""
         with self.lock:
+            if self._is_deleted:
+                return self._hand_over()
             start = len(self.ledger)
             self.ledger.append(messages, unencodable)
             receipt = self._hand_over()
@@ -125,6 +131,8 @@ class Session:
             return self._hand_over(whole, asks)
 
     def _hand_over(self, whole: bool = False, asks: bool = True) -> Receipt:
+        if self._is_deleted:
+            return self._receipt("refused", [], [], DELETED)
         try:
             self._broker.check()
             if asks:
@@ -241,7 +249,9 @@ class Session:
         except Malformed as error:
             self._report_failure(f"an outcome that cannot be read: {error}")
             return
-        if outcome.outcome == "diverged":
+        if outcome.outcome == "deleted":
+            self.ledger, self._is_deleted = Ledger(), True  # what was not sent is not kept either
+        elif outcome.outcome == "diverged":
             self.ledger.part(branch, outcome.parted.offset if outcome.parted else 0)
         elif outcome.outcome != "pending":
             self.ledger.confirm(branch, end)

@@ -22,7 +22,7 @@ from history_sink.outcome import Outcome
 from history_sink.pointer import Fault
 from history_sink.upload import Upload
 from history_sink_worker.application import app
-from history_sink_worker.archive import compaction, reader, save, survey
+from history_sink_worker.archive import erasure, reader, save, survey
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.save import Verdict
 from history_sink_worker.intake.failure import refuse, unexpected
@@ -44,7 +44,9 @@ def upload_history(self: Patient, /, session_id: object, messages: object = None
         verdict = _append(log, payload) if messages is None else _upload_whole(log, messages, payload)
     if verdict.outcome == "stored":
         service().due.put("idle", log, time.time() + service().settings.idle_seconds)
-    if verdict.fold_due:
+    if verdict.outcome == "deleted":  # what it has left is swept away now, what its late requests leave, later
+        service().due.put("sweep", service().log(session), time.time() + erasure.second_sweep_seconds(service().context))
+    if verdict.fold_due or verdict.outcome == "deleted":
         send_compact(self.app, log.session, log.branch)
     return Outcome(
         outcome=verdict.outcome,
@@ -95,9 +97,12 @@ def list_sessions(after: object = "", limit: object = MOST_SESSIONS) -> dict[str
 def compact(
     session_id: object, branch: object = None, idle: object = False, everything: object = False
 ) -> dict[str, Any]:
-    """Fold a log's tail into its base, and sweep what the base has held for long enough."""
+    """Fold a log's tail into its base, and sweep what the base has held for long enough.
+
+    Of a session that was deleted: sweep away what has come since.
+    """
     log = service().log(_check_session(session_id), check_branch(branch))
-    steps = compaction.compact(service().context, log, idle=bool(idle), everything=bool(everything))
+    steps = erasure.compact_or_sweep(service().context, log, idle=bool(idle), everything=bool(everything))
     done = service().run(steps)
     if done.again_in_seconds is not None:
         service().due.put("sweep", log, time.time() + done.again_in_seconds)

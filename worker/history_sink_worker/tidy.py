@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from history_sink_worker.archive.compaction import Compacted, compact
+from history_sink_worker.archive.compaction import Compacted
+from history_sink_worker.archive.erasure import compact_or_sweep
 from history_sink_worker.archive.look import list_log
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.survey import list_branches, list_names
+from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.service import Service
 from history_sink_worker.store import Corrupt
 
@@ -46,18 +48,21 @@ def tidy(work: Service, log: Log, idle_seconds: float, everything: bool = False)
     `everything`: fold the whole tail, whatever the policy says. Raises `StoreError`.
     """
     listing = work.run(list_log(log))
-    if not listing.extents and not listing.undecided:
+    may_be_deleted = listing.base is not None and listing.base.size_bytes <= TOMBSTONE_BYTES
+    if not listing.extents and not listing.undecided and not may_be_deleted:
         return None
     idle = work.context.now() - listing.last_write >= idle_seconds
     folded = swept = 0
     try:
         for _ in range(MOST_RUNS):
-            done: Compacted = work.run(compact(work.context, log, idle=idle, everything=everything))
+            done: Compacted = work.run(compact_or_sweep(work.context, log, idle, everything))
             folded, swept = folded + done.folded_bytes, swept + done.swept
             if done.again_in_seconds != 0:
                 break
     except Corrupt as error:
         return Tidied(log, folded, swept, problem=str(error))
+    if may_be_deleted and done == Compacted():
+        return None
     if done.again_in_seconds is not None:
         work.due.put("sweep", log, work.context.now() + done.again_in_seconds)
     return Tidied(log, folded, swept, done.left, done.again_in_seconds)

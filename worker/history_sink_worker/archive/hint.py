@@ -10,9 +10,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """At `proved_at` (Unix seconds) this junction was on the main line, and the base did not reach past it.
+    """This junction is on the main line; at `proved_at` (Unix seconds) the base did not reach past it.
 
-    `proved_at` is taken before the request that proved it. `extents` and `base_bytes` (the tail's length, the
+    `proved_at` is taken before the last look at the log (or the write of its base) that it stands on: saves that go on
+    from there, each proved by the hint before it, keep that time. `extents` and `base_bytes` (the tail's length, the
     base's size as last seen) only say when a compaction may be worth asking for.
     """
 

@@ -11,6 +11,7 @@ from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import read_meta, read_tail_meta, write_meta
 from history_sink_worker.archive.plan import Listing, MainLine, Segment, Tail
 from history_sink_worker.archive.settled import base_meta
+from history_sink_worker.archive.tombstone import check_alive, deleted, is_tombstone
 from history_sink_worker.archive.trace import Walk, trace
 from history_sink_worker.store import Away, Blob, Corrupt, Entry, Get, Grow, Head, Info, List, Page, Put, Steps
 
@@ -52,13 +53,14 @@ def list_log(log: Log) -> Steps[Listing]:
 
 
 def look(context: Context, log: Log, adopt: bool = False) -> Steps[Look]:
-    """Look until the base has the size that the LIST shows and no extent vanishes on the way.
+    """Look until the base has the size that the LIST shows and no extent vanishes on the way. Raises `Deleted`.
 
     `adopt`: a base without our metadata (the older sink wrote it) is given it, with ``If-Match``; otherwise its
     chain is only computed.
     """
     for _ in looks(log):
         asked_at = context.now()
+        yield from check_alive(log)
         listing = yield from list_log(log)
         if listing.base is None:
             if context.is_fresh(asked_at):
@@ -77,7 +79,12 @@ def look(context: Context, log: Log, adopt: bool = False) -> Steps[Look]:
 
 
 def check_base(log: Log, info: Info) -> Fact | None:
-    """What the base's metadata says, None for a base without; raises `Corrupt` where it is that of another object."""
+    """What the base's metadata says, None for a base without; raises `Corrupt` where it is that of another object.
+
+    Raises `Deleted` where it is a tombstone.
+    """
+    if is_tombstone(info.meta):
+        raise deleted(log)
     fact = read_meta(info.meta)
     if fact and info.meta.get("hs-bytes", str(info.size_bytes)) != str(info.size_bytes):
         raise Corrupt(

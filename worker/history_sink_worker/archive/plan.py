@@ -11,6 +11,7 @@ from history_sink.chain import ORIGIN, Junction, shorten
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log, TailName, parse_tail
+from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.store import Entry
 
 FOLD_EXTENTS = 64
@@ -144,6 +145,8 @@ def sure_segments(listing: Listing, hint: Hint | None) -> tuple[Segment, ...] | 
     """
     if listing.base is None or hint is None or hint.offset < listing.base.size_bytes:
         return None
+    if listing.base.size_bytes <= TOMBSTONE_BYTES:
+        return None  # it may be one, which its name does not say
     by_offset: dict[int, list[Tail]] = {}
     for tail in listing.extents.values():
         by_offset.setdefault(tail.name.start, []).append(tail)

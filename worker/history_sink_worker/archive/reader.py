@@ -13,6 +13,7 @@ from history_sink_worker.archive.lineage import stray_segments
 from history_sink_worker.archive.look import check_base, list_log, look, looks
 from history_sink_worker.archive.names import Log, TailName, parse_key
 from history_sink_worker.archive.plan import Segment
+from history_sink_worker.archive.tombstone import Deleted, check_alive
 from history_sink_worker.archive.trace import read_span
 from history_sink_worker.store import Blob, Denied, Get, PastEnd, Steps, StoreError
 
@@ -38,7 +39,10 @@ def read(context: Context, bucket: str, prefix: str, handle: object, cap_bytes: 
     if wanted.start >= wanted.end:
         return NO_MATCH
     log, stray = found
-    return (yield from _read_stray(context, log, stray, wanted) if stray else _read_log(context, log, wanted))
+    try:
+        return (yield from _read_stray(context, log, stray, wanted) if stray else _read_log(context, log, wanted))
+    except Deleted:
+        return NO_MATCH
 
 
 def fault_of(error: StoreError) -> Fault:
@@ -63,6 +67,7 @@ class _Range:
 
 
 def _read_log(context: Context, log: Log, wanted: _Range) -> Steps[bytes | Fault]:
+    yield from check_alive(log)
     if wanted.end - wanted.start <= wanted.cap_bytes:
         blob: Blob | PastEnd | None = yield Get(log.base, wanted.start, wanted.end)
         if blob is None:

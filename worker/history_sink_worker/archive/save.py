@@ -17,6 +17,7 @@ from history_sink_worker.archive.look import look
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, whole_piece
 from history_sink_worker.archive.place import Place, place, put_base, put_extent
+from history_sink_worker.archive.tombstone import Deleted, check_alive
 from history_sink_worker.store import Steps
 
 
@@ -35,7 +36,10 @@ class Verdict:
 def append(context: Context, log: Log, upload: Upload) -> Steps[Verdict]:
     """Store the lines of one save."""
     piece = Piece(upload.start, upload.lines)
-    found = yield from _begin(context, log, piece) if piece.start.offset == 0 else _extend(context, log, piece)
+    try:
+        found = yield from _begin(context, log, piece) if piece.start.offset == 0 else _extend(context, log, piece)
+    except Deleted:
+        found = Place("deleted", log.base)
     return _verdict(piece, found)
 
 
@@ -45,10 +49,13 @@ def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[
     It looks before it sends: most of it the store may well have.
     """
     piece = whole_piece(lines)
-    seen = yield from look(context, log, adopt=True)
-    found = yield from _begin(context, log, piece) if seen.line is None else place(context, log, piece)
-    if found.outcome in ("stored", "duplicate"):
-        yield from fold_whole(context, log, piece.end.offset)
+    try:
+        seen = yield from look(context, log, adopt=True)
+        found = yield from _begin(context, log, piece) if seen.line is None else place(context, log, piece)
+        if found.outcome in ("stored", "duplicate"):
+            yield from fold_whole(context, log, piece.end.offset)
+    except Deleted:
+        found = Place("deleted", log.base)
     return _verdict(piece, found)
 
 
@@ -60,13 +67,13 @@ def _begin(context: Context, log: Log, piece: Piece) -> Steps[Place]:
     began_at = context.now()
     if not (yield from put_base(log, piece)):
         return (yield from place(context, log, piece))
+    yield from check_alive(log)  # after the PUT: a deletion that has not seen this branch is seen here
     end = piece.end
     context.hints.put(log.root, Hint(end.offset, shorten(end.chain), began_at, 0, end.offset))
     return Place("stored", log.base)
 
 
 def _extend(context: Context, log: Log, piece: Piece) -> Steps[Place]:
-    began_at = context.now()
     hint = context.hints.get(log.root)
     created = yield from put_extent(context, log, piece)
     # Created alone does not say that it is on the main line: it may continue a history that parted from it in
@@ -74,7 +81,8 @@ def _extend(context: Context, log: Log, piece: Piece) -> Steps[Place]:
     if not (created and hint and plan.hint_proves(hint, piece.start, context.now(), context.settle_seconds)):
         return (yield from place(context, log, piece, created))
     end, extents = piece.end, hint.extents + 1
-    context.hints.put(log.root, Hint(end.offset, shorten(end.chain), began_at, extents, hint.base_bytes))
+    # It keeps its time, and with it somebody looks once in T/2: else no look would ever find out about a tombstone.
+    context.hints.put(log.root, Hint(end.offset, shorten(end.chain), hint.proved_at, extents, hint.base_bytes))
     asks = extents % plan.ASK_EVERY_EXTENTS == 0
     due = asks and plan.fold_is_due(extents, end.offset - hint.base_bytes, hint.base_bytes)
     return Place("stored", log.base, fold_due=due)

@@ -13,11 +13,24 @@ from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.look import Look, list_log, look, looks, tail_fact
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.tombstone import Deleted
 from history_sink_worker.store import Corrupt, List, Page, Steps
 
 
 def survey(context: Context, bucket: str, prefix: str, session: str, junctions: list[tuple[int, str]]) -> Steps[Status]:
-    """The state of a session's logs, and how far the history with these `junctions` (offset, chain16) lies on each."""
+    """The state of a session's logs, and how far the history with these `junctions` (offset, chain16) lies on each.
+
+    A session that was deleted is told as one that has never been.
+    """
+    try:
+        return (yield from _survey(context, bucket, prefix, session, junctions))
+    except Deleted:
+        return Status(bucket, prefix, session, ())
+
+
+def _survey(
+    context: Context, bucket: str, prefix: str, session: str, junctions: list[tuple[int, str]]
+) -> Steps[Status]:
     logs: list[LogStatus] = []
     strays: list[StrayStatus] = []
     pending = 0
@@ -44,11 +57,12 @@ def list_names(prefix: str, after: str, limit: int) -> Steps[list[str]]:
 
 
 def list_sessions(context: Context, prefix: str, after: str, limit: int) -> Steps[Listing]:
-    """One page of sessions behind the name `after`."""
+    """One page of sessions behind the name `after`; those that were deleted are passed over."""
     names = yield from list_names(prefix, after, limit + 1)
     found = []
     for name in names[:limit]:
-        found.append((yield from _summarise(context, prefix, name)))
+        with suppress(Deleted):
+            found.append((yield from _summarise(context, prefix, name)))
     return Listing(tuple(found), names[limit - 1] if len(names) > limit else None)
 
 

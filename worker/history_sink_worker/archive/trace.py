@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from history_sink.chain import advance
 from history_sink_worker.archive.plan import Segment
+from history_sink_worker.archive.tombstone import is_tombstone
 from history_sink_worker.store import Blob, Get, PastEnd, Steps
 
 CHUNK_BYTES = 4 * 1024 * 1024
@@ -69,4 +70,4 @@ def read_span(segments: Sequence[Segment], start: int, end: int) -> Steps[bytes 
 
 def holds(segment: Segment, blob: Blob) -> bool:
     """Whether `blob` is of the object that was looked at."""
-    return segment.etag in ("", blob.info.etag)
+    return segment.etag in ("", blob.info.etag) and not is_tombstone(blob.info.meta)

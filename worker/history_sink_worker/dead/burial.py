@@ -148,9 +148,12 @@ def burials() -> Burials:
     return Burials()
 
 
-def announce(consumer: Any, letter: Letter, key: str, is_failure_stored: bool = False) -> None:
-    """Say that `letter` is buried: in the log, in Flower, and to who waits for the task's result. Never raises."""
-    _log.error("message buried", key=key, **letter.summary())
+def announce(consumer: Any, letter: Letter, key: str | None, is_failure_stored: bool = False) -> None:
+    """Say that `letter` is buried: in the log, in Flower, and to who waits for the task's result. Never raises.
+
+    `key` None: it was not kept, as its session was deleted.
+    """
+    _log.error("message buried" if key else "message of a deleted session dropped", key=key, **letter.summary())
     note_dead_letter()
     if not letter.task_id:
         return

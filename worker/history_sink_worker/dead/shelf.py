@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from history_sink.errors import Malformed
 from history_sink_worker.archive.names import DEAD
+from history_sink_worker.archive.tombstone import find_tombstone
 from history_sink_worker.dead import letters
 from history_sink_worker.dead.letters import Letter
 from history_sink_worker.service import Service
@@ -14,14 +15,18 @@ HEAD_BYTES = 16 * 1024
 _IDENTITY = "hs-identity"
 
 
-def bury(prefix: str, letter: Letter, look: bool = False) -> Steps[str]:
+def bury(prefix: str, letter: Letter, look: bool = False) -> Steps[str | None]:
     """Write `letter`, unless an earlier delivery of the very same message has been written; the key.
+
+    None: its session was deleted, so nothing is kept of it.
 
     `look`: look for one, though the message does not say that it was delivered before.
 
     If the answer to the write is lost, do it again with the same letter: its own object is recognised.
     """
     identity = letters.identify(letter)
+    if letter.session and (yield from find_tombstone(prefix, letter.session)):
+        return None
     if look or letters.is_second_delivery(letter):
         found = yield from _find(prefix, letter.task_id, identity)
         if found is not None:

@@ -1,0 +1,36 @@
+"""Deleting a session beside the seeded adversary, and two of the rules that it needs switched off."""
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from history_sink_worker.archive import look, save
+from history_sink_worker.archive.names import Log
+from history_sink_worker.store import Steps
+
+from .deletions import campaign
+from .oracle import Violation
+
+REQUESTS = 60_000
+
+
+def test_nothing_of_a_deleted_session_comes_back_whatever_the_adversary_does(
+    record_property: Callable[[str, object], None],
+) -> None:
+    seed = int(os.environ.get("PROTOCOL_SEED") or time.time_ns() % 10**9)
+    runs, requests = campaign(120, REQUESTS, seed, time.monotonic)
+    record_property("deletions", f"seed {seed}, {runs} runs, {requests:,.0f} requests, no violation")
+    assert requests >= REQUESTS
+
+
+def _ask_nobody(_: Log) -> Steps[None]:
+    yield from ()
+
+
+@pytest.mark.parametrize("module", [save, look], ids=["begins a branch", "looks at a branch"])
+def test_who_does_this_has_to_ask_for_the_tombstone(monkeypatch: pytest.MonkeyPatch, module: object) -> None:
+    monkeypatch.setattr(module, "check_alive", _ask_nobody)
+    with pytest.raises(Violation):
+        campaign(60, 20 * REQUESTS, 0, time.monotonic)
