@@ -1,14 +1,16 @@
 """The promises: what an answer may say of the log as it is, and what there must be at the end."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from history_sink.chain import shorten
 from history_sink.pointer import Fault
-from history_sink.status import Status
+from history_sink.status import LogStatus, Status
+from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.save import Verdict
 
 from .jobs import Job, Read, Save
-from .oracle import LOG, Objects, Violation, chain_of, places, readable, tails
+from .oracle import LOG, Objects, Place, Violation, chain_of, places, readable, tails
 
 Histories = list[list[bytes]]
 
@@ -32,15 +34,15 @@ def check_verdict(objects: Objects, main: bytes, save: Save, verdict: Verdict) -
             raise Violation(f"diverged, but {verdict.key} is not there")
 
 
-def check_read(main: bytes, job: Job, result: Any) -> None:
-    """At least what there was when it began, and nothing else."""
-    start, end = job.what.start, job.what.end or len(main)
-    there = min(end, len(b"".join(lines_of(main[: job.main_bytes])))) - start
+def check_read(main: bytes, what: Read, main_bytes: int, result: Any) -> None:
+    """At least what there was when it began (`main_bytes`), and nothing else."""
+    start, end = what.start, what.end or len(main)
+    there = min(end, len(b"".join(lines_of(main[:main_bytes])))) - start
     if isinstance(result, bytes):
         if main[start : start + len(result)] != result or len(result) < there:
-            raise Violation(f"read {job.what} gave {result!r} of {main!r}")
+            raise Violation(f"read {what} gave {result!r} of {main!r}")
     elif there > 0 or result.kind != "no_match":
-        raise Violation(f"read {job.what} gave {result} where there are {there} bytes")
+        raise Violation(f"read {what} gave {result} where there are {there} bytes")
 
 
 def check_stray(objects: Objects, histories: Histories, what: Read, result: bytes | Fault) -> None:
@@ -52,15 +54,20 @@ def check_stray(objects: Objects, histories: Histories, what: Read, result: byte
 
 
 def check_survey(main: bytes, job: Job, status: Status) -> None:
-    found = status.logs[0] if status.logs else None
+    if not job.strays <= {stray.key for stray in status.strays}:
+        raise Violation(f"{status} leaves out strays: {job.strays}")
+    check_log(main, job.main_bytes, job.what.asked, status.logs[0] if status.logs else None)
+
+
+def check_log(main: bytes, main_bytes: int, asked: Iterable[Place], found: LogStatus | None) -> None:
+    """A log in a status: at least what there was when it began (`main_bytes`), and true of a prefix of it."""
     size = found.bytes if found else 0
-    there = len(b"".join(lines_of(main[: job.main_bytes])))
-    if size < there or not job.strays <= {stray.key for stray in status.strays}:
-        raise Violation(f"{status} leaves out what there was: {main!r}, {job.strays}")
+    if size < len(b"".join(lines_of(main[:main_bytes]))):
+        raise Violation(f"{found} leaves out what there was: {main!r}, {main_bytes}")
     line = places(lines_of(main[:size]))
-    common = max((point[0] for point in line & set(job.what.asked)), default=0)
+    common = max((point[0] for point in line & set(asked)), default=0)
     if found and (found.bytes, found.chain, found.messages, found.common) != (*max(line), len(line) - 1, common):
-        raise Violation(f"{status} is not {main!r}, {job.what} {common}")
+        raise Violation(f"{found} is not {main!r}, {asked} {common}")
 
 
 def check_end(objects: Objects, main: bytes, histories: Histories, answered: list[tuple[Save, Verdict]]) -> None:
@@ -72,12 +79,17 @@ def check_end(objects: Objects, main: bytes, histories: Histories, answered: lis
     for save, verdict in answered:
         if (len(b"".join(save.lines)), shorten(chain_of(save.lines))) not in found:
             raise Violation(f"lost, or waiting for ever: {save} {verdict}")
+    check_tidy(objects, main, legal)
+
+
+def check_tidy(objects: Objects, main: bytes, legal: set[Place], log: Log = LOG) -> None:
+    """When all is compacted: no object that need not be there. `legal` are the junctions of all histories."""
     on_main = places(lines_of(main))
-    for name, held in beside:
+    for name, held in tails(objects, log):
         end = (name.start + len(held), name.after)
         if name.kind == "stray" and (end in on_main or end not in legal):
             raise Violation(f"a false stray: {name}")
-        if name.kind != "stray" and LOG.base in objects and name.start < len(objects[LOG.base].body):
+        if name.kind != "stray" and log.base in objects and name.start < len(objects[log.base].body):
             raise Violation(f"left over below the base: {name}")
-    if LOG.base in objects and objects[LOG.base].body != main:
+    if log.base in objects and objects[log.base].body != main:
         raise Violation("the main line is not folded")

@@ -70,16 +70,20 @@ class Job:
     reply: Any = None
 
 
+Limits = list[tuple[Any, str, list[Any]]]
+
+
 @contextmanager
-def small_limits(rng: random.Random) -> Iterator[None]:
+def small_limits(rng: random.Random, more: Limits | None = None) -> Iterator[None]:
     """The program's limits so small that a log of some lines meets them."""
-    small = [
+    small: Limits = [
         (compaction, "FOLD_BYTES", [1, 5, 10**9]),
         (compaction, "COPY_FROM_BYTES", [0, 6, 10**9]),
         (look, "COPY_FROM_BYTES", [0, 6, 10**9]),
         (compaction, "DELETE_KEYS", [1, 2, 1000]),
         (trace, "CHUNK_BYTES", [1, 3, 10**9]),
         (plan, "TOMBSTONE_BYTES", [0]),  # nobody deletes here, and bases as small as these are read by names, too
+        *(more or []),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in small]
     for module, name, values in small:

@@ -21,12 +21,13 @@ from history_sink_worker.store import (
 
 
 class ModelStore:
-    """`now` counts requests and is the store's clock; `page` says how long the next LIST page is.
+    """`now` is the store's clock, which each request moves; `page` says how long the next LIST page is.
 
     `equal_etags`: equal bytes have equal ETags, as on most stores.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, request_seconds: float = 1.0) -> None:
+        self.request_seconds = request_seconds
         self.objects: dict[str, Blob] = {}
         self.now = 0.0
         self.versions = 0
@@ -35,7 +36,7 @@ class ModelStore:
         self.counts: dict[str, int] = {}
 
     def perform(self, request: Request) -> Reply:
-        self.now += 1
+        self.now += self.request_seconds
         name = type(request).__name__
         self.counts[name] = self.counts.get(name, 0) + 1
         match request:

@@ -35,28 +35,28 @@ def places(lines: Iterable[bytes]) -> set[Place]:
     return {(offset, shorten(chain)) for offset, chain in junctions(lines)}
 
 
-def tails(objects: Objects) -> list[tuple[TailName, bytes]]:
-    found = ((parse_tail(key.removeprefix(LOG.root)), blob.body) for key, blob in sorted(objects.items()))
+def tails(objects: Objects, log: Log = LOG) -> list[tuple[TailName, bytes]]:
+    found = ((parse_tail(key.removeprefix(log.root)), blob.body) for key, blob in sorted(objects.items()))
     return [(name, body) for name, body in found if name]
 
 
-def main_line(objects: Objects) -> bytes:
+def main_line(objects: Objects, log: Log = LOG) -> bytes:
     """The base, then again and again the extent at (end, chain)."""
-    if LOG.base not in objects:
+    if log.base not in objects:
         return b""
-    body = objects[LOG.base].body
+    body = objects[log.base].body
     chain = chain_of(split_lines(body))
-    extents = {(name.start, name.before): held for name, held in tails(objects) if name.kind == "extent"}
+    extents = {(name.start, name.before): held for name, held in tails(objects, log) if name.kind == "extent"}
     while held := extents.get((len(body), shorten(chain))):
         chain = chain_of(split_lines(held), chain)
         body += held
     return body
 
 
-def readable(objects: Objects) -> set[Place]:
+def readable(objects: Objects, log: Log = LOG) -> set[Place]:
     """All junctions that can be reached from the start by the main line and strays: what readers can be given."""
-    pieces = [(name.start, name.before, held) for name, held in tails(objects) if name.kind == "stray"]
-    pieces.append((0, shorten(ORIGIN), main_line(objects)))
+    pieces = [(name.start, name.before, held) for name, held in tails(objects, log) if name.kind == "stray"]
+    pieces.append((0, shorten(ORIGIN), main_line(objects, log)))
     found = {(0, shorten(ORIGIN)): ORIGIN}
     while True:
         ready = [piece for piece in pieces if (piece[0], piece[1]) in found]

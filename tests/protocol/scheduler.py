@@ -145,7 +145,7 @@ class Simulation:
         elif isinstance(job.what, Read) and job.what.stray:
             check_stray(self.store.objects, self.histories, job.what, result)
         elif isinstance(job.what, Read):
-            check_read(self.main, job, result)
+            check_read(self.main, job.what, job.main_bytes, result)
         else:
             self.compacted = result
 
