@@ -6,6 +6,8 @@ pauses or fills a server starts its own: `MinioServer(tmp_path)`, `RedisServer(t
 """
 
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +22,7 @@ from stack.s3_server import S3Server
 from stack.stack import environment as variables
 from stack.versitygw import VersitygwServer
 from stack.worker import Worker
+from store_site import Site
 
 # No deadline for an example: on a busy machine it measures the neighbours.
 hypothesis.settings.register_profile("history-sink", deadline=None, print_blob=True)
@@ -95,6 +98,34 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def own_minio(minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+    """One of the module's own, for tests that stop or pause it."""
+    del minio_server  # asked for only so that the program is built before a test's clock starts
+    server = MinioServer(tmp_path_factory.mktemp("own-minio"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def running(own_minio: MinioServer) -> Iterator[ExitStack]:
+    """What ends with the test; then `own_minio` runs again, whatever was done to it."""
+    with ExitStack() as running:
+        yield running
+    own_minio.process.resume()
+    if not own_minio.process.is_running:
+        own_minio.start()
+
+
+@pytest.fixture
+def site(own_minio: MinioServer, redis_server: RedisServer, tmp_path: Path, running: ExitStack) -> Site:
+    """No worker yet."""
+    site = Site(own_minio, redis_server, tmp_path)
+    running.callback(site.stop)
+    return site
 
 
 @pytest.fixture(scope="module")

@@ -22,16 +22,6 @@ TOO_LARGE = (
 
 
 @pytest.fixture(scope="module")
-def own_minio(minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
-    """One of this module's own, as it is stopped."""
-    del minio_server  # asked for only so that the program is built before a test's clock starts
-    server = MinioServer(tmp_path_factory.mktemp("minio"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def proxy(own_minio: MinioServer) -> Iterator[Proxy]:
     with Proxy(own_minio.port) as proxy:
         yield proxy

@@ -216,6 +216,34 @@ def test_a_task_that_hangs_does_not_keep_its_message_for_ever(url: str, client: 
         assert client.hlen("unacked") == 1
 
 
+def test_a_message_that_waits_for_its_time_waits_in_redis_and_is_not_counted(url: str, client: redis.Redis) -> None:
+    publish(url, "hello")
+    with consumer(url) as ours:
+        (message,) = ours.drain(5, until=1)
+        began = time.monotonic()
+        message.channel.defer(message.delivery_tag, 2.5)
+    assert client.hlen("unacked") == 1  # its worker has ended: it waits all the same
+    assert not client.llen("q")
+    with consumer(url) as ours:
+        (message,) = ours.drain(10, until=1)
+        assert 2.5 < time.monotonic() - began < 5
+        assert message.payload == "hello"
+        assert "x-abandoned" not in message.headers
+        message.ack()
+    assert is_gone(client)
+
+
+def test_a_message_that_cannot_be_left_to_wait_goes_back(url: str, client: redis.Redis) -> None:
+    publish(url, "hello")
+    with consumer(url) as ours:
+        (message,) = ours.drain(5, until=1)
+        client.rename("unacked_index", "elsewhere")
+        client.set("unacked_index", "of another type")
+        message.channel.defer(message.delivery_tag, 60)
+        client.rename("elsewhere", "unacked_index")
+        assert len(ours.drain(5, until=2)) == 2
+
+
 def test_what_a_closed_channel_holds_goes_back_and_is_not_counted(url: str, client: redis.Redis) -> None:
     publish(url, 1, 2, 3)
     with consumer(url) as ours:

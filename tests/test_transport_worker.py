@@ -150,6 +150,18 @@ def test_a_running_task_keeps_its_claim_over_a_reconnect(start: Start, producer:
     assert worker.log().count("Connected to redis://") == 2
 
 
+def test_a_task_that_a_warm_shutdown_waits_for_keeps_its_claim(
+    start: Start, producer: Producer, client: redis.Redis
+) -> None:
+    producer.send("run", 1, 5)  # longer than two visibility timeouts
+    worker = start(name="one")
+    wait_until(lambda: client.hexists("began", "1"), timeout_seconds=10, what="the task to begin")
+    start(name="two")  # would take over what is abandoned
+    worker.stop()
+    wait_until_nothing_is_left(client)
+    assert client.hget("ran", "1") == b"1"
+
+
 def test_a_worker_outlives_restarts_of_redis(
     server: RedisServer, start: Start, producer: Producer, client: redis.Redis
 ) -> None:

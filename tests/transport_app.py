@@ -11,6 +11,7 @@ from celery import Celery, Task
 from celery.worker.request import Request as CeleryRequest
 
 from history_sink_worker.queue.lost_child import mark_if_lost
+from history_sink_worker.queue.renewal import Renewal
 from history_sink_worker.queue.transport import install
 
 BROKER_URL = os.environ["BROKER_URL"]
@@ -49,6 +50,7 @@ app.conf.update(
         "socket_connect_timeout": 1,
     },
 )
+app.steps["consumer"].add(Renewal)
 
 
 @app.task(name="run")

@@ -14,6 +14,7 @@ from history_sink_worker import startup
 from history_sink_worker.gate.gatekeeper import Gatekeeper
 from history_sink_worker.intake import privacy
 from history_sink_worker.queue import transport
+from history_sink_worker.queue.renewal import Renewal
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 from history_sink_worker.upkeep import Upkeep
 from history_sink_worker.watch.watcher import Watcher
@@ -103,6 +104,7 @@ def make_app(settings: BrokerSettings) -> Celery:
         set_as_current=True,
     )
     made.conf.update(configure(settings))
+    made.steps["consumer"].add(Renewal)
     made.steps["consumer"].add(Upkeep)
     made.steps["consumer"].add(Gatekeeper)
     made.steps["consumer"].add(Watcher)

@@ -70,6 +70,18 @@ class Task(CeleryTask[..., Any]):
             self._fail(failure)
         return answer
 
+    # Two of Celery's hooks, in the process that ran the task. What they cut are cycles of references that hold the
+    # payload: it would be kept until the collector comes across it, hundreds of tasks later.
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Let go of the frames of `exc`, of which Celery's own is one."""
+        exc.__traceback__ = None
+
+    def on_retry(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """The same, and a `Retry` is among its own `args`."""
+        retry = einfo.exception.exc
+        retry.__traceback__, retry.args = None, ()
+
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             self.__header__(*args, **kwargs)  # type: ignore[attr-defined]  # Celery's: run's signature, for checks
@@ -107,7 +119,8 @@ class Task(CeleryTask[..., Any]):
         limit_seconds = min(LONGEST_DELAY_SECONDS, options.get("visibility_timeout", 3600) / 2)
         if isinstance(failure, (Away, Denied)):
             return draw_delay_seconds(self.request.retries, limit_seconds)
-        return random.uniform(limit_seconds / 2, limit_seconds)  # it waits for somebody, or for a new version
+        # It waits for somebody, or for a new version. Our transport renews what waits, so this may be longer.
+        return random.uniform(LONGEST_DELAY_SECONDS / 2, LONGEST_DELAY_SECONDS)
 
     def _try_again(self, failure: Exception) -> NoReturn:
         request, delay_seconds = self.request, self._draw_delay(failure)

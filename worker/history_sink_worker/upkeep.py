@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from history_sink.contract import COMPACT
 from history_sink_worker import log
 from history_sink_worker.dead.parked import broker_of, move_parked
-from history_sink_worker.queue.claims import Broker
+from history_sink_worker.queue.returns import Broker
 from history_sink_worker.service import Service, service
 
 AT_A_TIME = 100

@@ -14,7 +14,7 @@ from history_sink_worker import log
 from history_sink_worker.dead.burial import announce
 from history_sink_worker.dead.remains import letter_of_record
 from history_sink_worker.dead.shelf import bury
-from history_sink_worker.queue.claims import Broker
+from history_sink_worker.queue.returns import Broker, dead_list
 from history_sink_worker.service import Service
 from history_sink_worker.store import StoreError
 
@@ -29,7 +29,7 @@ def broker_of(consumer: Any) -> Broker | None:
 
 def move_parked(consumer: Any, work: Service, broker: Broker) -> None:
     """Move all there is now. Whoever dies on the way leaves the rest, and nothing twice, to the next one."""
-    lists = {f"{broker.keys.prefix}{queue}.dead": queue for queue in consumer.app.amqp.queues.consume_from}
+    lists = {dead_list(broker, queue): queue for queue in consumer.app.amqp.queues.consume_from}
     lists[f"{broker.keys.unacked}.dead"] = ""
     try:
         filled = [name for name in lists if broker.client.exists(name)]

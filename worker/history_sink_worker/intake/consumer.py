@@ -1,6 +1,7 @@
 """What a worker does with a message that is no task: Celery's own consumer would log its body, and forget it."""
 
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,12 @@ from history_sink_worker.dead.letters import show_task
 from history_sink_worker.dead.remains import letter_of
 from history_sink_worker.intake.admission import describe_undecodable, find_fault
 
+MOST_WAITING = 20
+"""So many messages wait for their time in the worker's memory, each with its body. Where the broker can keep the
+others, it does: of a backlog from a newer version, say, there may be any number."""
+LONGEST_WAIT_SECONDS = 3600.0
 _log = log.get("history_sink_worker")
+_tasks: Any = state  # its stubs leave out most of it
 
 
 class Consumer(CeleryConsumer):
@@ -21,11 +27,11 @@ class Consumer(CeleryConsumer):
 
     connection_errors: Any
 
-    def __init__(self, *args: Any, worker_options: Any = None, **options: Any) -> None:
+    def __init__(self, on_task_request: Any, *, worker_options: Any = None, **options: Any) -> None:
         # Mingle and gossip tell a worker what others know of revoked tasks, and that they are there. No promise rests
         # on either: what one worker does not know to be revoked is archived. Each connection would wait 1 s for them.
         chosen = {**(worker_options or {}), "without_mingle": True, "without_gossip": True}
-        super().__init__(*args, worker_options=chosen, **options)
+        super().__init__(on_task_request, worker_options=chosen, **options)
         burials().serve(self)
 
     def ensure_connected(self, conn: Any) -> Any:
@@ -41,6 +47,8 @@ class Consumer(CeleryConsumer):
             fault = find_fault(message)
             if fault is not None:
                 return self._bury(message, fault)
+            if _is_deferred(message):
+                return None
             handled = handle(message)
             _show_waiting(message)
             return handled
@@ -69,9 +77,27 @@ class Consumer(CeleryConsumer):
         burials().add(Burial(message, letter, partial(message.ack_log_error, *told), give_back))
 
 
+def _is_deferred(message: Any) -> bool:
+    """Whether `message` waits for its time in the broker, as enough others do here."""
+    eta = message.headers.get("eta")
+    if eta is None or len(_tasks.scheduled_requests) < MOST_WAITING or not hasattr(message.channel, "defer"):
+        return False
+    seconds = min(_seconds_until(eta), LONGEST_WAIT_SECONDS)
+    if seconds > 0:
+        message.channel.defer(message.delivery_tag, seconds)
+    return seconds > 0
+
+
+def _seconds_until(eta: str) -> float:
+    try:
+        at = datetime.fromisoformat(eta)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0  # Celery finds out, too, and it is buried
+
+
 def _show_waiting(message: Any) -> None:
     # A retry that waits for its time in this worker would be shown as RECEIVED: Celery announces it like any other.
-    tasks: Any = state
-    request = tasks.requests.get(message.headers.get("id"))
-    if request in tasks.scheduled_requests and request.request_dict.get("retries"):
+    request = _tasks.requests.get(message.headers.get("id"))
+    if request in _tasks.scheduled_requests and request.request_dict.get("retries"):
         request.send_event("task-retried")

@@ -68,7 +68,6 @@ class Request(CeleryRequest):
         error = error.exc if isinstance(error, ExceptionWithTraceback) else error
         reason = self._find_reason(error)
         if reason is not None:
-            error.__traceback__ = None  # its frames hold the payload, in a cycle that is collected late
             self._bury(reason, is_failure_stored=isinstance(error, Refused))
         elif not self._is_being_buried:  # else it has been terminated, and this is the child's end
             mark_if_lost(self.message, exc_info)

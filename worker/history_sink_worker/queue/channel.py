@@ -21,8 +21,9 @@ from redis import Redis
 from redis.exceptions import ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from history_sink_worker.queue.claims import Broker, Claims, Keys, claims_of, new_claim
+from history_sink_worker.queue.claims import Claims, claims_of, new_claim
 from history_sink_worker.queue.lost_child import is_marked
+from history_sink_worker.queue.returns import Broker, Keys
 from history_sink_worker.queue.scripts import CLAIM
 from history_sink_worker.queue.servers import introduce
 
@@ -159,6 +160,11 @@ class Channel(stock.Channel):
         """Not offered: kombu's would pop without a claim."""
         raise NotImplementedError("basic_get can lose a message: consume from the queue instead")
 
+    def defer(self, delivery_tag: str, seconds: float) -> None:
+        """A message's time has not come: it waits in Redis, and is taken again then, or up to some seconds later."""
+        self.claims.defer(delivery_tag, seconds)
+        virtual.QoS.ack(self.qos, delivery_tag)
+
     def close(self) -> None:
         """Give back what is not running. Never raises: Celery closes channels of connections that
         are lost, and an exception there ends the worker."""
@@ -208,7 +214,7 @@ class Channel(stock.Channel):
         if not self._is_idle:
             self._claim, self._claim_queues = new_claim(), [queue for queue, _ in pairs]
             record = ["" if q in self._no_ack_queues else json.dumps(q) for q, _ in pairs]
-            keys = [self.claims.keys.unacked, self.claims.keys.index, *lists]
+            keys = [self.broker.keys.unacked, self.broker.keys.index, *lists]
             command = ["EVAL", CLAIM, len(keys), *keys, self._claim, *record]
         self._in_poll, self._brpop_sent_at = self.client.connection, monotonic()
         # No health check: it may reconnect behind the poller's back, which would then send another

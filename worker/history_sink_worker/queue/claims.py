@@ -10,79 +10,45 @@ and what could not be sent while Redis was away is sent when it is back.
 """
 
 import atexit
-import json
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from time import monotonic, time
+from time import monotonic
 from typing import Any
 
 from celery.worker import state as celery_state
-from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from history_sink_worker.dead.letters import ABANDONED, FIRST_TRIED
-from history_sink_worker.queue.scripts import PUT_BACK, SWEEP
+from history_sink_worker.queue.returns import Broker, Return, give_back, park
+from history_sink_worker.queue.scripts import DEFER, SWEEP
 
 logger = logging.getLogger(__name__)
 
 # Says whose claim it is: ours are renewed, so ours that are not renewed are abandoned.
 _OURS = "claim-"
+# Whose message waits for its time, and for no process: that it comes back is no sign of a worker that died.
+_DEFERRED = f"{_OURS}later-"
 _Errors = tuple[type[Exception], ...]
-
-
-@dataclass(frozen=True)
-class Keys:
-    """The names of the broker's own keys, with the prefix of all keys before them."""
-
-    prefix: str
-    unacked: str
-    index: str
-    swept: str
-
-
-@dataclass(frozen=True)
-class Broker:
-    """How to reach it, by the newest channel that this process has opened to it."""
-
-    client: Redis
-    keys: Keys
-    queues_of: Callable[[str, str], Iterable[str]]  # exchange, routing key
-    list_of: Callable[[str, dict[str, Any]], str]  # queue, message
-    visibility_timeout_seconds: float
-    visibility_max_seconds: float
-    max_abandoned: int
-
-
-@dataclass(frozen=True)
-class _Return:
-    side: str = "RPUSH"  # of a list whose right end is taken next
-    abandoned: bool = False
 
 
 class Claims:
     """What this process holds and owes at one broker. No method raises because Redis is away."""
 
     def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+        self.broker = broker
+        """How the claims' broker is reached now."""
         self._held: dict[str, float] = {}
         self._orphans: set[str] = set()
         self._finished: set[str] = set()
         self._acked: set[str] = set()
-        self._owed: dict[str, _Return] = {}
+        self._owed: dict[str, Return] = {}
         self._swept_at = float("-inf")
-
-    @property
-    def keys(self) -> Keys:
-        """Where the claims are."""
-        return self._broker.keys
 
     def connect(self, broker: Broker) -> None:
         """Go on over a new connection; the next sweep is due."""
-        self._broker, self._swept_at = broker, float("-inf")
+        self.broker, self._swept_at = broker, float("-inf")
 
     def hold(self, claim: str) -> None:
         """Renew `claim` from now on."""
@@ -101,7 +67,7 @@ class Claims:
         `abandoned`: it took its worker down with it, which counts (`max_abandoned`).
         """
         self._forget(claim)
-        self._owed[claim] = _Return("LPUSH" if as_last else "RPUSH", abandoned)
+        self._owed[claim] = Return("LPUSH" if as_last else "RPUSH", abandoned)
         self._settle()
 
     def disown(self, claims: Iterable[str]) -> None:
@@ -113,39 +79,53 @@ class Claims:
                 self._orphans.add(claim)
             else:
                 self._forget(claim)
-                self._owed[claim] = _Return()
+                self._owed[claim] = Return()
         self._settle()
 
     def park(self, claim: str, queue: str, message: bytes, reason: str) -> None:
         """Move a message that no worker can take into the list ``<queue>.dead``, as it is."""
         self._forget(claim)
-        dead = f"{self._broker.keys.prefix}{queue}.dead"
-        logger.critical("a message can't be taken (%s): moved to the list %s", reason, dead)
-        with self._tolerating():
-            self._put_back(claim, message, [dead])
+        with self.tolerating():
+            park(self.broker, claim, queue, message, reason)
+
+    def defer(self, claim: str, seconds: float) -> None:
+        """Its message goes back to its queue in so many seconds, and costs no process anything until then."""
+        self._forget(claim)
+        keys, timeout = self.broker.keys, self.broker.visibility_timeout_seconds
+        self._owed[claim] = Return()  # unless Redis takes it now
+        with self.tolerating():
+            later = _DEFERRED + claim.removeprefix(_OURS)
+            self.broker.client.eval(DEFER, 2, keys.unacked, keys.index, claim, later, seconds - timeout)
+            self._owed.pop(claim, None)
 
     def sweep(self, broker: Broker) -> None:
         """Pay what is owed, renew what is held, give back what others have abandoned; by an open channel."""
-        now, keys = monotonic(), broker.keys
+        now = monotonic()
         if now - self._swept_at < sweep_seconds(broker.visibility_timeout_seconds) / 2:
             return
-        self._broker, self._swept_at = broker, now
+        self.broker, self._swept_at = broker, now
         self._settle()
         self._disown_finished()
-        with self._tolerating():
-            # A task that hangs must not keep its message for ever: from then on it is as if dead.
-            alive = [c for c, at in self._held.items() if now - at < broker.visibility_max_seconds]
-            limits = (broker.visibility_timeout_seconds, broker.visibility_max_seconds, _OURS)
-            for claim in broker.client.eval(SWEEP, 2, keys.index, keys.swept, *limits, *alive):
-                with self._tolerating((ResponseError,)):
-                    self._give_back(claim.decode(), _Return(abandoned=True))
+        with self.tolerating():
+            for claim in self.renew():
+                with self.tolerating((ResponseError,)):
+                    give_back(broker, claim, Return(abandoned=not claim.startswith(_DEFERRED)))
+
+    def renew(self) -> list[str]:
+        """Renew what is held; whose time has run out. From any thread. Raises `RedisError`, `OSError`."""
+        broker, now = self.broker, monotonic()
+        # A task that hangs must not keep its message for ever: from then on it is as if dead.
+        alive = [c for c, at in self._held.copy().items() if now - at < broker.visibility_max_seconds]
+        limits = (broker.visibility_timeout_seconds, broker.visibility_max_seconds, _OURS)
+        late = broker.client.eval(SWEEP, 2, broker.keys.index, broker.keys.swept, *limits, *alive)
+        return [claim.decode() for claim in late]
 
     def close(self) -> None:
         """The process ends: everything goes back. (A cold shutdown closes channels while tasks
         run; what is not given back would count as abandoned.)"""
         for claim in list(self._held):
             self._forget(claim)
-            self._owed[claim] = _Return()
+            self._owed[claim] = Return()
         self._settle()
 
     def _forget(self, claim: str) -> None:
@@ -161,11 +141,11 @@ class Claims:
         self._finished = finished
 
     def _settle(self) -> None:
-        keys = self._broker.keys
-        with self._tolerating():
+        keys = self.broker.keys
+        with self.tolerating():
             while self._acked:
                 claim = next(iter(self._acked))
-                pipe = self._broker.client.pipeline(transaction=False)  # at maxmemory no MULTI
+                pipe = self.broker.client.pipeline(transaction=False)  # at maxmemory no MULTI
                 pipe.hdel(keys.unacked, claim)  # first: an index without a claim heals, not so a
                 pipe.zrem(keys.index, claim)  # claim without an index
                 pipe.execute()
@@ -173,44 +153,15 @@ class Claims:
             while self._owed:
                 claim, how = next(iter(self._owed.items()))
                 try:
-                    self._give_back(claim, how)
+                    give_back(self.broker, claim, how)
                 except (RedisError, OSError):
                     self._owed[claim] = self._owed.pop(claim, how)  # if it alone is refused, the others go first
                     raise
                 self._owed.pop(claim, None)
 
-    def _give_back(self, claim: str, how: "_Return") -> None:
-        broker = self._broker
-        raw: Any = broker.client.hget(broker.keys.unacked, claim)
-        if raw is None:
-            broker.client.zrem(broker.keys.index, claim)
-            return
-        try:
-            message, exchange, routing_key = json.loads(raw)
-            count = _mark_redelivered(message, how.abandoned)
-            queues = list(broker.queues_of(exchange, routing_key))
-            lists = [broker.list_of(queue, message) for queue in queues]
-            if not lists:
-                raise ValueError("no queue is bound for it")
-        except (RedisError, OSError):
-            raise
-        except Exception as error:  # noqa: BLE001 - written by anybody; a sweep must not end on it
-            dead = f"{broker.keys.unacked}.dead"
-            logger.critical("claim %s can't be given back (%r): moved to %s", claim, error, dead)
-            self._put_back(claim, raw, [dead])
-            return
-        if count >= broker.max_abandoned:
-            lists = [f"{broker.keys.prefix}{queue}.dead" for queue in queues]
-            task = str(message["headers"].get("id"))[:100]
-            logger.critical("the message of task %s was abandoned %d times: moved to %s", task, count, lists)
-        self._put_back(claim, json.dumps(message).encode(), lists, how.side)
-
-    def _put_back(self, claim: str, message: bytes, lists: Sequence[str], side: str = "RPUSH") -> None:
-        keys = [self._broker.keys.unacked, self._broker.keys.index, *lists]
-        self._broker.client.eval(PUT_BACK, len(keys), *keys, claim, message, side)
-
     @contextmanager
-    def _tolerating(self, errors: _Errors = (RedisError, OSError)) -> Iterator[None]:
+    def tolerating(self, errors: _Errors = (RedisError, OSError)) -> Iterator[None]:
+        """Log an error instead of raising it."""
         # Acks come from callbacks in Celery's event loop, where an exception ends the worker.
         try:
             yield
@@ -238,15 +189,14 @@ def claims_of(name: str, broker: Broker) -> Claims:
     return claims
 
 
-def _mark_redelivered(message: dict[str, Any], abandoned: bool) -> int:
-    headers = message["headers"] = message.get("headers") or {}
-    info = message["properties"].setdefault("delivery_info", {})
-    headers["redelivered"] = info["redelivered"] = True
-    count = int(headers.get(ABANDONED, 0)) + abandoned
-    if abandoned:
-        headers[ABANDONED] = count
-        headers.setdefault(FIRST_TRIED, time())  # or a little earlier
-    return count if abandoned else 0
+def renew_all() -> float:
+    """Renew all that this process holds, from any thread; after how many seconds to do so again."""
+    pauses = [5.0]
+    for claims in list(_all_claims.values()):
+        pauses.append(sweep_seconds(claims.broker.visibility_timeout_seconds))
+        with claims.tolerating():
+            claims.renew()
+    return min(pauses)
 
 
 def _running_claims() -> set[str]:

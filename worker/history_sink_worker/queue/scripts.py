@@ -37,6 +37,18 @@ end
 redis.call('ZREM', KEYS[2], ARGV[1])
 return held"""
 
+# Lets a message wait in Redis alone: its claim is renamed, and looks abandoned when its time has come.
+# KEYS: unacked, unacked_index; ARGV: claim id, the new id, seconds to wait less the visibility timeout
+DEFER = """#!lua flags=allow-oom
+local claim = redis.call('HGET', KEYS[1], ARGV[1])
+if claim then
+  local time = redis.call('TIME')
+  redis.call('ZADD', KEYS[2], time[1] + time[2] / 1000000 + ARGV[3], ARGV[2])
+  redis.call('HSET', KEYS[1], ARGV[2], claim)
+  redis.call('HDEL', KEYS[1], ARGV[1])
+end
+redis.call('ZREM', KEYS[2], ARGV[1])"""
+
 # Renews claims, and answers with those that nobody has renewed in time.
 # KEYS: unacked_index, unacked_swept; ARGV: visibility timeout, the same for claims of stock
 # workers (which renew nothing), the mark of ours, claim ids to renew…

@@ -1,0 +1,84 @@
+"""What waits costs a worker no memory, however much it is, nor does what it is done with."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from stack.processes import wait_until
+from store_site import Site, rss_mb
+
+COUNT, SIZE_BYTES = 200, 250_000
+
+_LONG = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize(
+    ("pool", "count"),
+    [
+        ("threads", 1_000),
+        pytest.param("threads", 20_000, marks=_LONG),
+        pytest.param("prefork", 20_000, marks=_LONG),
+    ],
+)
+def test_memory_is_flat_however_many_uploads_wait(site: Site, pool: str, count: int) -> None:
+    worker = site.start_worker(pool, concurrency=4)
+    site.upload(20, size_bytes=10_000)
+    site.expect_all_stored()
+    before = rss_mb(worker)
+    site.minio.process.kill()
+    site.upload(count, size_bytes=10_000)
+    site.expect_gate("store away: uploads wait")
+    most = before
+    deadline = time.monotonic() + (3 if count == 1_000 else 30)
+    while time.monotonic() < deadline:
+        most = max(most, rss_mb(worker))
+        time.sleep(0.1)
+    site.expect_waiting(count)
+    print(f"{pool}, {count} waiting: {before:.1f} MB before, at most {most:.1f} MB")
+    assert most - before <= 10
+
+
+@pytest.mark.parametrize("count", [500, pytest.param(20_000, marks=_LONG)])
+def test_memory_is_flat_however_many_uploads_wait_for_a_newer_worker(site: Site, count: int) -> None:
+    worker = site.start_worker(concurrency=4)
+    site.upload(20, size_bytes=10_000)
+    site.expect_all_stored()
+    before = most = rss_mb(worker)
+    for _ in range(count):
+        site.upload_newer(size_bytes=10_000)
+    site.upload(1)
+    deadline = time.monotonic() + count / 20
+    while time.monotonic() < deadline:
+        most = max(most, rss_mb(worker))
+        time.sleep(0.1)
+    site.expect_all_stored()  # whatever waits before it
+    assert site.read()[1] < 1
+    assert site.count_waiting() + site.count_taken() == count
+    print(f"{count} waiting: {before:.1f} MB before, at most {most:.1f} MB")
+    assert most - before <= 10
+
+
+def test_what_a_worker_is_done_with_is_not_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(site.environment, "PYTHONPATH", str(Path(__file__).parent))
+    worker = site.start_worker(arguments=["--include", "no_collector"])
+    site.upload(20, size_bytes=SIZE_BYTES)
+    site.expect_all_stored()
+    grown = {}
+    for kind, send in (
+        ("stored", lambda: site.upload(1, size_bytes=SIZE_BYTES)),
+        ("refused", lambda: site.upload_broken(SIZE_BYTES)),
+        ("retried", lambda: site.upload_newer(SIZE_BYTES)),
+    ):
+        before = rss_mb(worker)
+        ended = worker.process.log().count('"task ended"')
+        for _ in range(COUNT):
+            send()
+        wait_until(
+            lambda ended=ended: worker.process.log().count('"task ended"') >= ended + COUNT,
+            timeout_seconds=40,
+            what=f"{COUNT} to be {kind}",
+        )
+        grown[kind] = rss_mb(worker) - before
+    print(grown)
+    assert max(grown.values()) < COUNT * SIZE_BYTES / 2**20 / 2
