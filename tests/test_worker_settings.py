@@ -60,7 +60,7 @@ def test_every_variable_is_read() -> None:
             S3_REGION="eu-west-1",
             S3_CREATE_BUCKET="True",
             RESULT_URL="db+postgresql://results",
-            REDIS_URL="rediss://hints/1",
+            REDIS_URL="redis://hints/1",
             SETTLE_SECONDS="1.5",
             IDLE_SECONDS="2",
             RESOLVE_CAP_BYTES="3",
@@ -76,7 +76,7 @@ def test_every_variable_is_read() -> None:
     assert (settings.settle_seconds, settings.idle_seconds) == (1.5, 2)
     assert settings.resolve_cap_bytes == 3
     broker = settings.broker
-    assert (broker.result_url, broker.redis_url) == ("db+postgresql://results", "rediss://hints/1")
+    assert (broker.result_url, broker.redis_url) == ("db+postgresql://results", "redis://hints/1")
     assert (broker.visibility_timeout_seconds, broker.result_expires_seconds) == (4, 5)
     assert (broker.log_format, broker.log_level) == ("json", "DEBUG")
 
@@ -146,7 +146,7 @@ def test_the_app_loads_without_a_store_and_without_a_broker() -> None:
     ("broker", "is_redis"),
     [
         ("redis://host", True),
-        ("rediss://host", True),
+        ("rediss://host?ssl_cert_reqs=none", True),
         ("redis://one;redis://two", False),
         ("amqp://host", False),
         ("sentinel://host", False),
@@ -217,3 +217,11 @@ def test_keys_are_those_of_the_original_program() -> None:
         assert Log(vector["effective_prefix"], session).base == vector["key"]
         legal += 1
     assert legal > 0
+
+
+def test_certificates_are_checked_unless_a_url_says_otherwise() -> None:
+    urls = {"BROKER_URL": "rediss://b/0", "RESULT_URL": "rediss://r/0?ssl_ca_certs=/ca", "REDIS_URL": "redis://h/0"}
+    settings = BrokerSettings.from_env({f"CODETETHER_HISTORY_{name}": url for name, url in urls.items()})
+    assert settings.broker_url == "rediss://b/0?ssl_cert_reqs=required"
+    assert settings.result_url == "rediss://r/0?ssl_ca_certs=/ca&ssl_cert_reqs=required"
+    assert settings.redis_url == "redis://h/0"

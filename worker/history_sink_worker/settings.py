@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from kombu.transport import TRANSPORT_ALIASES
 
+from history_sink.address import check_certificates
 from history_sink.errors import ConfigurationError
 
 NAMESPACE = "CODETETHER_HISTORY_"
@@ -168,19 +169,19 @@ def _scheme(url: str) -> str:
 def _broker_url(text: str) -> str:
     # Several, separated by ";", are Celery's way to name brokers that stand in for each other.
     if all(_scheme(url).partition("+")[0] in TRANSPORT_ALIASES for url in text.split(";")):
-        return text
+        return check_certificates(text)
     raise ValueError("a broker's URL, such as redis://host:6379/0")
 
 
 def _any_url(text: str) -> str:
     if all(map(_scheme, text.split(";"))):
-        return text
+        return check_certificates(text)
     raise ValueError("the URL of a Celery result backend, such as redis://host:6379/0")
 
 
 def _redis_url(text: str) -> str:
     if _scheme(text) in ("redis", "rediss", "unix"):
-        return text
+        return check_certificates(text)
     raise ValueError("the URL of a Redis, such as redis://host:6379/0")
 
 
