@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from history_sink import ConfigurationError, Fault, HistorySink, Malformed, PointerHandle, ProducerSettings, Unavailable
 from history_sink.address import check_certificates
@@ -26,6 +27,7 @@ from history_sink.lines import encode_line
 from history_sink.settings import BROKER_SCHEMES, BROKER_URL, RESULT_URL, S3_BUCKET, S3_PREFIX
 from history_sink.upload import Upload
 from plain_store import PlainStore, PlainWorker, ends_of, lines_of, message, messages
+from slow_link import slow_link
 from stack.processes import wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
@@ -515,42 +517,23 @@ class TestReading:
         with pytest.raises(Unavailable, match="no worker answered"):
             is_quick(lambda: alone.status("s", timeout_seconds=0.3))
 
-    def test_a_read_that_nobody_waits_for_expires(self, redis_server: RedisServer) -> None:
+    @pytest.mark.parametrize(("behind_minutes", "is_answered"), [(-15, True), (14, True), (16, False)])
+    def test_a_read_is_answered_though_clocks_differ_and_one_that_nobody_waits_for_expires(
+        self, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, behind_minutes: int, is_answered: bool
+    ) -> None:
+        def now(_: Celery) -> datetime:
+            return datetime.now(UTC) - timedelta(minutes=behind_minutes)
+
+        monkeypatch.setattr(Celery, "now", now)  # what the message's time is made from
         url = redis_server.new_database()
         worker = PlainWorker(url)
-        with HistorySink(broker_url=url) as sink:
-            with pytest.raises(Unavailable):
-                sink.status("s", timeout_seconds=0.2)
-            time.sleep(0.3)
-            with worker.running():
-                sink.status("s")
-        assert worker.questions == 1
-
-
-@contextmanager
-def slow_link(target_port: int, bytes_a_second: int) -> Iterator[int]:
-    """A port that leads to another, slowly, and keeps next to nothing on the way."""
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(8192):
-                time.sleep(len(data) / bytes_a_second)
-                sink.sendall(data)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                here, there = listener.accept()[0], socket.create_connection(("127.0.0.1", target_port))
-                for pair in ((here, there), (there, here)):
-                    threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)  # before it listens: for what it accepts
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
+        with HistorySink(broker_url=url) as sink, worker.running():
+            if is_answered:
+                sink.status("s", timeout_seconds=5)
+            else:
+                with pytest.raises(Unavailable):
+                    sink.status("s", timeout_seconds=1)
+        assert worker.questions == is_answered
 
 
 def grow(server: RedisServer) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from history_sink.address import check_certificates, check_name
 from history_sink.answers import CONNECT_SECONDS, SOCKET_SECONDS, Answer, Answers
 from history_sink.breaker import Breaker
-from history_sink.contract import QUEUE_OF_TASK, SENT_AT
+from history_sink.contract import CLOCKS_DIFFER_SECONDS, QUEUE_OF_TASK, SENT_AT
 from history_sink.errors import HistorySinkError, Unavailable
 from history_sink.forking import ForkGate
 from history_sink.settings import REDIS_SCHEMES, RESULT_URL, ProducerSettings
@@ -73,9 +73,13 @@ class Broker:
     ) -> str:
         """Queue a task and return its id; the broker has it then. `described` stands for `kwargs` in events.
 
+        After `expires_seconds`, or up to a quarter of an hour later, no worker does it any more.
+
         Raises `Unavailable` within about a second. The broker may have it even so: tasks bear duplicates.
         """
-        options = {"queue": QUEUE_OF_TASK[task], "kwargsrepr": described, "expires": expires_seconds}
+        # On the wire it is a time by our clock, which a worker compares with its own.
+        expires = None if expires_seconds is None else expires_seconds + CLOCKS_DIFFER_SECONDS
+        options = {"queue": QUEUE_OF_TASK[task], "kwargsrepr": described, "expires": expires}
         with self.fork_gate.inside():
             return self._try(self._breaker, lambda link: link.send(task, args, kwargs, options))
 

@@ -37,6 +37,9 @@ LINE_BYTES = 32 * 1024 * 1024
 MAX_OFFSET = 2**64 - 1
 """The greatest number in a byte range."""
 
+CLOCKS_DIFFER_SECONDS = 900.0
+"""So much may the clocks of two machines differ."""
+
 _SESSION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _BRANCH = re.compile(r"[0-9]{12}-[0-9a-f]{16}")
 
