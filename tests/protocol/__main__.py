@@ -20,7 +20,7 @@ def main() -> int:
     if found.failure is None:
         print("no promise was broken")
         return 0
-    print(shorten_failure(found.failure).text())
+    print(shorten_failure(found.failure, 300).text())
     return 1
 
 

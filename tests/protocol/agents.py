@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from history_sink.answers import Answer
@@ -14,6 +15,7 @@ from history_sink.lines import encode_line
 from history_sink.session import Session
 from history_sink.upload import Upload
 
+from .oracle import Violation
 from .promises import SESSION
 from .queue import NEVER, Message
 from .telling import describe_message
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 TROUBLES = ["", "", "", "away", "its answer is lost", "late", "killed before it", "killed behind it"]
 LETTERS = ["a", "b", "cc"]
+BAD = None
+"""No message: it is refused."""
+
 MOST_MESSAGES = 24
 """Below the 32 last messages in which an edit is seen at once."""
 
@@ -106,13 +111,17 @@ class Agent:
 
     @property
     def given_lines(self) -> tuple[bytes, ...]:
-        """What the sink was given last, as it is now."""
+        """What the sink was given last, as it is now, up to what cannot be a line."""
         return lines_of(self.given)
+
+    @property
+    def is_sound(self) -> bool:
+        return len(self.given_lines) == len(self.given)
 
     def save(self) -> None:
         """Save the history, and check the receipt."""
         tell, books = self._world.tell, self._world.books
-        tell(f"{self.name} saves {' '.join(message['t'] for message in self.history) or 'nothing'}")
+        tell(f"{self.name} saves {' '.join(map(_show, self.history)) or 'nothing'}")
         self.past.append(copy.deepcopy(self.history))
         self.given = [*self.history]
         books.given.add(self.given_lines)
@@ -122,6 +131,8 @@ class Agent:
         tell(f"{self.name} has the receipt", " ".join([receipt.state, f"{receipt.messages} messages", *ids]))
         handed_over = self.handed_over.get(receipt.branch, set())
         books.check_receipt(receipt, uploads_of(told), ids, self.given_lines, handed_over)
+        if receipt.state != "unreachable" and receipt.index != (None if self.is_sound else len(self.given_lines)):
+            raise Violation(f"a receipt that is not true: {receipt}, but sound is {self.given_lines!r}")
 
     def flush(self, timeout_seconds: float) -> bool:
         """Flush, and check what it says."""
@@ -131,6 +142,8 @@ class Agent:
         is_held = flush(self.session, timeout_seconds)
         self._take_told()
         tell(f"{self.name} has flushed", str(is_held))
+        if is_held and not self.is_sound:
+            raise Violation("flush said True of a history with a message that is refused")
         if is_held:
             books.check_flushed(self.session.branch, self.given_lines)
         return is_held
@@ -158,7 +171,12 @@ class Agent:
 
 
 def lines_of(history: list[Any]) -> tuple[bytes, ...]:
-    return tuple(encode_line(message).data for message in history)
+    """Up to the first that is no message."""
+    return tuple(encode_line(message).data for message in takewhile(lambda message: message is not BAD, history))
+
+
+def _show(message: Any) -> str:
+    return "BAD" if message is BAD else str(message["t"])
 
 
 def uploads_of(messages: list[Message]) -> list[Upload]:

@@ -54,11 +54,12 @@ def find_failure(first_seed: int, seconds: float, most: int = 10**9) -> Campaign
     return found
 
 
-def shorten_failure(failure: Failure) -> Failure:
-    """The shortest story that breaks the same promise."""
+def shorten_failure(failure: Failure, seconds: float = 45) -> Failure:
+    """The shortest story that is found in that time and breaks the same promise."""
+    end = time.monotonic() + seconds
 
     def fails(story: Story) -> bool:
-        found = play(story)[1]
+        found = play(story)[1] if time.monotonic() < end else None
         return found is not None and found.kind == failure.kind
 
     return play(shrink(failure.story, fails), failure.seed)[1] or failure

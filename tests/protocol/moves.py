@@ -1,12 +1,13 @@
 """What each kind of move does to the world. One that nothing is there for does nothing."""
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from history_sink.contract import RESOLVE, UPLOAD
 from history_sink_worker.archive.names import Log
 
-from .agents import LETTERS, Agent, lines_of
+from .agents import BAD, LETTERS, Agent, lines_of
 from .promises import PREFIX, SESSION
 from .story import NUMBERS, Move
 from .telling import describe_message
@@ -41,12 +42,21 @@ def redo(world: "World", move: Move) -> None:
     """Go back, or over, to what some agent has once saved."""
     if agent := _agent(world, move):
         past = world.agents[move.how % len(world.agents)].past
-        agent.history = [{**message} for message in past[move.more % len(past)]]
+        agent.history = copy.deepcopy(past[move.more % len(past)])
 
 
 def edit(world: "World", move: Move) -> None:
     if (agent := _agent(world, move)) and agent.history:
-        agent.history[move.how % len(agent.history)]["t"] = LETTERS[move.more % len(LETTERS)]
+        at, letter = move.how % len(agent.history), LETTERS[move.more % len(LETTERS)]
+        if agent.history[at] is BAD:
+            agent.history[at] = {"t": letter}
+        else:
+            agent.history[at]["t"] = letter
+
+
+def mumble(world: "World", move: Move) -> None:
+    if agent := _agent(world, move):
+        agent.history.append(BAD)
 
 
 def restart(world: "World", move: Move) -> None:
@@ -173,7 +183,7 @@ def empty(world: "World", move: Move) -> None:
     world.tell("Redis is emptied")
 
 
-_AGENTS = (speak, undo, redo, edit, restart, save, flush, whole)
+_AGENTS = (speak, undo, redo, edit, mumble, restart, save, flush, whole)
 _WORKERS = (take, work, fail, crash, redeliver, land, arrive, compact, read)
 _REST = (wait, skew, hint, forget, empty)
 MOVES: dict[str, Callable[["World", Move], None]] = {act.__name__: act for act in (*_AGENTS, *_WORKERS, *_REST)}

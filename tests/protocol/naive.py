@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from history_sink import flush
+from history_sink import flush, session
 from history_sink.errors import Unavailable
 from history_sink.ledger import Ledger
 from history_sink.ledger import Piece as Sent
@@ -52,9 +52,9 @@ def _send_everything(self: Session, *given: Any) -> Receipt:
     return _save(self, *given)
 
 
-def _compare_sizes(session: Session, timeout_seconds: float, _: Any) -> bool:
+def _compare_sizes(asking: Session, timeout_seconds: float, _: Any) -> bool:
     try:
-        status, question = session.ask(timeout_seconds)
+        status, question = asking.ask(timeout_seconds)
     except Unavailable:
         return False
     return any(log.branch == question.branch and log.bytes >= question.end.offset for log in status.logs)
@@ -88,6 +88,7 @@ NAIVE: dict[str, list[Patch]] = {
     "a publish without an answer has failed, and a branch is opened": [(Session, "_send", _open_a_branch)],
     "a restart takes silence for all is there": [(Session, "_ask_first", _believe_silence)],
     "a receipt says enqueued, whatever came of it": [(Session, "_receipt", _say_enqueued)],
+    "a message that is refused is passed over in silence": [(session, "_as_refused", lambda receipt, _: receipt)],
     "each save sends the whole history": [(Session, "save", _send_everything)],
     "each save looks at the store first": [(plan, "hint_proves", lambda *_: False)],
     "flush asks nobody": [(flush, "_is_held", lambda *_: True)],

@@ -126,7 +126,7 @@ class Books:
             raise Violation(f"a receipt that is not true: {receipt}, but {len(lines)} messages as {ids} went out")
         if receipt.state == "unreachable":
             return
-        if receipt.state != ("enqueued" if told else "unchanged"):
+        if receipt.state not in ("refused", "enqueued" if told else "unchanged"):
             raise Violation(f"a receipt that is not true: {receipt}, but {len(told)} uploads went out")
         stored = {chain for _, chain in junctions(lines_of(self._shown.get(receipt.branch, b"")))}
         if not {point.chain for point in walk(START, given)} <= stored | handed_over:

@@ -33,7 +33,7 @@ class Story:
 
 _ALWAYS = {"speak": 6, "save": 9, "flush": 1, "restart": 1, "take": 14, "work": 30, "compact": 2, "read": 1, "wait": 2}
 _FAULTS = {"fail": 5, "crash": 1, "redeliver": 2, "land": 1, "arrive": 1, "forget": 1, "hint": 1, "skew": 1}
-_FORKS = {"undo": 2, "edit": 2, "redo": 2, "whole": 1}
+_FORKS = {"undo": 3, "edit": 3, "redo": 2, "mumble": 1, "whole": 1}
 
 
 def draw_story(seed: int) -> Story:

@@ -156,7 +156,7 @@ class World:
         return True
 
     def _flush_for_good(self, agent: Agent) -> None:
-        if agent.broker.has_answers and not agent.flush(60.0):
+        if agent.broker.has_answers and not agent.flush(60.0) and agent.is_sound:
             raise Violation(f"{agent.name} flushes while all goes well, and it is not True")
         self._do_all_work()
 
@@ -174,7 +174,7 @@ class World:
     def _check_flat_cost(self, agent: Agent) -> None:
         """One enqueue with the new line and one PUT, when this agent alone has saved and flushed."""
         agent.start(has_answers=True)
-        agent.history.append({"t": "what nobody has said"})
+        agent.history = [*filter(None, agent.history), {"t": "what nobody has said"}]
         agent.save()
         self._flush_for_good(agent)
         for letter in LETTERS:
