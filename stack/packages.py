@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 # The program, and the Debian package that has it.
-_PACKAGES = {"redis-server": "redis-server", "chromium": "chromium"}
+_PACKAGES = {"redis-server": "redis-server", "chromium": "chromium", "promtool": "prometheus"}
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ from celery import Celery
 from prometheus_client.parser import text_string_to_metric_families
 
 from history_sink import HistorySink
+from operations import expressions, metrics_of
 from stack.minio import MinioServer
 from stack.processes import NotReady, free_port, port_is_free, wait_until
 from stack.redis import RedisServer
@@ -77,11 +78,11 @@ class Watched:
         return next((value for (key, has), value in found.items() if key == name and set(has) == set(labels)), None)
 
     def wait_for_sample(self, name: str, *labels: str, at_least: float) -> None:
-        wait_until(
-            lambda: (self.sample(name, *labels) or -1.0) >= at_least,
-            timeout_seconds=25,
-            what=f"{name} of {at_least} or more",
-        )
+        def is_there() -> bool:
+            value = self.sample(name, *labels)
+            return value is not None and value >= at_least
+
+        wait_until(is_there, timeout_seconds=25, what=f"{name} of {at_least} or more")
 
     def command(self, *arguments: str, **more: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "history_sink_worker.cli", *arguments]
@@ -234,6 +235,35 @@ def test_dead_letters_are_counted(watched: Watched) -> None:
     with pytest.raises(Exception, match="messages is the whole history"):
         sent.get(timeout=20)
     watched.wait_for_sample("history_sink_dead_letters_total", at_least=1)
+
+
+def test_whatever_alerts_and_dashboard_ask_for_is_measured(watched: Watched, prefork: Watched) -> None:
+    watched.client.send_task(UPLOAD, ("dead-too", "no list"), queue="history.upload")
+    with HistorySink.from_env(watched.environment) as sink:
+        sink.save("measured", [{"role": "user"}])
+        assert sink.flush("measured")
+    watched.wait_for_sample("history_sink_dead_letters_total", at_least=1)
+    # Dead letters are looked at once a minute, and when the broker has come back.
+    watched.redis.process.kill()
+    watched.wait_for("broker away")
+    watched.redis.start()
+    watched.wait_until_ready()
+    watched.wait_for_sample("history_sink_dead_letters_oldest_age_seconds", at_least=0)
+    watched.wait_for_sample("history_sink_queue_oldest_age_seconds", "history.upload", at_least=0)
+    prefork.wait_for_sample("history_sink_pool_resident_memory_bytes", at_least=1)
+    measured = {name for name, _ in [*watched.samples(), *prefork.samples()]}
+    asked = set().union(*map(metrics_of, expressions().values()))
+    assert len(asked) > 20
+    assert asked <= measured
+
+
+@pytest.mark.system  # promtool comes with Debian's prometheus
+def test_prometheus_finds_the_metrics_well_formed(watched: Watched) -> None:
+    text = watched.get("/metrics")[1]
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_worker_that_is_not_there_is_not_live(watched: Watched) -> None:
