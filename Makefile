@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # most tests wait for servers of their own
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services test test-all torture aof check format constraints
+.PHONY: help install demo services test test-all torture bench aof check format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -32,7 +32,7 @@ test: $(STAMP) ## the suite on real servers; the first run builds MinIO and vers
 	@$(BIN)/python -m stack.go_programs
 	@$(PYTEST)
 
-test-all: $(STAMP) ## that, and what wants system packages: Debian's Redis, Chromium
+test-all: $(STAMP) ## that, and what wants system packages: Debian's Redis and RabbitMQ, Chromium
 	@$(BIN)/python -m stack.packages
 	@$(BIN)/python -m stack.go_programs
 	@$(PYTEST) -m ''
@@ -43,6 +43,10 @@ torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte 
 
 aof: $(STAMP) ## what Redis's appendfsync costs, and what it loses at a kill and without power
 	@$(BIN)/python -m torture.aof
+
+bench: $(STAMP) ## ours beside naive and the floor, about five minutes (FULL=1: all, twelve; ONLY=store,resolve: some)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	@$(BIN)/python -m bench $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY))
 
 check: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff format --check .
@@ -57,6 +61,6 @@ constraints: ## constraints.txt anew, from the newest releases
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
 	$(PYTHON) -m venv "$$directory" && \
 	"$$directory/bin/pip" install --quiet 'pip>=25.1' && \
-	"$$directory/bin/pip" install --group dev --editable '.[worker,flower]' && \
+	"$$directory/bin/pip" install --group dev --group bench --editable '.[worker,flower]' && \
 	{ sed -n '/^#/p' constraints.txt; "$$directory/bin/pip" freeze --exclude-editable; \
 	  sed -n '/;/p' constraints.txt; } > "$$directory/new" && cp "$$directory/new" constraints.txt

@@ -1,0 +1,88 @@
+"""The command behind `make bench`."""
+
+import argparse
+import signal
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import import_module
+
+from bench.figures import Findings, write_findings
+from bench.machine import describe_machine
+from bench.options import Options
+from bench.report import RESULTS, describe_findings, write_report
+from bench.scene import Scene
+from stack.processes import NotReady
+
+MEASURES = (
+    "throughput",
+    "against_naive",
+    "waiting",
+    "scaling",
+    "latency",
+    "broker",
+    "store",
+    "producer",
+    "resolve",
+    "backlog",
+    "memory",
+    "undo",
+    "start",
+)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> int:
+    """0: measured, whether or not the goals are held. 1: something did not start or finish."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="all of it, about twelve minutes; else about five")
+    parser.add_argument("--only", default=",".join(MEASURES), metavar="NAME,…", help=", ".join(MEASURES))
+    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same work")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    if unknown := set(names) - {*MEASURES}:
+        parser.error(f"no such measure: {', '.join(sorted(unknown))}")
+    for number in _SIGNALS:
+        signal.signal(number, _end)
+    options = Options(arguments.full, arguments.seed)
+    try:
+        run(names, options)
+    except NotReady as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(f"report and plots: {write_report(options.scope)}")
+    return 0
+
+
+def run(names: list[str], options: Options) -> None:
+    """One measure after the other, each written and shown as soon as it is done."""
+    machine = describe_machine()
+    for name in names:
+        began = time.monotonic()
+        print(f"{name} …", file=sys.stderr, flush=True)
+        with Scene() as scene:
+            findings: Findings = import_module(f"bench.measures.{name}").measure(scene, options)
+        findings = replace(
+            findings,
+            run={
+                "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%MZ"),
+                "seconds": round(time.monotonic() - began),
+                "seed": options.seed,
+                "scope": options.scope,
+                "machine": machine,
+            },
+        )
+        write_findings(findings, RESULTS)
+        print(describe_findings(findings), flush=True)
+
+
+def _end(number: int, frame: object) -> None:
+    # Once is enough: what comes now is the cleaning up, and that is not to be interrupted.
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The benchmark's pure parts: how it counts, what it makes up, what it writes. That it runs, `make bench` shows."""
+
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bench.figures import Findings, Goal, Plot, Table, quantile, read_all, write_findings
+from bench.http_meter import HttpMeter
+from bench.report import describe_findings, describe_run
+from bench.sizes import find_quantiles
+from bench.sizing import MONTH_SECONDS, Costs, Prices, size
+from bench.transcripts import Json, Transcript, draw_size, kind_of, make_transcript
+
+PUT = b"PUT /b/history/s/history.jsonl HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345"
+COPY = (
+    b"PUT /b/k?partNumber=1&uploadId=x HTTP/1.1\r\nx-amz-copy-source: /b/k\r\n"
+    b"x-amz-copy-source-range: bytes=0-99\r\nContent-Length: 0\r\n\r\n"
+)
+REQUESTS = {
+    "put": PUT,
+    "copy": COPY,
+    "part": b"PUT /b/k?partNumber=2&uploadId=x HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+    "begin": b"POST /b/k?uploads HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+    "complete": b"POST /b/k?uploadId=x HTTP/1.1\r\nContent-Length: 2\r\n\r\nok",
+    "delete": b"POST /b?delete HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+    "list": b"GET /b?list-type=2&prefix=p HTTP/1.1\r\n\r\n",
+    "get": b"GET /b/k HTTP/1.1\r\nRange: bytes=0-1\r\n\r\n",
+    "head": b"HEAD /b/k HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 7, 1000])
+def test_requests_are_counted_however_they_are_cut(cut_bytes: int) -> None:
+    counts: Counter[str] = Counter()
+    meter, data = HttpMeter(counts), b"".join(REQUESTS.values())
+    for start in range(0, len(data), cut_bytes):
+        meter.feed(data[start : start + cut_bytes])
+    assert {name: counts[f"requests {name}"] for name in REQUESTS} == dict.fromkeys(REQUESTS, 1)
+    assert (counts["bytes put"], counts["bytes part"], counts["bytes copy"]) == (5, 3, 100)
+
+
+@pytest.mark.parametrize(("answer", "sent"), [(b"HTTP/1.1 100 Continue\r\n\r\n", 5), (b"HTTP/1.1 412 No\r\n\r\n", 0)])
+def test_a_body_that_the_server_did_not_want_is_not_counted(answer: bytes, sent: int) -> None:
+    counts: Counter[str] = Counter()
+    meter = HttpMeter(counts)
+    meter.feed(b"PUT /b/k HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    meter.answer(answer)
+    if sent:
+        meter.feed(b"12345")
+    meter.feed(REQUESTS["get"])
+    assert counts == Counter({"requests put": 1, "requests get": 1} | ({"bytes put": sent} if sent else {}))
+
+
+def prompt(content: object, **more: bool) -> Json:
+    return {"type": "user", "message": {"role": "user", "content": content}, **more}
+
+
+def test_a_turn_goes_from_one_prompt_to_the_next() -> None:
+    result = [{"type": "tool_result", "content": "ls"}]
+    messages = (
+        {"type": "summary"},
+        prompt("Hello"),
+        {"type": "assistant"},
+        prompt(result),
+        prompt("caveat", isMeta=True),
+        prompt([{"type": "text", "text": "Go on"}]),
+        {"type": "assistant"},
+    )
+    assert Transcript("t", messages, is_real=False).ends_of_turns() == [1, 5, 7]
+    assert [kind_of(message) for message in messages].count("prompt") == 2
+
+
+def test_made_up_sizes_have_the_quantiles_that_they_were_drawn_from() -> None:
+    quantiles = find_quantiles([*range(100), *range(1000, 1100)])
+    draw = Random(1)
+    drawn = [draw_size(draw, quantiles) for _ in range(4000)]
+    assert quantiles[0] <= min(drawn)
+    assert max(drawn) <= quantiles[-1]
+    assert quantile(drawn, 0.25) == pytest.approx(50, abs=10)
+    assert quantile(drawn, 0.75) == pytest.approx(1050, abs=10)
+
+
+def test_the_same_seed_makes_the_same_transcript() -> None:
+    first, again, other = (make_transcript.__wrapped__(50, seed) for seed in (1, 1, 2))
+    assert first.lines == again.lines != other.lines
+    assert 500 < first.size_bytes / 50 < 20_000
+
+
+FINDINGS = Findings(
+    name="speed",
+    title="Speed",
+    goals=(Goal("a", 1.0, "at most", 1.0), Goal("b", 0.79, "at least", 0.8, "79 of 100")),
+    tables=(Table("Rates", ("who", "per second"), (("ours", 1234.5), ("naive", None))),),
+    plots=(Plot("speed", "Speed", "x", "y", {"ours": ((1.0, 2.0), (3.0, 4.0))}),),
+    run={"scope": "quick", "date": "2026-01-01 00:00Z", "seconds": 60, "seed": 1, "machine": {"cores": "2"}},
+)
+
+
+def test_findings_come_back_as_they_were_written(tmp_path: Path) -> None:
+    write_findings(FINDINGS, tmp_path)
+    assert read_all(tmp_path, "quick") == [FINDINGS]
+    assert read_all(tmp_path, "full") == []
+
+
+def test_a_report_says_which_goals_are_held() -> None:
+    text = describe_findings(FINDINGS)
+    assert "| a | ≤ 1 | 1 | held |  |" in text
+    assert "| b | ≥ 0.8 | 0.79 | **not held** | 79 of 100 |" in text
+    assert "| --- | ---: |\n| ours | 1,234 |\n| naive | - |" in text
+    assert "](pictures/quick-speed.svg)" in describe_run([FINDINGS], "pictures/")
+
+
+def test_sizing_is_arithmetic() -> None:
+    costs = Costs(transcript_bytes=3000, write_requests=1.0, read_requests=2.0, redis_bytes=4000, worker_rate=100)
+    need = size(agents=1000, seconds=10, costs=costs, prices=Prices())
+    assert (need.saves_per_second, need.workers, need.redis_megabytes_per_minute) == (100, 2, 24)
+    assert need.requests_per_month == 300 * MONTH_SECONDS
+    assert need.dollars_requests == pytest.approx(100 * MONTH_SECONDS * (0.005 + 2 * 0.0004) / 1000)
