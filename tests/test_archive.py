@@ -212,13 +212,20 @@ def test_lines_that_came_before_the_stray_they_continue_become_one_when_it_comes
     assert len(book.survey().strays) == before
 
 
-def test_what_waited_and_was_passed_by_another_history_can_be_read_after_the_next_compaction(book: Logbook) -> None:
+@pytest.mark.parametrize("way", ["by extents", "by the base", "by a whole upload"])
+def test_what_waited_and_was_passed_by_another_history_can_be_read_after_the_next_compaction(
+    book: Logbook, way: str
+) -> None:
     first, second = [*HISTORY[:3], b'"first"\n'], [*HISTORY[:3], b'"second"\n']
-    assert book.save(HISTORY, 0, 1).outcome == "stored"
+    if way != "by the base":
+        assert book.save(HISTORY, 0, 1).outcome == "stored"
     assert [book.save(history, 2, 4).outcome for history in (first, second)] == ["pending", "pending"]
     other = [*HISTORY[:2], *some_lines(4, "other")]
-    assert book.save(other, 1, 6).outcome == "stored"
-    assert book.compact(everything=False).folded_bytes == 0
+    if way == "by a whole upload":
+        book.save_whole(other)
+    else:
+        assert book.save(other, 1 if way == "by extents" else 0, 6).outcome == "stored"
+        assert book.compact(everything=False).folded_bytes == 0
     assert {book.read(key=stray.key) for stray in book.survey().strays} == {b"".join(first), b"".join(second)}
     assert book.read() == b"".join(other)
 

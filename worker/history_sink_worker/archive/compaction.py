@@ -66,6 +66,8 @@ def fold_whole(context: Context, log: Log, offset: int) -> Steps[None]:
         seen = yield from look(context, log, adopt=True)
         if seen.line is not None and seen.line.base >= offset:
             return
+        if seen.line is not None:
+            yield from _place_passed(context, log, seen)
         yield from _fold(context, log, seen)
     give_up(log)
 
@@ -174,8 +176,11 @@ def _place_passed(context: Context, log: Log, seen: Look) -> Steps[None]:
     It may have parted from it. Nobody could read it before the sweep, which comes late, or never if no fold is due.
     """
     assert seen.line is not None
+    assert seen.info is not None
+    # A base that was never folded has passed by itself what starts below its end.
+    folded = seen.line.base if "hs-settled" in seen.info.meta else 0
     for tail in _loose_before(seen, seen.line.end.offset):
-        if tail.name.start >= seen.line.base:
+        if tail.name.start >= folded:
             yield from _place_again(context, log, tail)
 
 
