@@ -14,7 +14,7 @@ WORKER = sorted((REPOSITORY / "worker" / "history_sink_worker").glob("**/*.py"))
 STORE_SDK = {"boto3", "botocore", "mypy_boto3_s3", "s3transfer"}
 CONTRACT = {  # what two programs share, and nothing of the producer's own
     "address", "chain", "contract", "errors", "lines", "listing", "messages", "outcome", "pointer", "settings",
-    "status", "upload",
+    "secret_files", "status", "upload",
 }  # fmt: skip
 
 
@@ -69,5 +69,6 @@ def test_a_sink_that_is_disabled_never_loads_the_queue() -> None:
 
 
 def test_an_import_is_quick() -> None:
-    program = "import time; start = time.perf_counter(); import history_sink; print(time.perf_counter() - start)"
+    # CPU time: on a busy machine a clock on the wall measures the neighbours.
+    program = "import time; start = time.process_time(); import history_sink; print(time.process_time() - start)"
     assert min(float(run(program)) for _ in range(3)) < 0.3

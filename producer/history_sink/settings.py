@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from history_sink.errors import ConfigurationError
+from history_sink.secret_files import read_secrets
 
 BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
 RESULT_URL = "CODETETHER_HISTORY_RESULT_URL"
@@ -47,8 +48,11 @@ class ProducerSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> "ProducerSettings":
-        """Read `env` (default: the process's environment). An empty variable counts as unset."""
-        env = os.environ if env is None else env
+        """Read `env` (default: the process's environment). An empty variable counts as unset.
+
+        A URL may hold a password: ``…_BROKER_URL_FILE`` and ``…_RESULT_URL_FILE`` name files to read them from.
+        """
+        env = read_secrets(os.environ if env is None else env, (BROKER_URL, RESULT_URL))
         return cls(
             broker_url=env.get(BROKER_URL, "").strip() or None,
             result_url=env.get(RESULT_URL, "").strip() or None,

@@ -16,9 +16,12 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from history_sink.address import check_certificates
 from history_sink.errors import ConfigurationError
+from history_sink.secret_files import read_secrets
 
 NAMESPACE = "CODETETHER_HISTORY_"
 DEFAULT_PREFIX = "history/"
+_URLS = tuple(NAMESPACE + name for name in ("BROKER_URL", "RESULT_URL", "REDIS_URL"))
+_KEYS = tuple(NAMESPACE + name for name in ("S3_ACCESS_KEY", "S3_SECRET_KEY"))
 
 T = TypeVar("T")
 
@@ -44,7 +47,7 @@ class BrokerSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Nothing is required. Raises ConfigurationError, naming all that is malformed."""
-        variables = _Variables(env)
+        variables = _Variables(read_secrets(env, _URLS))
         settings = cls._read(variables, variables.get("BROKER_URL", _broker_url, None))
         variables.check()
         return settings
@@ -90,7 +93,7 @@ class WorkerSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Raises ConfigurationError, naming all that is missing and all that is malformed."""
-        variables = _Variables(env)
+        variables = _Variables(read_secrets(env, _URLS + _KEYS))
         settings = cls(
             endpoint=variables.need("S3_ENDPOINT", _endpoint),
             bucket=variables.need("S3_BUCKET", _bucket),
