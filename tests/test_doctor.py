@@ -64,7 +64,7 @@ def run(environment: Mapping[str, str], *arguments: str) -> subprocess.Completed
 def test_what_is_in_order_is_said_to_be_so(found: dict[str, str], minio_server: MinioServer) -> None:
     ended = run(found)
     assert ended.returncode == 0, ended.stdout
-    assert "0 problems" in ended.stdout
+    assert "problems: 0" in ended.stdout
     assert "appendfsync always" in ended.stdout
     assert "conditional writes, multipart copy, ranges, LIST: as they must be" in ended.stdout
     left = minio_server.client().list_objects_v2(Bucket=found[f"{NAMESPACE}S3_BUCKET"])

@@ -19,6 +19,7 @@ from history_sink import HistorySink
 from operations import expressions, metrics_of
 from stack.minio import MinioServer
 from stack.processes import NotReady, free_port, port_is_free, wait_until
+from stack.rabbitmq import RabbitServer
 from stack.redis import RedisServer
 from stack.stack import environment as variables
 from stack.worker import Worker
@@ -255,6 +256,25 @@ def test_whatever_alerts_and_dashboard_ask_for_is_measured(watched: Watched, pre
     asked = set().union(*map(metrics_of, expressions().values()))
     assert len(asked) > 20
     assert asked <= measured
+
+
+@pytest.mark.system
+def test_on_rabbitmq_lengths_are_known_and_its_absence_is_seen(watched: Watched, tmp_path: Path) -> None:
+    rabbit = RabbitServer(tmp_path)
+    rabbit.start()
+    port = free_port()
+    more = {"CODETETHER_HISTORY_BROKER_URL": rabbit.url(), HTTP_ADDRESS: str(port)}
+    worker = Worker({**watched.environment, **more}, log_path=tmp_path / "worker.log", name="rabbit")
+    try:
+        worker.start()
+        wait_until(lambda: "queue_messages{" in watched.get("/metrics", port)[1], timeout_seconds=20, what="a length")
+        assert watched.get("/ready", port)[0] == 200
+        rabbit.process.kill()
+        wait_until(lambda: "broker away" in watched.get("/ready", port)[1], timeout_seconds=20, what="a word of it")
+        assert watched.get("/live", port)[0] == 200
+    finally:
+        worker.stop()
+        rabbit.stop()
 
 
 @pytest.mark.system  # promtool comes with Debian's prometheus

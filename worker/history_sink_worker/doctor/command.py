@@ -42,7 +42,7 @@ def doctor(as_json: bool, is_read_only: bool) -> None:
     if as_json:
         click.echo(json.dumps({**counts, "findings": list(map(asdict, findings))}))
     else:
-        click.echo(f"{counts['problem']} problems, {counts['warning']} warnings")
+        click.echo(f"problems: {counts['problem']}, warnings: {counts['warning']}")
     sys.exit(exit_status(findings))
 
 
