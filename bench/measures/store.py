@@ -8,7 +8,7 @@ from bench.figures import Findings, Goal, Plot, Table
 from bench.options import Options
 from bench.saving import cut_saves, look_at_each_save, save_each
 from bench.scene import Place, Results, Scene, wait_until_idle
-from bench.transcripts import make_transcript
+from bench.transcripts import Transcript, make_transcript
 from history_sink.contract import COMPACT, MAINTENANCE_QUEUE
 from stack.processes import NotReady
 
@@ -20,7 +20,7 @@ def measure(scene: Scene, options: Options) -> Findings:
     look_at_each_save()
     rows, goals, growth = [], [], []
     for length in options.pick((100, 1000), (100, 1000, 10_000)):
-        found = run(scene, length, options.seed)
+        found = run(scene, make_transcript(length, options.seed))
         rows.append((length, *found.values()))
         named = f"{length:,} messages"
         growth.append((float(length), found["PUT bytes"]))
@@ -61,10 +61,10 @@ def measure(scene: Scene, options: Options) -> Findings:
     )
 
 
-def run(scene: Scene, length: int, seed: int) -> dict[str, float]:
+def run(scene: Scene, transcript: Transcript) -> dict[str, float]:
     """All figures of one session. T is two hours until its last message is folded, and then a moment."""
     place = scene.place()
-    transcript = make_transcript(length, seed)
+    length = len(transcript.messages)
     client = scene.client(place)
     with scene.relay(scene.minio.port) as relay:
         near = place.through(store_port=relay.port)

@@ -2,13 +2,14 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.figures import Findings, Goal, Table, median
 from bench.measures.store import count_requests
 from bench.options import Options
 from bench.scene import THREADS, Scene, wait_for_results, wait_until_idle
-from bench.transcripts import real_or_made
+from bench.transcripts import Json, real_or_made
 from history_sink.contract import UPLOAD_QUEUE
 
 _GOALS = {1: 0.5, 4: 1.5}
@@ -16,12 +17,13 @@ _GOALS = {1: 0.5, 4: 1.5}
 
 def measure(scene: Scene, options: Options) -> Findings:
     """427 saves of one session, by one worker and by four, of eight threads each."""
+    messages = real_or_made(427).messages
     found: dict[int, list[Waited]] = {workers: [] for workers in _GOALS}
     for _ in range(options.pick(1, 3)):
         for workers in _GOALS:
-            found[workers].append(run_waiting(scene, workers))
+            found[workers].append(run_waiting(scene, workers, messages))
     goals, rows = [], []
-    saves = len(real_or_made(427).messages)
+    saves = len(messages)
     for workers, results in found.items():
         requests = median([count_requests(each.counts) for each in results])
         extents = median([each.extents for each in results])
@@ -53,12 +55,11 @@ class Waited:
     counts: "Counter[str]"
 
 
-def run_waiting(scene: Scene, workers: int) -> Waited:
-    """427 saves are in the queue before the first worker starts."""
+def run_waiting(scene: Scene, workers: int, messages: Sequence[Json]) -> Waited:
+    """A save of each message is in the queue before the first worker starts."""
     place = scene.place()
     client = scene.client(place)
     with scene.relay(scene.minio.port) as relay, scene.sink(place) as sink:
-        messages = real_or_made(427).messages
         task_ids = [task_id for message in messages for task_id in sink.append("s", message).task_ids]
         client.rename(UPLOAD_QUEUE, "held")  # until all workers are there
         with scene.workers(place.through(store_port=relay.port), workers):

@@ -1,0 +1,47 @@
+"""What must not creep up, whatever the machine: requests per save, bytes per byte, objects per session.
+
+The same measures as in `make bench`, on work that is small and made up.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.measures import broker, store
+from bench.scene import Scene
+from bench.transcripts import make_transcript
+
+UNFOLDED = 60
+"""Messages; a tail of so few extents is not folded."""
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    with Scene() as scene:
+        yield scene
+
+
+def test_a_steady_save_is_one_request_and_its_own_bytes(scene: Scene) -> None:
+    found = store.run(scene, make_transcript(UNFOLDED, seed=1))
+    assert found["PUTs"] == 1.0
+    assert found["requests"] <= 1.1
+    assert found["PUT bytes"] == pytest.approx(1.0)
+    assert found["PUT bytes, final"] == pytest.approx(2.0, abs=0.05)
+    assert found["objects"] == 1
+
+
+def test_what_is_folded_is_written_once_or_twice_more(scene: Scene) -> None:
+    found = store.run(scene, make_transcript(100, seed=1))
+    assert found["PUT bytes"] <= 2.5
+    assert found["PUT bytes, final"] <= 3.0
+    assert found["objects"] == 1
+
+
+def test_a_save_sends_less_than_its_message(scene: Scene) -> None:
+    transcript = make_transcript(UNFOLDED, seed=1)
+    per_message, all_per_message = broker.run(scene, transcript, "message", "ours")[::2]
+    per_turn, _, all_per_turn = broker.run(scene, transcript, "turn", "ours")
+    assert per_message <= 0.9
+    assert per_turn <= 0.4
+    assert all_per_message <= 4.0
+    assert all_per_turn <= 1.0
