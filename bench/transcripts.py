@@ -8,6 +8,7 @@ message by message (those: 0.33 to 0.37), and to 0.19 turn by turn (0.17 to 0.22
 
 import itertools
 import json
+import math
 import random
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -86,8 +87,8 @@ def make_transcript(messages: int, seed: int, scale: float = 1.0) -> Transcript:
 def draw_size(draw: random.Random, quantiles: list[int]) -> float:
     """A size whose quantiles are these, evenly spaced ones, the smallest and the largest included."""
     at = draw.random() * (len(quantiles) - 1)
-    low = quantiles[int(at)]
-    return low * (quantiles[int(at) + 1] / low) ** (at % 1)
+    low, high = quantiles[int(at)], quantiles[int(at) + 1]
+    return low * math.pow(high / low, at % 1)
 
 
 class _Words:
