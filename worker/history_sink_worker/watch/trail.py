@@ -1,5 +1,6 @@
 """Which requests to the store one task has made: their ids, by which the store's own log finds them."""
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from history_sink_worker.watch.metrics import note_store_request
 
 MOST_SHOWN = 5
 _ID = re.compile(r"[A-Za-z0-9+/=_.:-]{1,128}", re.ASCII)
-_log = log.get("history_sink_worker")
+_NAME = "history_sink_worker"
+_log = log.get(_NAME)
 _trail: ContextVar[list[str] | None] = ContextVar("trail", default=None)
 
 
@@ -37,6 +39,7 @@ def note_request(operation: str, code: str, seconds: float, request_id: str, pat
     trail = _trail.get()
     if trail is not None:
         trail.append(f"{operation} {code} {shown_id}")
-    _log.debug(
-        "store answered", operation=operation, code=code, request_id=shown_id, path=path, seconds=round(seconds, 4)
-    )
+    if logging.getLogger(_NAME).isEnabledFor(logging.DEBUG):  # structlog would make the line first, and ask then
+        _log.debug(
+            "store answered", operation=operation, code=code, request_id=shown_id, path=path, seconds=round(seconds, 4)
+        )
