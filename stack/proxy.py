@@ -23,6 +23,8 @@ class Proxy:
         """Whether everything is kept, and passed on when this is False again."""
         self.write_answer = b""
         """If not empty, the HTTP response to each PUT and POST, which the server does not see."""
+        self.answer_to_unmet = b""
+        """If not empty, what a client gets in place of a 412: as from a store that does not look at conditions."""
         self._target_port, self._tls = target_port, tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: set[socket.socket] = set()
@@ -75,6 +77,9 @@ class Proxy:
                 self._wait()
                 if is_answer and self.cut_at is not None and self.cut_at in data:
                     self.cut_at = None
+                    break
+                if is_answer and self.answer_to_unmet and data.startswith(b"HTTP/1.1 412"):
+                    sink.sendall(self.answer_to_unmet)
                     break
                 # A client waits for the answer before it sends the next request: one begins where data begins.
                 if not is_answer and self.write_answer and data.startswith(_WRITES):

@@ -1,5 +1,6 @@
 """One worker with its queues and its dead letters, for the tests of those."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,10 +40,13 @@ class Office:
         self.app = Celery("client", broker=broker_url, backend=broker_url, set_as_current=False)
         self.worker = self.make_worker()
 
-    def make_worker(self, *arguments: str, **more: str) -> Worker:
+    def make_worker(self, *arguments: str, name: str = "worker", **more: str) -> Worker:
+        """One that finds the modules of the tests."""
+        here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
         return Worker(
-            {**self.environment, **more},
-            log_path=self.directory / f"{self.pool}.log",
+            {**self.environment, "PYTHONPATH": here, **more},
+            log_path=self.directory / f"{name}-{self.pool}.log",
+            name=name,
             pool=self.pool,
             concurrency=2,
             arguments=arguments,

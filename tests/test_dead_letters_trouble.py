@@ -1,7 +1,6 @@
 """Dead letters when the store is away, hangs, refuses or loses an answer, and when workers are killed or replaced."""
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,8 +126,7 @@ def test_an_unknown_task_is_stored_once_a_worker_that_knows_it_gets_it_again(off
     sent = office.send("history_sink.upload_v9", "later", [{"role": "user"}])
     assert office.letter(sent.id).reason == "its task is unknown: history_sink.upload_v9"
     office.worker.stop()
-    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    newer = office.make_worker("--include", "later_tasks", PYTHONPATH=here)
+    newer = office.make_worker("--include", "later_tasks")
     newer.start()
     try:
         office.command("replay", "--all")

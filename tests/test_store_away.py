@@ -14,8 +14,7 @@ from stack.proxy import Proxy
 from stack.redis import RedisServer
 from store_site import STATUS, Site
 
-FULL = b"<Error><Code>XMinioStorageFull</Code></Error>"
-FULL = b"HTTP/1.1 507 Full\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(FULL) + FULL
+REFUSAL = b"HTTP/1.1 %d No\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
 
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
@@ -100,8 +99,9 @@ def test_refused_credentials_are_denied_to_reads_and_waited_for(site: Site, runn
     site.expect_all_stored()
 
 
-def test_a_full_store_is_waited_for_and_read_from(
-    own_minio: MinioServer, redis_server: RedisServer, tmp_path: Path, running: ExitStack
+@pytest.mark.parametrize(("code", "status"), [("XMinioStorageFull", 507), ("SlowDown", 503)])
+def test_a_store_that_is_full_or_throttles_is_waited_for_and_read_from(
+    own_minio: MinioServer, redis_server: RedisServer, tmp_path: Path, running: ExitStack, code: str, status: int
 ) -> None:
     proxy = running.enter_context(Proxy(own_minio.port))
     site = Site(own_minio, redis_server, tmp_path, f"http://127.0.0.1:{proxy.port}")
@@ -109,7 +109,8 @@ def test_a_full_store_is_waited_for_and_read_from(
     worker = site.start_worker()
     site.upload(1)
     site.expect_all_stored()
-    proxy.write_answer = FULL
+    error = f"<Error><Code>{code}</Code></Error>".encode()
+    proxy.write_answer = REFUSAL % (status, len(error), error)
     site.upload(10)
     site.expect_gate("store away: uploads wait")
     time.sleep(2)  # that more than one probe is refused
@@ -117,7 +118,7 @@ def test_a_full_store_is_waited_for_and_read_from(
     assert answer == b'{"n":0,"text":""}\n'
     assert seconds < 1
     site.expect_waiting(10)
-    assert "XMinioStorageFull (507)" in site.stats(worker)["store"]
+    assert f"{code} ({status})" in site.stats(worker)["store"]
 
     def make_room() -> None:
         proxy.write_answer = b""
@@ -127,6 +128,23 @@ def test_a_full_store_is_waited_for_and_read_from(
     assert worker.process.log().count("store away") == 1
     listed = own_minio.client().list_objects_v2(Bucket=site.bucket, Prefix="history/.probe/")
     assert listed["KeyCount"] == 0
+
+
+def test_a_save_whose_answer_was_lost_is_found_to_be_there(
+    own_minio: MinioServer, redis_server: RedisServer, tmp_path: Path, running: ExitStack
+) -> None:
+    proxy = running.enter_context(Proxy(own_minio.port))
+    site = Site(own_minio, redis_server, tmp_path, f"http://127.0.0.1:{proxy.port}")
+    running.callback(site.stop)
+    site.start_worker()
+    proxy.cut_at = b"ETag"
+    site.upload(1)
+    site.expect_all_stored()
+    assert proxy.cut_at is None
+    outcome = site.client.backend.get_result(site.sent[0])
+    assert (outcome["outcome"], outcome["attempts"]) == ("duplicate", 2)
+    listed = own_minio.client().list_objects_v2(Bucket=site.bucket, Prefix="history/s0/")
+    assert [entry["Key"] for entry in listed["Contents"]] == ["history/s0/history.jsonl"]
 
 
 def test_a_worker_that_reads_only_answers_soon_when_the_store_hangs_and_goes_on_taking(site: Site) -> None:

@@ -12,10 +12,13 @@ from celery import Celery
 
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until
+from stack.proxy import Proxy
 from stack.redis import RedisServer
 from stack.stack import environment as variables
 from stack.worker import Worker
 
+WRITTEN = b"<CompleteMultipartUploadResult><ETag>any</ETag></CompleteMultipartUploadResult>"
+WRITTEN = b"HTTP/1.1 200 OK\r\nETag: any\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(WRITTEN) + WRITTEN
 NAMESPACE = "CODETETHER_HISTORY_"
 
 
@@ -76,6 +79,19 @@ def test_wrong_credentials_end_the_worker(environment: Mapping[str, str]) -> Non
     assert ended.returncode != 0
     assert "the store does not let us in" in ended.stderr
     assert "wrong-secret" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_store_that_ignores_conditions_ends_the_worker(
+    environment: Mapping[str, str], minio_server: MinioServer
+) -> None:
+    with Proxy(minio_server.port) as proxy:
+        proxy.answer_to_unmet = WRITTEN
+        endpoint = f"http://127.0.0.1:{proxy.port}"
+        ended = run({**environment, NAMESPACE + "S3_ENDPOINT": endpoint}, "worker", "-P", "threads")
+    assert ended.returncode != 0
+    assert "a store without conditional writes is refused" in ended.stderr
+    assert "Missing here: PUT with If-None-Match: *" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
