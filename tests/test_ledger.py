@@ -73,6 +73,21 @@ def test_only_what_is_new_is_handed_over(ledger: Ledger, store: PlainStore) -> N
     assert save(ledger, store, history) == []
 
 
+def test_a_message_that_is_refused_is_still_refused_when_the_store_was_asked_first(store: PlainStore) -> None:
+    store.logs[None] = lines_of(messages("a", "another's"))
+    ledger = restart(store, messages("a"))
+    hand_over(ledger, store)
+    ledger.give([5, *messages("a")])  # type: ignore[list-item]
+    assert ledger.is_uncertain
+    ledger.question()  # which nobody answers
+    assert hand_over(ledger, store) == []
+    assert ledger.refusal
+    assert ledger.refusal.index == 0
+    ledger.give(messages("a"))
+    hand_over(ledger, store)
+    assert ledger.refusal is None
+
+
 def test_no_branch_gets_the_name_of_a_log_that_was_told_to_go_another_way(store: PlainStore) -> None:
     history = messages(*map(str, range(KEPT_LOGS + 4)))  # more names than logs are kept in mind
     others = [None, *map(name_branch, ends_of(lines_of(history))[1:-1])]

@@ -87,7 +87,8 @@ class Ledger:
 
     def decide(self, whole: bool = False) -> None:
         """Find the log that the history is on, or open a branch. `whole`: look at each message for edits in place."""
-        self.refusal = None
+        if self._history is None:  # else the question's draft has just told
+            self.refusal = None
         if whole or self._history is None:
             self._match(whole)
         if self._has_news or not self._is_on_log():
@@ -130,6 +131,7 @@ class Ledger:
 
     def _draft(self) -> Points:
         """The points of all that is wanted, up to the first message that cannot be a line."""
+        self.refusal = None
         points = self.log.points.prefix(self._matched)
         points.extend(line.data for line in self._lines(self._matched))
         return points
