@@ -11,6 +11,7 @@ from kombu import Exchange, Queue
 from history_sink.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, READ_QUEUE, UPLOAD_QUEUE
 from history_sink.errors import ConfigurationError
 from history_sink_worker import startup
+from history_sink_worker.events import EventPace
 from history_sink_worker.gate.gatekeeper import Gatekeeper
 from history_sink_worker.intake import privacy
 from history_sink_worker.queue import transport
@@ -105,6 +106,7 @@ def make_app(settings: BrokerSettings) -> Celery:
     )
     made.conf.update(configure(settings))
     made.steps["consumer"].add(Renewal)
+    made.steps["consumer"].add(EventPace)
     made.steps["consumer"].add(Upkeep)
     made.steps["consumer"].add(Gatekeeper)
     made.steps["consumer"].add(Watcher)
