@@ -3,14 +3,12 @@
 import re
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from history_sink_worker.gate.gate import Finding, Gate
 from history_sink_worker.gate.lookout import Lookout
 from history_sink_worker.store import Away, Corrupt, Denied, Rejected, StoreError
-from history_sink_worker.turnstile import Turnstile
 from stack.processes import wait_until
 
 HERE = Finding()
@@ -109,23 +107,3 @@ def test_whatever_a_probe_meets_is_a_finding_and_shows_no_content() -> None:
     Lookout(look, learn, lambda: 5.0).begin()
     wait_until(lambda: bool(findings), timeout_seconds=5, what="a finding")
     assert re.fullmatch(r"a probe failed: KeyError at test_gate.py:\d+", str(findings[0].writing))
-
-
-def test_who_waits_behind_a_save_that_met_the_store_away_need_not_find_out_too() -> None:
-    turnstile, first_is_in = Turnstile(), threading.Event()
-
-    def save(is_first: bool) -> None:
-        with turnstile.turn("log"):
-            first_is_in.set()
-            wait_until(lambda: len(turnstile._lines["log"]) == 3, timeout_seconds=5, what="all to wait")
-            assert is_first
-            raise AWAY
-
-    with ThreadPoolExecutor(3) as threads:
-        saves = [threads.submit(save, True)]
-        first_is_in.wait(5)
-        saves += [threads.submit(save, False) for _ in range(2)]
-        for each in saves:
-            with pytest.raises(Away, match="SlowDown"):
-                each.result(timeout=5)
-    assert len(turnstile) == 0

@@ -18,13 +18,12 @@ from history_sink_worker import redis_hints
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.redis_hints import RedisDueList, RedisHints, RedisShelf
-from history_sink_worker.turnstile import Turnstile
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.redis import RedisServer
 from stack.worker import Worker
 
-HINT = Hint(offset=12, chain16="0123456789abcdef", proved_at=1_700_000_000.25, extents=3, base_bytes=4)
+HINT = Hint(offset=12, chain16="0123456789abcdef", proved_at=1_700_000_000.25, extents=3, base_bytes=4, moved_at=1.5)
 NAMESPACE = "CODETETHER_HISTORY_"
 
 
@@ -56,7 +55,7 @@ def test_two_stores_that_share_a_redis_do_not_see_each_others_hints(url: str) ->
     assert RedisHints(make_shelf(url, "other"), 7200).get("history/s/") is None
 
 
-@pytest.mark.parametrize("value", [b"", b"\xff", b"12 abc", b"1 2 3 4 5 6", b"x y z 1 2"])
+@pytest.mark.parametrize("value", [b"", b"\xff", b"12 abc", b"1 2 3 4 5", b"1 2 3 4 5 6 7", b"x y z 1 2 3"])
 def test_what_is_no_hint_is_none(url: str, redis_server: RedisServer, value: bytes) -> None:
     hints = RedisHints(make_shelf(url), 7200)
     hints.put("history/s/", HINT)
@@ -112,39 +111,6 @@ def test_a_log_that_is_written_to_does_not_become_idle(url: str) -> None:
     due.put("idle", Log("history/", "s"), due_at=100.0)
     due.put("idle", Log("history/", "s"), due_at=200.0)
     assert due.claim(now=150.0, limit=10) == []
-
-
-def test_a_turnstile_lets_one_through_at_a_time_in_order() -> None:
-    turnstile, inside, order = Turnstile(), [0], list[int]()
-
-    def pass_through(number: int) -> None:
-        with turnstile.turn("log"):
-            inside[0] += 1
-            assert inside[0] == 1
-            order.append(number)
-            time.sleep(0.01)
-            inside[0] -= 1
-
-    with ThreadPoolExecutor(8) as threads:
-        passes = []
-        for number in range(8):
-            passes.append(threads.submit(pass_through, number))
-            time.sleep(0.003)
-        for each in passes:
-            each.result()
-    assert order == list(range(8))
-    assert len(turnstile) == 0
-
-
-def test_a_turnstile_does_not_hold_up_another_log_nor_anybody_for_ever() -> None:
-    turnstile = Turnstile(patience_seconds=0.2)
-    with turnstile.turn("one"):
-        began = time.monotonic()
-        with turnstile.turn("other"):
-            assert time.monotonic() - began < 0.1
-        with ThreadPoolExecutor(1) as threads:
-            threads.submit(lambda: turnstile.turn("one").__enter__()).result(timeout=5)
-    assert 0.2 <= time.monotonic() - began < 2
 
 
 def save_twenty(environment: Mapping[str, str], session: str) -> int:

@@ -72,13 +72,13 @@ class RedisHints:
 
 
 def _encode(hint: Hint) -> str:
-    return f"{hint.offset} {hint.chain16} {hint.proved_at!r} {hint.extents} {hint.base_bytes}"
+    return f"{hint.offset} {hint.chain16} {hint.proved_at!r} {hint.extents} {hint.base_bytes} {hint.moved_at!r}"
 
 
 def _decode(value: bytes) -> Hint | None:
     try:
-        offset, chain16, proved_at, extents, base_bytes = value.decode("ascii").split(" ")
-        return Hint(int(offset), chain16, float(proved_at), int(extents), int(base_bytes))
+        offset, chain16, proved_at, extents, base_bytes, moved_at = value.decode("ascii").split(" ")
+        return Hint(int(offset), chain16, float(proved_at), int(extents), int(base_bytes), float(moved_at))
     except ValueError:  # UnicodeDecodeError is one
         return None
 

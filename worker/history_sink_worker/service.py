@@ -5,9 +5,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
 
+from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.group import next_group
 from history_sink_worker.archive.hint import NoHints
 from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import Piece
+from history_sink_worker.archive.save import Verdict
 from history_sink_worker.redis_hints import DueList, NoDueList, RedisDueList, RedisHints, RedisShelf
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.settings import WorkerSettings
@@ -33,7 +37,8 @@ class Service:
     reading_store: S3Store
     context: Context
     due: DueList
-    turnstile: Turnstile = field(default_factory=Turnstile)
+    saves: Turnstile[Piece, Verdict] = field(default_factory=lambda: Turnstile(next_group))
+    compactions: Turnstile[Piece, Compacted] = field(default_factory=lambda: Turnstile(next_group))
 
     def run(self, steps: Steps[T]) -> T:
         """Do `steps` on the store. Raises `StoreError`."""

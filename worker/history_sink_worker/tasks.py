@@ -23,7 +23,9 @@ from history_sink.pointer import Fault
 from history_sink.upload import Upload
 from history_sink_worker.application import app
 from history_sink_worker.archive import erasure, reader, save, survey
+from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.save import Verdict
 from history_sink_worker.intake.failure import refuse, unexpected
 from history_sink_worker.intake.privacy import Bytes
@@ -40,14 +42,7 @@ def upload_history(self: Patient, /, session_id: object, messages: object = None
     """Archive a whole history (`messages`), or the lines that follow a junction (the library's `payload`)."""
     session = _check_session(session_id)
     log = service().log(session, check_branch(payload.get("branch")))
-    with service().turnstile.turn(log.root):
-        verdict = _append(log, payload) if messages is None else _upload_whole(log, messages, payload)
-    if verdict.outcome == "stored":
-        service().due.put("idle", log, time.time() + service().settings.idle_seconds)
-    if verdict.outcome == "deleted":  # what it has left is swept away now, what its late requests leave, later
-        service().due.put("sweep", service().log(session), time.time() + erasure.second_sweep_seconds(service().context))
-    if verdict.fold_due or verdict.outcome == "deleted":
-        send_compact(self.app, log.session, log.branch)
+    verdict = _append(log, payload) if messages is None else _upload_whole(log, messages, payload)
     return Outcome(
         outcome=verdict.outcome,
         session=session,
@@ -102,8 +97,13 @@ def compact(
     Of a session that was deleted: sweep away what has come since.
     """
     log = service().log(_check_session(session_id), check_branch(branch))
-    steps = erasure.compact_or_sweep(service().context, log, idle=bool(idle), everything=bool(everything))
-    done = service().run(steps)
+
+    def run(_: object) -> list[Compacted]:
+        steps = erasure.compact_or_sweep(service().context, log, idle=bool(idle), everything=bool(everything))
+        return [service().run(steps)]
+
+    # Side by side they would all read the same tail, and all but one in vain.
+    done = service().compactions.turn(log.root, None, run)
     if done.again_in_seconds is not None:
         service().due.put("sweep", log, time.time() + done.again_in_seconds)
     return asdict(done)
@@ -122,7 +122,13 @@ def _append(log: Log, payload: dict[str, Any]) -> Verdict:
         refuse("neither messages nor a payload with its version, v")
     if version > WIRE_VERSION:
         raise TooNew(f"payload version {version}; this worker knows {WIRE_VERSION}")
-    return service().run(save.append(service().context, log, Upload.decode(payload)))
+    upload, context = Upload.decode(payload), service().context
+    piece = Piece(upload.start, upload.lines)
+
+    def store(pieces: list[Piece]) -> list[Verdict]:
+        return _see_to(log, service().run(save.append_all(context, log, pieces)))
+
+    return service().saves.turn(log.root, piece, store, lambda: save.is_early(context, log, piece))
 
 
 def _upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdict:
@@ -130,7 +136,24 @@ def _upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdic
         refuse("messages is the whole history as a list, and nothing comes with it")
     if not messages:
         return Verdict("duplicate", log.base, 0, 0)
-    return service().run(save.upload_whole(service().context, log, _encode_lines(messages)))
+    lines = _encode_lines(messages)
+
+    def store(_: object) -> list[Verdict]:
+        return _see_to(log, [service().run(save.upload_whole(service().context, log, lines))])
+
+    return service().saves.turn(log.root, None, store)
+
+
+def _see_to(log: Log, verdicts: list[Verdict]) -> list[Verdict]:
+    """Ask for what the log will need after these."""
+    outcomes, now = {verdict.outcome for verdict in verdicts}, time.time()
+    if "stored" in outcomes:
+        service().due.put("idle", log, now + service().settings.idle_seconds)
+    if "deleted" in outcomes:  # what it has left is swept away now, what its late requests leave, later
+        service().due.put("sweep", service().log(log.session), now + erasure.second_sweep_seconds(service().context))
+    if "deleted" in outcomes or any(verdict.fold_due for verdict in verdicts):
+        send_compact(app, log.session, log.branch)
+    return verdicts
 
 
 def _encode_lines(messages: Sequence[Any]) -> tuple[bytes, ...]:

@@ -1,66 +1,157 @@
-"""One at a time for each log, in order of arrival.
+"""One at a time for each log, in the order of its lines; and those that can go together, together.
 
 Two saves of one log that are stored side by side miss each other's hint, and each then has to look at the whole
 log. This is speed only: nothing is wrong when somebody gets past.
 """
 
 import threading
-from collections import deque
-from collections.abc import Hashable, Iterator
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from history_sink_worker.store import Away, Denied, StoreError
 
+POLL_SECONDS = 0.005
+"""How often who is early looks whether its time has come."""
+LINGER_SECONDS = 0.03
+"""How long a group may wait to be as large as the one before: a worker that has just ended those takes others."""
+LINES_KEPT = 1000
+"""So many keys are remembered, with nobody at them."""
 
-class _Ticket(threading.Event):
-    """Whose turn it is has it set; or learns that there is nothing to wait for."""
+W = TypeVar("W")
+R = TypeVar("R")
+Choose = Callable[[Sequence[W | None]], Sequence[int]]
 
-    error: StoreError | None = None
+
+class _Ticket(Generic[W, R]):
+    def __init__(self, work: W | None, patience_seconds: float) -> None:
+        self.work = work
+        self.deadline = time.monotonic() + patience_seconds
+        self.goes_alone = False
+        self.results: list[R] = []
+        self.error: StoreError | None = None
 
 
-class Turnstile:
-    """Lets the threads of this process through, one for each key at a time."""
+class _Line(Generic[W, R]):
+    """Who waits at one key, in order of arrival; and how many went last, and until when the next wait for as many."""
 
-    def __init__(self, patience_seconds: float = 30.0) -> None:
-        """Nobody waits longer than `patience_seconds`: a store that hangs must not hold up all of a log's saves."""
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.waiting: list[_Ticket[W, R]] = []
+        self.is_busy = False
+        self.users = 0
+        self.last_size = 0
+        self.lingers_until = 0.0
+
+
+class Turnstile(Generic[W, R]):
+    """Lets the threads of this process through, one group for each key at a time."""
+
+    def __init__(self, choose: Choose[W], patience_seconds: float = 30.0) -> None:
+        """`choose` says who of those that wait, in order of arrival, goes next: the first of them does it for all.
+
+        Nobody waits longer than `patience_seconds`: a store that hangs must not hold up all of a log's saves.
+        """
+        self._choose = choose
         self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
-        self._lines: dict[Hashable, deque[_Ticket]] = {}
+        self._lines: OrderedDict[Hashable, _Line[W, R]] = OrderedDict()
+
+    def turn(
+        self,
+        key: Hashable,
+        work: W | None,
+        do: Callable[[list[W]], Sequence[R]],
+        is_early: Callable[[], bool] = lambda: False,
+    ) -> R:
+        """The result of `work`: from `do`, called with it and what goes with it, by this thread or by another one.
+
+        While `is_early`, others go first. A `work` of None goes alone; its `do` is called with nothing.
+        Raises what `do` raises, and `StoreError` if whoever was before you met it: one after the other would wait
+        for a store that hangs.
+        """
+        ticket: _Ticket[W, R] = _Ticket(work, self._patience_seconds)
+        with self._line(key) as line:
+            with line.changed:
+                line.waiting.append(ticket)
+                line.changed.notify_all()
+            try:
+                while group := self._await(line, ticket, is_early):
+                    self._serve(line, group, do)
+            finally:
+                with line.changed:
+                    if ticket in line.waiting:
+                        line.waiting.remove(ticket)
+                        line.changed.notify_all()
+        if ticket.error is not None:
+            raise type(ticket.error)(str(ticket.error))
+        return ticket.results[0]
 
     @contextmanager
-    def turn(self, key: Hashable) -> Iterator[None]:
-        """Wait for your turn, and have it until the end of the block.
-
-        Raises `StoreError` if whoever was before you met it: one after the other would wait for a store that hangs.
-        """
-        ticket = _Ticket()
+    def _line(self, key: Hashable) -> Iterator[_Line[W, R]]:
         with self._lock:
-            line = self._lines.setdefault(key, deque())
-            line.append(ticket)
-            line[0].set()
+            line = self._lines.setdefault(key, _Line())
+            self._lines.move_to_end(key)
+            line.users += 1
         try:
-            ticket.wait(self._patience_seconds)
-            if ticket.error is not None:
-                raise type(ticket.error)(str(ticket.error))
-            try:
-                yield
-            except (Away, Denied) as error:
-                self._tell(key, error)
-                raise
+            yield line
         finally:
             with self._lock:
-                line.remove(ticket)
-                if line:
-                    line[0].set()
-                else:
-                    del self._lines[key]
+                line.users -= 1
+                while len(self._lines) > LINES_KEPT and not next(iter(self._lines.values())).users:
+                    self._lines.popitem(last=False)
 
-    def _tell(self, key: Hashable, error: StoreError) -> None:
-        with self._lock:
-            for ticket in self._lines[key]:
+    def _await(self, line: _Line[W, R], ticket: _Ticket[W, R], is_early: Callable[[], bool]) -> Sequence[_Ticket[W, R]]:
+        """Those that `ticket` is to do the work for; nobody if its own is done."""
+        with line.changed:
+            while ticket in line.waiting:
+                now = time.monotonic()
+                left_seconds = ticket.deadline - now
+                if left_seconds <= 0:
+                    return [ticket]
+                group = self._next_group(line)
+                if line.is_busy or group[0] is not ticket:
+                    line.changed.wait(left_seconds)
+                elif is_early():
+                    line.changed.wait(min(left_seconds, POLL_SECONDS))
+                elif len(line.waiting) < line.last_size and now < line.lingers_until:
+                    line.changed.wait(line.lingers_until - now)
+                else:
+                    line.is_busy = True
+                    return group
+        return []
+
+    def _next_group(self, line: _Line[W, R]) -> list[_Ticket[W, R]]:
+        works = [None if ticket.goes_alone else ticket.work for ticket in line.waiting]
+        return [line.waiting[index] for index in self._choose(works)]
+
+    def _serve(self, line: _Line[W, R], group: Sequence[_Ticket[W, R]], do: Callable[[list[W]], Sequence[R]]) -> None:
+        results: Sequence[R] = ()
+        try:
+            results = do([ticket.work for ticket in group if ticket.work is not None])
+        except (Away, Denied) as error:
+            self._tell_all(line, error)
+        except Exception:
+            if len(group) == 1:
+                raise
+            for ticket in group:  # what is wrong with one of them must not stop the others
+                ticket.goes_alone = True
+        finally:
+            with line.changed:
+                for ticket, result in zip(group, results, strict=False):
+                    ticket.results.append(result)
+                line.last_size, line.lingers_until = len(group), time.monotonic() + LINGER_SECONDS
+                line.waiting = [ticket for ticket in line.waiting if not (ticket.results or ticket.error)]
+                line.is_busy = False
+                line.changed.notify_all()
+
+    def _tell_all(self, line: _Line[W, R], error: StoreError) -> None:
+        with line.changed:
+            for ticket in line.waiting:
                 ticket.error = error
-                ticket.set()
 
     def __len__(self) -> int:
         """How many keys somebody is at."""
-        return len(self._lines)
+        return sum(1 for line in self._lines.values() if line.users)

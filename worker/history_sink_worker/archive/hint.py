@@ -14,7 +14,8 @@ class Hint:
 
     `proved_at` is taken before the last look at the log (or the write of its base) that it stands on: saves that go on
     from there, each proved by the hint before it, keep that time. `extents` and `base_bytes` (the tail's length, the
-    base's size as last seen) only say when a compaction may be worth asking for.
+    base's size as last seen) only say when a compaction may be worth asking for, `moved_at` (Unix seconds) whether the
+    log is being written to.
     """
 
     offset: int
@@ -22,6 +23,7 @@ class Hint:
     proved_at: float
     extents: int = 0
     base_bytes: int = 0
+    moved_at: float = 0.0
 
 
 class Hints(Protocol):

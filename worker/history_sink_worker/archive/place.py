@@ -24,12 +24,23 @@ from history_sink_worker.store import Blob, Get, Head, Info, Put, Steps
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a piece is now. `key` is the log's, or that of the stray which holds what `parted` from it."""
+    """Where a piece is now. `key` is the log's, or that of the stray which holds what `parted` from it.
+
+    `outcome` is that of the lines from the offset `since` on; see `outcome_of`.
+    """
 
     outcome: OutcomeKind
     key: str
     parted: Parted | None = None
     fold_due: bool = False
+    since: int = 0
+
+    def outcome_of(self, end: int) -> OutcomeKind:
+        """What became of a part of the piece that ends at the offset `end`."""
+        if end > self.since:
+            return self.outcome
+        # Where a history parted is told by what lies on the log before it; else what comes before waits elsewhere.
+        return "pending" if self.outcome == "diverged" and self.parted is None else "duplicate"
 
 
 def put_base(log: Log, piece: Piece) -> Steps[bool]:
@@ -49,7 +60,7 @@ def put_extent(context: Context, log: Log, piece: Piece) -> Steps[bool]:
 
 def place(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
     """Bring `piece` to where it belongs. `created`: the caller has just created its extent."""
-    placement = _Placement(context, log, piece, {log.key(piece.extent)} if created else set())
+    placement = _Placement(context, log, piece, {log.key(piece.extent): piece.start.offset} if created else {})
     for _ in looks(log):
         seen = yield from look(context, log, adopt=True)
         found = yield from placement.judge(seen)
@@ -60,19 +71,19 @@ def place(context: Context, log: Log, piece: Piece, created: bool = False) -> St
 
 @dataclass
 class _Placement:
-    """`piece` is what is left to place; `created` are the keys of what this task has written of it."""
+    """`piece` is what is left to place; `created` is what this task has written of it: key and start of each."""
 
     context: Context
     log: Log
     piece: Piece
-    created: set[str] = field(default_factory=set)
+    created: dict[str, int] = field(default_factory=dict)
 
     def judge(self, seen: Look) -> Steps[Place | None]:
         """One step by what was seen. None: look again."""
         start, line = self.piece.start, seen.line
         if line is None and start.offset == 0:
             if (yield from put_base(self.log, self.piece)):
-                self.created.add(self.log.base)
+                self.created[self.log.base] = 0
             return None
         if line is None or start.offset > line.end.offset:
             return (yield from self._behind(seen))
@@ -88,7 +99,7 @@ class _Placement:
 
     def _claim(self) -> Steps[None]:
         if (yield from put_extent(self.context, self.log, self.piece)):
-            self.created.add(self.log.key(self.piece.extent))
+            self.created[self.log.key(self.piece.extent)] = self.piece.start.offset
 
     def _inside(self, seen: Look, line: MainLine) -> Steps[Place | None]:
         """The piece starts before the main line's end."""
@@ -114,12 +125,14 @@ class _Placement:
 
     def _covered(self, seen: Look, line: MainLine) -> Place:
         end, base_bytes = line.end, line.base
-        hint = Hint(end.offset, shorten(end.chain), seen.asked_at, line.extents, base_bytes)
+        hint = Hint(end.offset, shorten(end.chain), seen.asked_at, line.extents, base_bytes, self.context.now())
         self.context.hints.put(self.log.root, hint)
         # What this task wrote may lie beside the line, its lines held by other writers' extents.
         beside = {tail.entry.key for tail in plan.loose_extents(seen.listing, line) if tail.name.start >= base_bytes}
         due = plan.fold_is_due(line.extents, end.offset - base_bytes, base_bytes)
-        return Place("stored" if self.created - beside else "duplicate", self.log.base, fold_due=due)
+        since = min((start for key, start in self.created.items() if key not in beside), default=None)
+        outcome: OutcomeKind = "duplicate" if since is None else "stored"
+        return Place(outcome, self.log.base, fold_due=due, since=since or 0)
 
     def _diverge(self, seen: Look, parted: Parted | None) -> Steps[Place | None]:
         """Keep what parted from the main line, whole, beside it; and what has waited for it."""
@@ -130,7 +143,7 @@ class _Placement:
             return None
         if not (yield from keep_followers(self.context, self.log, seen, self.piece)):
             return None
-        return Place("diverged", self.log.key(self.piece.stray), parted)
+        return Place("diverged", self.log.key(self.piece.stray), parted, since=self.piece.start.offset)
 
     def _keep(self, name: TailName) -> Steps[bool]:
         """Put the piece under a name that fixes its bytes: taken already, it is there. False: it has vanished."""

@@ -20,6 +20,8 @@ FOLD_EXTENTS_ALWAYS = 448
 IDLE_EXTENTS = 16
 IDLE_SHARE = 8
 """An idle log is folded when its tail is at least this part of its base."""
+EARLY_SECONDS = 0.5
+"""A log that has not grown for so long is not being written to: who waits for its next lines may wait for ever."""
 ASK_EVERY_EXTENTS = 16
 """A steady writer asks for a fold once in so many extents, not with every save until one has run."""
 
@@ -172,6 +174,14 @@ def hint_proves(hint: Hint | None, start: Junction, now: float, settle_seconds: 
         and (hint.offset, hint.chain16) == (start.offset, shorten(start.chain))
         and now - hint.proved_at < settle_seconds / 2
     )
+
+
+def is_early(hint: Hint | None, start: Junction, now: float) -> bool:
+    """Whether what comes before `start` is probably just being stored: another process has written a moment ago.
+
+    Who is early and does not wait takes the slow path, and so does who comes next.
+    """
+    return hint is not None and hint.offset < start.offset and abs(now - hint.moved_at) < EARLY_SECONDS
 
 
 def fold_is_due(extents: int, tail_bytes: int, base_bytes: int, idle: bool = False) -> bool:

@@ -4,6 +4,7 @@ The PUT of an extent carries ``If-None-Match: *`` under the name of the junction
 lets exactly one writer create what follows that junction. That is all the consensus there is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from history_sink.chain import shorten
@@ -12,6 +13,7 @@ from history_sink.upload import Upload
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.compaction import fold_whole
 from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.group import join
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.look import look
 from history_sink_worker.archive.names import Log
@@ -35,12 +37,23 @@ class Verdict:
 
 def append(context: Context, log: Log, upload: Upload) -> Steps[Verdict]:
     """Store the lines of one save."""
-    piece = Piece(upload.start, upload.lines)
+    (verdict,) = yield from append_all(context, log, [Piece(upload.start, upload.lines)])
+    return verdict
+
+
+def append_all(context: Context, log: Log, pieces: Sequence[Piece]) -> Steps[list[Verdict]]:
+    """Store the lines of saves that continue one another, as one piece. A verdict for each."""
+    piece = join(pieces)
     try:
         found = yield from _begin(context, log, piece) if piece.start.offset == 0 else _extend(context, log, piece)
     except Deleted:
         found = Place("deleted", log.base)
-    return _verdict(piece, found)
+    return [_verdict(log, each, found) for each in pieces]
+
+
+def is_early(context: Context, log: Log, piece: Piece) -> bool:
+    """Whether to wait a little for what comes before `piece`, which another process is probably just storing."""
+    return piece.start.offset > 0 and plan.is_early(context.hints.get(log.root), piece.start, context.now())
 
 
 def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[Verdict]:
@@ -56,11 +69,15 @@ def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[
             yield from fold_whole(context, log, piece.end.offset)
     except Deleted:
         found = Place("deleted", log.base)
-    return _verdict(piece, found)
+    return _verdict(log, piece, found)
 
 
-def _verdict(piece: Piece, found: Place) -> Verdict:
-    return Verdict(found.outcome, found.key, len(piece.lines), piece.size_bytes, found.parted, found.fold_due)
+def _verdict(log: Log, piece: Piece, found: Place) -> Verdict:
+    """What `found`, which may be of more lines than the piece has, says of the piece."""
+    outcome, size = found.outcome_of(piece.end.offset), (len(piece.lines), piece.size_bytes)
+    if outcome != found.outcome:
+        return Verdict(outcome, log.base, *size)
+    return Verdict(outcome, found.key, *size, found.parted, found.fold_due)
 
 
 def _begin(context: Context, log: Log, piece: Piece) -> Steps[Place]:
@@ -69,7 +86,7 @@ def _begin(context: Context, log: Log, piece: Piece) -> Steps[Place]:
         return (yield from place(context, log, piece))
     yield from check_alive(log)  # after the PUT: a deletion that has not seen this branch is seen here
     end = piece.end
-    context.hints.put(log.root, Hint(end.offset, shorten(end.chain), began_at, 0, end.offset))
+    context.hints.put(log.root, Hint(end.offset, shorten(end.chain), began_at, 0, end.offset, context.now()))
     return Place("stored", log.base)
 
 
@@ -82,7 +99,8 @@ def _extend(context: Context, log: Log, piece: Piece) -> Steps[Place]:
         return (yield from place(context, log, piece, created))
     end, extents = piece.end, hint.extents + 1
     # It keeps its time, and with it somebody looks once in T/2: else no look would ever find out about a tombstone.
-    context.hints.put(log.root, Hint(end.offset, shorten(end.chain), hint.proved_at, extents, hint.base_bytes))
+    moved = Hint(end.offset, shorten(end.chain), hint.proved_at, extents, hint.base_bytes, context.now())
+    context.hints.put(log.root, moved)
     asks = extents % plan.ASK_EVERY_EXTENTS == 0
     due = asks and plan.fold_is_due(extents, end.offset - hint.base_bytes, hint.base_bytes)
     return Place("stored", log.base, fold_due=due)
