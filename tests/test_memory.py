@@ -9,7 +9,7 @@ import pytest
 from stack.processes import wait_until
 from store_site import Site, rss_mb
 
-COUNT, SIZE_BYTES = 100, 250_000
+COUNT, SIZE_BYTES = 150, 250_000
 
 _LONG = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -57,7 +57,7 @@ def test_memory_is_flat_however_many_uploads_wait_for_a_newer_worker(site: Site,
 
     wait_until(have_been_tried, timeout_seconds=30 + count / 20, what="all to be tried once")
     site.expect_all_stored()  # whatever waits before it
-    assert site.read()[1] < 1
+    assert site.read()[1] < 5
     wait_until(  # one that is just being tried is in the queue again before it is acknowledged
         lambda: site.count_waiting() + site.count_taken() == count, timeout_seconds=5, what="all to wait"
     )
@@ -86,4 +86,4 @@ def test_what_a_worker_is_done_with_is_not_kept(site: Site, kind: str) -> None:
     wait_until(lambda: count_ended() >= ended + COUNT, timeout_seconds=60, what=f"{COUNT} to be {kind}")
     grown_mb = rss_mb(worker) - before
     print(f"{kind}: {grown_mb:.1f} MB")
-    assert grown_mb < COUNT * SIZE_BYTES / 2**20 / 2  # of those that are to be tried again, some wait in memory
+    assert grown_mb < COUNT * SIZE_BYTES / 2**20  # of those that are to be tried again, twenty wait in memory
