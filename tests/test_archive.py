@@ -3,6 +3,7 @@
 import pytest
 
 from history_sink.outcome import Parted
+from history_sink_worker.archive import context
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.store import Corrupt, Put
 from logbook import Logbook, some_lines, upload_of
@@ -240,3 +241,21 @@ def test_undecided_lines_part_with_what_they_wait_beside(book: Logbook) -> None:
     assert book.survey().pending == 0
     read = {book.read(0, 10**6, stray.key) for stray in book.survey().strays}
     assert {b"".join(one), b"".join(two)} <= read
+
+
+def test_who_has_written_the_tail_folds_it_without_reading_it(book: Logbook, store: ModelStore) -> None:
+    book.save_each(HISTORY)
+    assert book.compact().folded_bytes == len(b"".join(HISTORY[1:]))
+    assert book.requests == {"List": 1, "Head": 1, "Get": 1, "Put": 1}  # the GET is of the base
+    assert store.objects[book.log.base].body == b"".join(HISTORY)
+
+
+def test_no_more_than_a_little_of_what_was_written_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "LINES_KEPT_BYTES", 10)
+    lines = context.Lines()
+    for number in range(9):
+        lines.put("k", str(number), b"1234")
+    lines.put("k", "8", b"1234")
+    assert [number for number in range(9) if lines.get("k", str(number))] == [7, 8]
+    lines.put("k", "9", bytes(11))
+    assert lines.get("k", "9") is None

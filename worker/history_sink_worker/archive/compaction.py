@@ -78,7 +78,7 @@ def _fold(context: Context, log: Log, seen: Look) -> Steps[int]:
         return 0
     began_at = context.now()
     segments = _first_of(seen.line.segments[1:])
-    tail = yield from _read_tail(segments)
+    tail = yield from _read_tail(context, segments)
     if tail is None:
         return 0
     messages, body = tail
@@ -98,22 +98,34 @@ def _first_of(segments: Sequence[Segment]) -> Sequence[Segment]:
     return segments[:taken]
 
 
-def _read_tail(segments: Sequence[Segment]) -> Steps[tuple[int, bytes] | None]:
+def _read_tail(context: Context, segments: Sequence[Segment]) -> Steps[tuple[int, bytes] | None]:
     """The bytes of these extents, checked against their chains, and the messages behind them. None: one vanished."""
     messages, bodies = 0, []
     for segment in segments:
-        blob: Blob | None = yield Get(segment.key)
-        fact = read_meta(blob.info.meta) if blob else None
-        if blob is None or fact is None or not holds(segment, blob):
+        found = yield from _read_extent(context, segment)
+        if found is None:
             return None
-        piece = cut_piece(blob.body, segment.start, Fact(fact.messages, segment.before, segment.after))
+        fact, body = found
+        piece = cut_piece(body, segment.start, Fact(fact.messages, segment.before, segment.after))
         if piece.end.chain != segment.after:
             raise Corrupt(
                 f"{segment.key} does not hold the lines that its metadata names: overwritten by a foreign writer"
             )
         messages = fact.messages
-        bodies.append(blob.body)
+        bodies.append(body)
     return messages, b"".join(bodies)
+
+
+def _read_extent(context: Context, segment: Segment) -> Steps[tuple[Fact, bytes] | None]:
+    """From memory what this process has written, else by a GET. None: it has vanished, or is another now."""
+    fact, body = context.facts.get(segment.key, segment.etag), context.lines.get(segment.key, segment.etag)
+    if fact is not None and body is not None:
+        return fact, body
+    blob: Blob | None = yield Get(segment.key)
+    fact = read_meta(blob.info.meta) if blob else None
+    if blob is None or fact is None or not holds(segment, blob):
+        return None
+    return fact, blob.body
 
 
 def _write_base(log: Log, seen: Look, tail: bytes, meta: dict[str, str]) -> Steps[bool]:

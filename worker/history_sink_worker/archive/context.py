@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from history_sink_worker.archive.hint import Hints
 
 FACTS_KEPT = 20_000
+LINES_KEPT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,28 @@ class Facts:
                 self._facts.popitem(last=False)
 
 
+class Lines:
+    """What a process has written to extents, by (key, ETag): a fold need not read it again.
+
+    Up to `LINES_KEPT_BYTES`, the newest.
+    """
+
+    def __init__(self) -> None:
+        self._bodies: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._size_bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: str, etag: str) -> bytes | None:
+        return self._bodies.get((key, etag))
+
+    def put(self, key: str, etag: str, body: bytes) -> None:
+        with self._lock:
+            self._size_bytes += len(body) - len(self._bodies.get((key, etag), b""))
+            self._bodies[key, etag] = body
+            while self._size_bytes > LINES_KEPT_BYTES:
+                self._size_bytes -= len(self._bodies.popitem(last=False)[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """`now` is Unix seconds. `settle_seconds` is the design's T: longer than any request to the store can linger."""
@@ -47,6 +70,7 @@ class Context:
     now: Callable[[], float]
     settle_seconds: float = 7200.0
     facts: Facts = field(default_factory=Facts)
+    lines: Lines = field(default_factory=Lines)
 
     def is_fresh(self, asked_at: float) -> bool:
         """Whether nothing can have been folded, settled and swept since `asked_at`."""

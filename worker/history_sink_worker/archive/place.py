@@ -52,9 +52,11 @@ def put_base(log: Log, piece: Piece) -> Steps[bool]:
 def put_extent(context: Context, log: Log, piece: Piece) -> Steps[bool]:
     """Claim the junction that `piece` continues; False where another writer has."""
     key = log.key(piece.extent)
-    etag: str | None = yield Put(key, piece.body, write_meta(piece.fact))
+    body = piece.body
+    etag: str | None = yield Put(key, body, write_meta(piece.fact))
     if etag is not None:
         context.facts.put(key, etag, piece.fact)
+        context.lines.put(key, etag, body)
     return etag is not None
 
 
