@@ -113,6 +113,21 @@ def test_a_log_that_is_written_to_does_not_become_idle(url: str) -> None:
     assert due.claim(now=150.0, limit=10) == []
 
 
+def test_a_fold_is_asked_for_once_by_all_workers_and_again_later(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_hints, "ASK_AGAIN_MS", 100)
+    one, other = (RedisDueList(make_shelf(url), "history/") for _ in range(2))
+    assert one.may_ask(Log("history/", "s"))
+    assert not other.may_ask(Log("history/", "s"))
+    assert other.may_ask(Log("history/", "another"))
+    wait_until(lambda: other.may_ask(Log("history/", "s")), timeout_seconds=5, what="the next time")
+
+
+def test_without_redis_a_fold_may_be_asked_for(own_redis: RedisServer) -> None:
+    due = RedisDueList(make_shelf(own_redis.url()), "history/")
+    own_redis.stop()
+    assert due.may_ask(Log("history/", "s"))
+
+
 def save_twenty(environment: Mapping[str, str], session: str) -> int:
     """Save 20 lines one by one; returns the bytes of the log."""
     url = environment[NAMESPACE + "BROKER_URL"]

@@ -17,6 +17,9 @@ TIMEOUT_SECONDS = 0.25
 PAUSE_SECONDS = 5.0
 """After a failure Redis is left alone for so long: a save must not wait for it each time."""
 
+ASK_AGAIN_MS = 5000
+"""About what a fold takes, with its time in the queue."""
+
 DueKind = Literal["idle", "sweep"]
 
 _log = log.get("history_sink_worker")
@@ -90,6 +93,8 @@ class DueList(Protocol):
 
     def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]: ...
 
+    def may_ask(self, log: Log) -> bool: ...
+
 
 class NoDueList:
     """Without Redis: `history-sink-worker tidy` finds what is due."""
@@ -99,6 +104,9 @@ class NoDueList:
 
     def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]:
         return []
+
+    def may_ask(self, log: Log) -> bool:
+        return True
 
 
 class RedisDueList:
@@ -123,6 +131,11 @@ class RedisDueList:
         )
         mine = [member for member in due if self._take(member)]
         return [claimed for member in mine if (claimed := _parse(member))]
+
+    def may_ask(self, log: Log) -> bool:
+        """Whether nobody has asked for a fold of this log just now: done twice at once, one is done in vain."""
+        key = f"{self._shelf.name}:asked:{log.root}"
+        return bool(self._shelf.ask(lambda client: client.set(key, 1, nx=True, px=ASK_AGAIN_MS), True))
 
     def _take(self, member: bytes) -> bool:
         removed: int = self._shelf.ask(lambda client: client.zrem(self._key, member), 0)

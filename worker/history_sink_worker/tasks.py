@@ -151,7 +151,8 @@ def _see_to(log: Log, verdicts: list[Verdict]) -> list[Verdict]:
         service().due.put("idle", log, now + service().settings.idle_seconds)
     if "deleted" in outcomes:  # what it has left is swept away now, what its late requests leave, later
         service().due.put("sweep", service().log(log.session), now + erasure.second_sweep_seconds(service().context))
-    if "deleted" in outcomes or any(verdict.fold_due for verdict in verdicts):
+    is_fold_due = any(verdict.fold_due for verdict in verdicts) and service().due.may_ask(log)
+    if "deleted" in outcomes or is_fold_due:
         send_compact(app, log.session, log.branch)
     return verdicts
 
