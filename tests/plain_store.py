@@ -132,7 +132,8 @@ class PlainWorker:
         self.is_open.wait(20)
         args, kwargs, _ = body
         headers = message.headers
-        if not headers["expires"] or datetime.fromisoformat(headers["expires"]) > datetime.now(UTC):
+        expires = headers.get("expires")
+        if not expires or datetime.fromisoformat(expires) > datetime.now(UTC):
             result = self._tasks[headers["task"]](*args, **kwargs)
             record = {"status": "SUCCESS", "result": result, "task_id": headers["id"], "traceback": None}
             results.set(f"celery-task-meta-{headers['id']}", dumps(record), ex=60)
