@@ -37,7 +37,7 @@ test-all: $(STAMP) ## that, and what wants system packages: Debian's Redis and R
 	@$(BIN)/python -m stack.go_programs
 	@$(PYTEST) -m ''
 
-torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock)
+torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock or rabbitmq)
 	@$(BIN)/python -m torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(TRANSPORT),--transport $(TRANSPORT))
 

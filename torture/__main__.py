@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from torture.report import Report
+from torture.schedule import TRANSPORTS
 from torture.story import Plan, tell_story
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -18,13 +19,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of torture; settling and reading come after")
     parser.add_argument("--seed", type=int, default=1, help="the same seed is the same schedule")
-    parser.add_argument("--transport", choices=["ours", "stock"], default="ours", help="stock: kombu's, which loses")
+    parser.add_argument("--transport", choices=TRANSPORTS, default="ours", help="stock: kombu's, which loses")
     parser.add_argument("--quiet", action="store_true", help="the report alone")
     parser.add_argument("--keep", action="store_true", help="data and logs stay; else they do if a promise was broken")
     arguments = parser.parse_args()
     for number in _SIGNALS:
         signal.signal(number, _end)
-    plan = Plan(arguments.seed, arguments.seconds, is_stock=arguments.transport == "stock")
+    plan = Plan(arguments.seed, arguments.seconds, arguments.transport)
     directory = Path(tempfile.mkdtemp(prefix=f"history-sink-torture-{arguments.seed}-"))
     print(f"torture for {plan.seconds:g} s, seed {plan.seed}; data and logs in {directory}", flush=True)
     report: Report | None = None

@@ -16,7 +16,7 @@ from torture.schedule import Event
 
 _MEASURE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.5
-_TRIES = 10
+_TRIES = 20
 
 
 class Adversary:

@@ -10,12 +10,10 @@ from random import Random
 from typing import Any
 
 from history_sink.contract import COMPACT, MAINTENANCE_QUEUE
-from stack.minio import MinioServer
 from stack.proxy import Proxy
-from stack.redis import RedisServer
 from torture.member import Member
 from torture.poison import plant, publish
-from torture.scene import Scene
+from torture.scene import Scene, Server
 from torture.schedule import Event
 
 Undo = Callable[[], object] | None
@@ -25,6 +23,9 @@ FULL_STORE = (
     b"HTTP/1.1 507 Insufficient Storage\r\nContent-Type: application/xml\r\nConnection: close\r\n"
     b"Content-Length: 120\r\n\r\n"
 ) + b"<Error><Code>XMinioStorageFull</Code><Message>The drive is full.</Message></Error>".ljust(120)
+BASIC_ACK = b"\x00\x3c\x00\x50"
+"""AMQP 0-9-1: class 60, method 80; here the confirmation of a publish."""
+
 _WAIT_FOR_CLAIM_SECONDS = 1.5
 
 
@@ -35,7 +36,7 @@ class Missed(Exception):
 def kill_worker(scene: Scene, event: Event) -> Undo:
     """With unacknowledged messages, if it has any soon. One that is at work, so that not all die in their cradle."""
     worker = _ready_worker(scene, event)
-    deadline = time.monotonic() + _WAIT_FOR_CLAIM_SECONDS
+    deadline = time.monotonic() + (0 if scene.rabbit else _WAIT_FOR_CLAIM_SECONDS)  # which does not say quickly
     while time.monotonic() < deadline:
         # Stopped while it is looked at: between the look and the kill it might acknowledge.
         worker.pause()
@@ -96,7 +97,7 @@ def _member(members: list[Member], event: Event) -> Member:
     return member
 
 
-def _kill_server(server: Callable[[Scene], MinioServer | RedisServer]) -> Fault:
+def _kill_server(server: Callable[[Scene], Server]) -> Fault:
     def fault(scene: Scene, event: Event) -> Undo:
         if not server(scene).process.is_running:
             raise Missed
@@ -106,7 +107,7 @@ def _kill_server(server: Callable[[Scene], MinioServer | RedisServer]) -> Fault:
     return fault
 
 
-def _stop_server(server: Callable[[Scene], MinioServer | RedisServer]) -> Fault:
+def _stop_server(server: Callable[[Scene], Server]) -> Fault:
     def fault(scene: Scene, event: Event) -> Undo:
         process = server(scene).process
         if not process.is_running:
@@ -173,23 +174,29 @@ def compact(scene: Scene, event: Event) -> Undo:
     _, session, *rest = draw.choice(roots).strip("/").split("/")
     options = {"idle": draw.random() < 0.5, "everything": draw.random() < 0.5}
     arguments = (session, rest[1] if rest else None)
-    publish(scene.redis.url(), MAINTENANCE_QUEUE, COMPACT, str(uuid.uuid4()), (arguments, options))
+    publish(scene.broker.url(), MAINTENANCE_QUEUE, COMPACT, str(uuid.uuid4()), (arguments, options))
     return None
 
 
 def poison(scene: Scene, event: Event) -> Undo:
     """The message is on the queue when this returns; if it raises, perhaps too."""
-    scene.planted.add(str(event.target))
-    plant(scene.redis.url(), str(event.target), only_children=scene.is_short)
+    task_id = str(event.target)
+    scene.tried.add(task_id)
+    plant(scene.broker.url(), task_id, only_children=scene.is_short)
+    scene.planted.add(task_id)
     return None
 
 
-def _store(scene: Scene) -> MinioServer:
+def _store(scene: Scene) -> Server:
     return scene.minio
 
 
-def _redis(scene: Scene) -> RedisServer:
+def _redis(scene: Scene) -> Server:
     return scene.redis
+
+
+def _broker(scene: Scene) -> Server:
+    return scene.broker
 
 
 FAULTS: dict[str, Fault] = {
@@ -211,6 +218,12 @@ FAULTS: dict[str, Fault] = {
     "lose Redis's answer to a worker": _switch(lambda scene: scene.to_redis, "cut_at", b"delivery_tag"),
     "drop the workers' connections to Redis": _drop(lambda scene: scene.to_redis),
     "slow Redis": _switch(lambda scene: scene.to_redis, "delay_seconds", 0.01, off=0.0),
+    "kill RabbitMQ": _kill_server(_broker),
+    "stop RabbitMQ": _stop_server(_broker),
+    "lose RabbitMQ's answer to a worker": _switch(lambda scene: scene.to_broker, "cut_at", b"history.upload"),
+    "drop the workers' connections to RabbitMQ": _drop(lambda scene: scene.to_broker),
+    "lose RabbitMQ's answer to a producer": _switch(lambda scene: scene.producers_to_broker, "cut_at", BASIC_ACK),
+    "drop the producers' connections to RabbitMQ": _drop(lambda scene: scene.producers_to_broker),
     "lose Redis's answer to a producer": _switch(lambda scene: scene.producers_to_redis, "cut_at", b":"),
     "drop the producers' connections to Redis": _drop(lambda scene: scene.producers_to_redis),
     "forget hints": forget_hints,

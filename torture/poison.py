@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 from kombu import Connection
+from kombu.exceptions import OperationalError
 from kombu.serialization import dumps
 
 from history_sink.contract import UPLOAD, UPLOAD_QUEUE
@@ -20,9 +21,11 @@ def _lines(**changes: Any) -> dict[str, Any]:
 
 
 def plant(url: str, task_id: str, only_children: bool) -> None:
-    """Put one message on the queue of uploads. Raises what kombu or redis-py raises; then it may be there even so."""
+    """Put one message on the queue of uploads. Raises what kombu and redis-py do; then it may be there even so."""
     poison = task_id.split(":")[1]
-    if poison == "raw":
+    if poison == "raw" and url.startswith("amqp"):
+        _publish(url, UPLOAD_QUEUE, f"{task_id}: no message at all", content_type="text/plain")
+    elif poison == "raw":
         with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
             client.lpush(UPLOAD_QUEUE, f"{task_id}: no message at all")
     elif poison == "undecodable":
@@ -47,18 +50,28 @@ def plant(url: str, task_id: str, only_children: bool) -> None:
 
 def publish(url: str, queue: str, task: str, task_id: str, body: Any, headers: Mapping[str, Any] | None = None) -> None:
     """A message by Celery's second protocol: `body` is (args, kwargs), or bytes as they are."""
-    options = {"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
     known = {"lang": "py", "task": task, "id": task_id, "root_id": task_id, "retries": 0, **(headers or {})}
     if not isinstance(body, bytes):
         embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
         _, _, body = dumps((*body, embed), serializer="msgpack")
-    with Connection(url, transport_options=options) as connection:
-        producer = connection.Producer(auto_declare=False)
-        producer.publish(
-            body,
-            routing_key=queue,
-            headers=known,
-            correlation_id=task_id,
-            content_type="application/x-msgpack",
-            content_encoding="binary",
-        )
+    _publish(
+        url,
+        queue,
+        body,
+        headers=known,
+        correlation_id=task_id,
+        content_type="application/x-msgpack",
+        content_encoding="binary",
+    )
+
+
+def _publish(url: str, queue: str, body: object, **properties: Any) -> None:
+    if url.startswith("amqp"):
+        options = {"confirm_publish": True, "read_timeout": 1, "write_timeout": 1, "max_retries": 0}
+    else:
+        options = {"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
+    with Connection(url, connect_timeout=1, transport_options=options) as connection:
+        try:
+            connection.Producer(auto_declare=False).publish(body, routing_key=queue, **properties)
+        except connection.connection_errors as error:  # amqp's are not kombu's
+            raise OperationalError(str(error)) from error

@@ -45,7 +45,7 @@ def _read_session(sink: HistorySink, store: "S3Client", session: str) -> Archive
             faults.append(f"{key}, {size_bytes} bytes: {body.kind}: {body.reason}")
         else:
             contents.append(Content(key, branch, is_stray, body))
-    loose = _find_loose(store, f"{status.prefix}{session}/", status.bucket) if status.pending else frozenset()
+    loose = _find_loose(store, f"{status.prefix}{session}/", status.bucket)
     return Archive(tuple(contents), loose, tuple(faults))
 
 

@@ -15,7 +15,10 @@ _SHOWN_LIVES = 3
 
 @dataclass(frozen=True)
 class Report:
-    """`verdict` is from before any flush, `after` from after flushing and folding. `did` counts the faults."""
+    """`verdict` is from before any flush, `after` from after flushing and folding. `did` counts the faults.
+
+    `late` are saves that were in the store, and could not be read before their log was compacted.
+    """
 
     seed: int
     did: Mapping[str, int]
@@ -25,6 +28,7 @@ class Report:
     ends: list[str]
     verdict: Verdict
     after: Verdict
+    late: int
     unflushed: list[str]
     left_in_queue: int
     planted: int
@@ -66,14 +70,16 @@ class Report:
     def last_line(self) -> str:
         """The figures."""
         verdict, count = self.verdict, self._count
+        by_message = self.deaths_by_message  # each had that message, at least, unacknowledged
         parts = [
-            f"kills {count(_KILLS) + self.deaths_by_message}"
-            f" (workers {count(('kill worker',))}, {self.hit_claims} with unacknowledged messages)",
+            f"kills {count(_KILLS) + by_message} (workers {count(('kill worker',)) + by_message},"
+            f" {self.hit_claims + by_message} with unacknowledged messages)",
             f"outages {count(_STORE_OUTAGES)} of the store, {count(_REDIS_OUTAGES)} of Redis"
             f" ({self.redis_restarts} restarts after kill -9)",
             f"saves accepted {verdict.saves}",
             f"sessions compared {verdict.sessions}",
             f"lost {len(verdict.lost)}",
+            f"readable only after a compaction {self.late}",
             f"stranded {len(verdict.stranded)}",
             f"differing {len(verdict.differing) + len(self.after.differing)}",
             f"false strays {len(self.after.false_strays)}",

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from random import Random
 
 _QUICK_SECONDS = 60.0
+TRANSPORTS = ("ours", "stock", "rabbitmq")
+"""The worker's on Redis, kombu's on Redis, and RabbitMQ (with Redis for hints and results)."""
+
 _POISONS = ("unknown-task", "undecodable", "impossible", "bomb", "no-object", "expired", "raw", "killer")
 _STOCK_POISONS = _POISONS[:-2]  # of the others stock workers die, again and again: no news
-_QUICK_POISONS = _POISONS[:-1]  # ten deaths take their time
+_QUICK_POISONS = _POISONS[:-1]  # ten deaths take their time; and RabbitMQ's classic queues count none
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,30 @@ LANES = (
     Lane("compact", 4),
 )
 
+RABBIT_LANES = (
+    Lane("kill RabbitMQ", 30, (0.1, 2.0)),
+    Lane("stop RabbitMQ", 45, (0.5, 5.0)),
+    Lane("lose RabbitMQ's answer to a worker", 8),
+    Lane("drop the workers' connections to RabbitMQ", 12),
+    Lane("lose RabbitMQ's answer to a producer", 8),
+    Lane("drop the producers' connections to RabbitMQ", 20),
+)
 
-def draw_schedule(seed: int, seconds: float, workers: int, producers: int, is_stock: bool = False) -> list[Event]:
+
+def draw_schedule(seed: int, seconds: float, workers: int, producers: int, transport: str = "ours") -> list[Event]:
     """In order of time. The same for the same arguments."""
     draw = Random(f"schedule {seed}")
     crowds = {"workers": workers, "producers": producers}
     events = []
-    for lane in LANES:
+    for lane in LANES + (RABBIT_LANES if transport == "rabbitmq" else ()):
         for _ in range(max(1, round(seconds / lane.every_seconds))):
             target = draw.randrange(crowds[lane.targets]) if lane.targets else None
             at_seconds = draw.uniform(0.02, 0.95) * seconds
             # In a short run, too, there must be time between the faults.
             length = draw.uniform(*lane.seconds) * min(1.0, seconds / 100)
             events.append(Event(at_seconds, lane.act, target, length))
-    is_quick = seconds < _QUICK_SECONDS
-    poisons = _STOCK_POISONS if is_stock else _QUICK_POISONS if is_quick else _POISONS
+    is_quick = seconds < _QUICK_SECONDS or transport == "rabbitmq"
+    poisons = _STOCK_POISONS if transport == "stock" else _QUICK_POISONS if is_quick else _POISONS
     for number in range(max(len(poisons), round(seconds / 10))):
         poison = poisons[number % len(poisons)]
         latest = 0.3 if poison == "killer" else 0.95

@@ -11,10 +11,11 @@ from torture.adversary import Adversary
 from torture.dead import find_dead, sort_dead
 from torture.journal import Record, read_journal
 from torture.memory import JUDGED_SECONDS, measure_lives
+from torture.opening import open_scene
 from torture.poison import publish
 from torture.reading import AT_ONCE, measure_durable, read_archives
 from torture.report import Report
-from torture.scene import Scene, open_scene
+from torture.scene import Scene
 from torture.schedule import draw_schedule
 from torture.script import write_script
 from torture.verdict import Archive, Scripts, Verdict, judge
@@ -35,7 +36,7 @@ class Plan:
 
     seed: int
     seconds: float
-    is_stock: bool = False
+    transport: str = "ours"
 
     @property
     def crowd(self) -> int:
@@ -51,14 +52,14 @@ class Plan:
 def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
     """All of it. What was started has ended when this returns or raises."""
     is_short = plan.seconds < _SHORT_SECONDS
-    events = draw_schedule(plan.seed, plan.seconds, plan.crowd, plan.crowd, plan.is_stock)
+    events = draw_schedule(plan.seed, plan.seconds, plan.crowd, plan.crowd, plan.transport)
     with open_scene(
         directory,
         plan.seed,
         workers=plan.crowd,
         producers=plan.crowd,
         spares=plan.spares,
-        is_stock=plan.is_stock,
+        transport=plan.transport,
         is_short=is_short,
     ) as scene:
         adversary = Adversary(scene, events, tell)
@@ -72,12 +73,18 @@ def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
         records = [record for path in scene.journals for record in read_journal(path)]
         scripts = {(name, writer): write_script(plan.seed, name, writer) for name, writer in _list_owners(records)}
         with HistorySink.from_env(scene.sink_environment()) as sink:
-            verdict = judge(scripts, records, read_archives(sink, scene.minio.client()))
+            archives = read_archives(sink, scene.minio.client())
+            verdict = judge(scripts, records, archives)
+            late = len(verdict.stranded)
+            if late:  # workers compact a log when it is idle; these were not yet
+                _fold(scene, archives)
+                scene.settle(*_SETTLE_SECONDS)
+                verdict = judge(scripts, records, read_archives(sink, scene.minio.client()))
         # Only now: a flush sends again what it misses, and would hide what was lost.
         unflushed, after = _flush_and_fold(scene, scripts, records, tell)
         logs = [worker.process.log_path for worker in scene.workers]
         durable_seconds, durable_known = measure_durable(logs, records)
-        dead, strange = sort_dead(find_dead(scene), scene.planted)
+        dead, strange = sort_dead(find_dead(scene), scene.tried)
         for worker in scene.workers:
             worker.measure()
         return Report(
@@ -89,10 +96,11 @@ def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
             ends=[end for member in members for end in member.ends],
             verdict=verdict,
             after=after,
+            late=late,
             unflushed=unflushed,
             left_in_queue=left,
             planted=len(scene.planted),
-            dead=len(dead),
+            dead=len(dead & scene.planted),
             missing_dead=sorted(scene.planted - dead),
             strange_dead=strange,
             lives=measure_lives(adversary.samples),
@@ -113,8 +121,9 @@ def _flush_and_fold(scene: Scene, scripts: Scripts, records: list[Record], tell:
 
         def flush(session: str) -> list[str]:
             failures = []
-            for owner, step in last.items():  # one after the other: all of this sink is one writer
+            for owner, step in last.items():
                 if owner[0] == session:
+                    sink.forget(session)  # each writer comes back as a process that knows nothing
                     receipt = sink.save(session, list(scripts[owner].versions[step]))
                     if not sink.flush(session, _FLUSH_SECONDS):
                         failures.append(f"session {session} of {owner[1]}: {receipt.state}, not flushed")
@@ -133,4 +142,4 @@ def _fold(scene: Scene, archives: dict[str, Archive]) -> None:
     for session, archive in archives.items():
         for branch in {content.branch for content in archive.contents}:
             body = ((session, branch), {"everything": True})
-            publish(scene.redis.url(), MAINTENANCE_QUEUE, COMPACT, f"fold-{session}-{branch}", body)
+            publish(scene.broker.url(), MAINTENANCE_QUEUE, COMPACT, f"fold-{session}-{branch}", body)
