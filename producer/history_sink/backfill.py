@@ -108,7 +108,7 @@ class Backfill:
                     self._sink.save(session, [*transcript.lines[: saved.messages]])
                 return
             if count < total and self._wait_seconds is not None and not self._flush(saved):
-                self.waiting[-1] = replace(saved, problem=self._silence(), is_away=True)
+                self.waiting[-1] = self._as_unconfirmed(saved)
                 return
 
     def _ask_stored_bytes(self, session: str, transcript: Transcript) -> int:
@@ -126,7 +126,7 @@ class Backfill:
             is_stored = saved.messages == 0 or self._flush(saved)
             saved = replace(saved, stored=is_stored and saved.messages > 0)
             if not is_stored and not saved.problem:
-                saved = replace(saved, problem=self._silence(), is_away=True)
+                saved = self._as_unconfirmed(saved)
         self._sink.forget(saved.session or "")
         self.waiting.popleft()
         self._end(saved)
@@ -134,8 +134,12 @@ class Backfill:
     def _flush(self, saved: Saved) -> bool:
         return self._sink.flush(saved.session or "", self._wait_seconds or 0.0)
 
-    def _silence(self) -> str:
-        return f"handed over, but the store has not confirmed it within {self._wait_seconds:g} s"
+    def _as_unconfirmed(self, saved: Saved) -> Saved:
+        receipt = self._sink.append(saved.session or "")
+        if receipt.state == "refused":  # what the worker's answer said meanwhile
+            return replace(saved, problem=receipt.reason)
+        silence = f"handed over, but the store has not confirmed it within {self._wait_seconds:g} s"
+        return replace(saved, problem=silence, is_away=True)
 
     def _end(self, saved: Saved) -> None:
         self.results.append(saved)

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from history_sink_worker.console import open_service
+from history_sink_worker.console import open_progress, open_service
 from history_sink_worker.dead.cli import dead
 from history_sink_worker.doctor.command import doctor
+from history_sink_worker.life.delete_command import delete
+from history_sink_worker.life.prune_command import prune
+from history_sink_worker.life.verify_command import verify
 from history_sink_worker.store import StoreError
 from history_sink_worker.tidy import Tidied, find_logs, tidy
 from history_sink_worker.watch.command import health
@@ -28,6 +30,9 @@ def main() -> None:
 main.add_command(dead)
 main.add_command(health)
 main.add_command(doctor)
+main.add_command(delete)
+main.add_command(prune)
+main.add_command(verify)
 
 
 @main.command("tidy")
@@ -50,7 +55,7 @@ def tidy_command(idle_seconds: float, everything: bool, as_json: bool) -> None:
     """
     work = open_service()
     found, totals = 0, {"logs": 0, "compacted": 0, "folded_bytes": 0, "swept": 0, "problems": 0}
-    with _progress(quiet=as_json) as progress:
+    with open_progress(quiet=as_json) as progress:
         task = progress.add_task("", total=None)
         try:
             for found, each in enumerate(find_logs(work), 1):
@@ -64,13 +69,6 @@ def tidy_command(idle_seconds: float, everything: bool, as_json: bool) -> None:
     totals["logs"] = found
     click.echo(json.dumps(totals) if as_json else _sentence(totals))
     sys.exit(1 if totals["problems"] else 0)
-
-
-def _progress(quiet: bool) -> Progress:
-    # On stderr, and only on a terminal: stdout is for programs.
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"))
-    return Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
 
 
 def _add(totals: dict[str, int], done: Tidied) -> None:

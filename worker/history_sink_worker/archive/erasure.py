@@ -38,15 +38,18 @@ def second_sweep_seconds(context: Context) -> float:
     return 2 * context.settle_seconds
 
 
-def entomb(context: Context, prefix: str, session: str) -> Steps[bool]:
-    """Write the tombstone; False where there is one already. From here on the session reads as if it had never been."""
+def entomb(context: Context, prefix: str, session: str) -> Steps[Swept | None]:
+    """Write the tombstone; None where there is one already. From here on the session reads as if it had never been.
+
+    Returns what was in its place.
+    """
     log = Log(prefix, session)
     for _ in looks(log):
         info: Info | None = yield Head(log.base)
         if info is not None and is_tombstone(info.meta):
-            return False
+            return None
         if (yield tombstone(log, context.now(), info.etag if info else None)) is not None:
-            return True
+            return Swept(1, info.size_bytes) if info else Swept()
     give_up(log)
 
 

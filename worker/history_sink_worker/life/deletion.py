@@ -1,58 +1,59 @@
-"""Delete one session, everywhere that this project has put it: objects, hints, dead letters."""
+"""Delete a session everywhere that this project has put it: objects, hints, dead letters."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from history_sink.errors import Malformed
-from history_sink_worker.archive.erasure import entomb, second_sweep_seconds, sweep_beside
+from history_sink_worker.archive.erasure import Swept, entomb, second_sweep_seconds, sweep_beside
 from history_sink_worker.dead.shelf import list_names, read_head, remove
 from history_sink_worker.service import Service
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a deletion did. `is_new`: the tombstone was written just now. `letters`: dead letters that were removed.
+    """What a deletion did. `is_new`: the tombstone was written just now. Keys in `foreign` are not ours, and were left.
 
-    `unknown_letters` say of no session that it is theirs. Keys in `foreign` were left: they are not ours.
+    `again_at` (Unix seconds): when a worker sweeps once more.
     """
 
     session: str
     is_new: bool
     objects: int
     size_bytes: int
-    letters: int
-    unknown_letters: int
     foreign: tuple[str, ...]
     again_at: float
 
 
 def delete(work: Service, session: str) -> Removed:
-    """Delete `session`, and have a worker sweep once more when nothing can come any more.
+    """Delete the objects and hints of `session`, and have a worker sweep once more when nothing can come any more.
 
     To be done again whenever it was interrupted. Raises `StoreError`.
     """
     prefix = work.settings.prefix
-    is_new = work.run(entomb(work.context, prefix, session))
-    swept = work.run(sweep_beside(work.context, prefix, session))
-    letters, unknown = _remove_letters(work, session)
+    replaced = work.run(entomb(work.context, prefix, session))
+    base, swept = replaced or Swept(), work.run(sweep_beside(work.context, prefix, session))
     again_at = work.context.now() + second_sweep_seconds(work.context)
     work.due.put("sweep", work.log(session), again_at)
-    foreign = tuple(sorted(swept.foreign))
-    return Removed(session, is_new, swept.objects, swept.size_bytes, letters, unknown, foreign, again_at)
+    objects, size_bytes = base.objects + swept.objects, base.size_bytes + swept.size_bytes
+    return Removed(session, replaced is not None, objects, size_bytes, tuple(sorted(swept.foreign)), again_at)
 
 
-def _remove_letters(work: Service, session: str) -> tuple[int, int]:
-    """How many dead letters were removed, and how many do not say whose they are."""
+def remove_letters(work: Service, sessions: Collection[str]) -> tuple[int, int]:
+    """Remove their dead letters. Returns how many these were, and how many others do not say whose they are.
+
+    After the tombstones: what is to be buried then, is not kept. Raises `StoreError`.
+    """
     removed = unknown = 0
     for name in list_names(work):
-        owner = read_owner(work, name)
-        if owner == session:
+        owner = _read_owner(work, name)
+        if owner in sessions:
             remove(work, name)
-        removed += owner == session
+        removed += owner in sessions
         unknown += owner is None
     return removed, unknown
 
 
-def read_owner(work: Service, name: str) -> str | None:
+def _read_owner(work: Service, name: str) -> str | None:
     """The session of a dead letter; None where it does not say, "" where it is gone meanwhile."""
     try:
         letter = read_head(work, name)
