@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.measures import broker, store
+from bench.measures import broker, store, waiting
 from bench.scene import Scene
 from bench.transcripts import make_transcript
 
@@ -45,3 +45,12 @@ def test_a_save_sends_less_than_its_message(scene: Scene) -> None:
     assert per_turn <= 0.4
     assert all_per_message <= 4.0
     assert all_per_turn <= 1.0
+
+
+# By four the requests depend on who is how fast: alone, without a group commit, they were 15 to 23 for each save.
+@pytest.mark.parametrize(("workers", "requests_per_save"), [(1, 0.5), (4, 4.0)])
+def test_saves_that_wait_together_are_stored_together(scene: Scene, workers: int, requests_per_save: float) -> None:
+    messages = make_transcript(100, seed=1).messages
+    waited = waiting.run_waiting(scene, workers, messages)
+    assert store.count_requests(waited.counts) / len(messages) <= requests_per_save
+    assert 1 + waited.extents < len(messages)

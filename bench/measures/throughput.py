@@ -19,7 +19,7 @@ _SESSIONS = (64, 8, 1)
 
 def measure(scene: Scene, options: Options) -> Findings:
     """One save per message; one worker of eight threads for each contestant; rounds of one after the other."""
-    seconds = options.pick(2.0, 4.0)
+    seconds = options.pick(2.0, 3.0)
     messages = real_or_made(679).messages
     uploads = make_uploads(real_or_made(679))
     bodies = [b"".join(upload.lines) for upload in uploads]
