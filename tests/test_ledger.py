@@ -471,6 +471,29 @@ class TestRestart:
         assert piece.upload.lines == tuple(lines_of(history)[3:])
         assert list(store.logs) == [None]
 
+    def test_an_older_history_catches_up_without_a_branch_though_nobody_answers(self, store: PlainStore) -> None:
+        history = messages("a", "b", "c", "d")
+        store.logs[None] = lines_of(history)
+        ledger = restart(store, history[:1])
+        hand_over(ledger, store)
+        ledger.give(history[:3])
+        assert ledger.is_uncertain
+        (piece,) = hand_over(ledger, store)
+        assert piece.upload.lines == tuple(lines_of(history)[1:3])
+        assert store.logs == {None: lines_of(history)}
+
+    def test_an_older_history_that_goes_another_way_is_kept_whole_though_nobody_answers(
+        self, store: PlainStore
+    ) -> None:
+        store.logs[None] = lines_of(messages("a", "b"))
+        ledger = restart(store, messages("a"))
+        hand_over(ledger, store)
+        ledger.give(messages("a", "x"))
+        hand_over(ledger, store)  # a worker says that it parts
+        hand_over(ledger, store)
+        assert store.logs == {None: lines_of(messages("a", "b")), ledger.log.branch: lines_of(messages("a", "x"))}
+        assert len(store.strays) == 1
+
     def test_an_older_history_that_goes_another_way_opens_a_branch_without_a_stray(self, store: PlainStore) -> None:
         history = messages("a", "b", "c")
         store.logs[None] = lines_of(history)
@@ -632,7 +655,8 @@ class Agent(RuleBasedStateMachine):
     @rule(data=st.data())
     def save(self, data: st.DataObject) -> None:
         self.ledger.give(self.history)
-        if self.ledger.is_uncertain:
+        is_unanswered = self.ledger.is_uncertain and data.draw(st.integers(0, 4)) == 0
+        if self.ledger.is_uncertain and not is_unanswered:
             self.ask()
         self.ledger.decide()
         while piece := self.ledger.next_piece():
@@ -643,7 +667,7 @@ class Agent(RuleBasedStateMachine):
             if outcome == "stored":
                 self.ledger.confirm(piece.upload.branch, offset)
             else:
-                assert self.is_foreign, "nobody else writes here: there must be no stray"
+                assert self.is_foreign or is_unanswered, "nobody else writes here: there must be no stray"
                 self.ledger.part(piece.upload.branch, offset)
                 self.ledger.decide()
         assert self.ledger.is_handed_over

@@ -111,6 +111,9 @@ class KnownLogs:
                 best, most, is_home = log, common, fits
         if not is_home:
             best, most = self._open(history, most), 0
+        elif best.holds_more and len(history) > most:
+            # The store was asked and has not answered. Most likely it goes this way; if not, a worker says `diverged`.
+            best.parted, best.holds_more = None, False
         self._keep(best)
         return best, most
 
@@ -149,4 +152,4 @@ def _place(history: Points, log: KnownLog) -> tuple[int, bool]:
     if end:  # a redo: what was off the history asked about is on this one
         log.points, log.confirmed, log.parted, log.holds_more = history.prefix(end), end, None, False
     common = min(history.count_common(log.points), log.sure)
-    return common, common == len(history) or (common == len(log.points) and log.parted is None)
+    return common, common == len(history) or (common == len(log.points) and (log.parted is None or log.holds_more))
