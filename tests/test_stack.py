@@ -15,6 +15,8 @@ import pytest
 from stack.minio import MinioServer
 from stack.processes import NotReady, Process, free_port, port_is_free, wait_until
 from stack.redis import RedisServer, find_server
+from stack.s3_server import S3Server
+from stack.versitygw import VersitygwServer
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -38,9 +40,9 @@ def test_of_writers_that_race_for_a_new_key_exactly_one_wins(minio_server: Minio
     assert client.get_object(Bucket=bucket, Key="key")["Body"].read() == b"%d" % winners[0]
 
 
-def test_minio_keeps_objects_over_a_kill(tmp_path: Path, minio_server: MinioServer) -> None:
-    del minio_server  # asked for only so that the program is built before this test's clock starts
-    server = MinioServer(tmp_path)
+@pytest.mark.each_store
+def test_a_store_keeps_objects_over_a_kill(tmp_path: Path, s3_server: S3Server) -> None:
+    server = (MinioServer if isinstance(s3_server, MinioServer) else VersitygwServer)(tmp_path)
     server.start()
     try:
         bucket = server.create_bucket()

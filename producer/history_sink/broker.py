@@ -5,8 +5,8 @@ Kombu and Celery are imported when the first task goes out: they take a quarter 
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PUBLISH_SECONDS = 0.5
 """How long a broker may take to connect, and to answer."""
+
+CONFIRM_SECONDS = 0.9
+"""How long RabbitMQ may take to confirm: it has then written to its disk."""
 
 LOOK_PAUSE_SECONDS = 30.0
 """A look at outcomes that failed is not tried again for so long: a save must not wait for what it does not need."""
@@ -171,7 +174,8 @@ class _Link:
         self._producers = _make_producers(broker_url)
         self._answers = Answers(app, check_certificates(settings.result_url)) if settings.result_url else None
         is_amqp = urlsplit(broker_url).scheme in _AMQP_SCHEMES
-        self._patience: dict[str, Any] = {"confirm_timeout": PUBLISH_SECONDS} if is_amqp else {}
+        # Mandatory: what is for a queue that somebody has deleted would be dropped, and confirmed.
+        self._amqp: dict[str, Any] = {"confirm_timeout": CONFIRM_SECONDS, "mandatory": True} if is_amqp else {}
 
     @property
     def answers(self) -> Answers:
@@ -180,7 +184,7 @@ class _Link:
         return self._answers
 
     def send(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-        with self._producers.acquire(block=True, timeout=PUBLISH_SECONDS) as producer:
+        with self._producers.acquire(block=True, timeout=PUBLISH_SECONDS) as producer, _collecting(producer):
             result = self._app.send_task(
                 task,
                 args,
@@ -192,7 +196,7 @@ class _Link:
                 ignore_result=True,
                 headers={"ignore_result": False, SENT_AT: time.time()},
                 add_to_parent=False,
-                **self._patience,
+                **self._amqp,
                 **options,
             )
         return str(result.id)
@@ -203,6 +207,17 @@ class _Link:
             self._producers.connections.force_close_all()
         if self._answers is not None:
             self._answers.close()
+
+
+@contextmanager
+def _collecting(producer: Any) -> Iterator[None]:
+    """Drop the connection if it fails: to close it in order would be to wait for a RabbitMQ that hangs, twice."""
+    try:
+        yield
+    except Exception:
+        with suppress(Exception):
+            producer.connection.collect()
+        raise
 
 
 def _make_app() -> "Celery":
@@ -237,6 +252,10 @@ def _make_producers(url: str) -> "ProducerPool":
         from history_sink.steady import SteadyTransport
 
         connection.transport_cls = SteadyTransport  # type: ignore[assignment]  # the URL would win over an argument
+    elif urlsplit(url).scheme in _AMQP_SCHEMES:
+        from history_sink.steady import SteadyAmqpTransport
+
+        connection.transport_cls = SteadyAmqpTransport  # type: ignore[assignment]  # the same
     return ProducerPool(connection.Pool(limit=_POOL_SIZE), limit=_POOL_SIZE)
 
 

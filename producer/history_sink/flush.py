@@ -1,11 +1,15 @@
 """Wait until the store has a session, asking it and nobody else, and send again what it lacks."""
 
+import logging
 import time
 
+from history_sink.broker import NO_ANSWERS
 from history_sink.errors import Malformed, Unavailable
 from history_sink.question import Question
 from history_sink.session import Session
 from history_sink.status import LogStatus, Status
+
+log = logging.getLogger("history_sink")
 
 ASK_SECONDS = 5.0
 """How long one question may wait for a worker before it is asked anew."""
@@ -26,6 +30,11 @@ def flush(session: Session, timeout_seconds: float) -> bool:
         is_whole = False
         if is_complete and session.is_empty:
             return session.is_sound  # nothing to ask about
+        if is_complete and not session.can_ask:
+            log.error(
+                "history-sink: session %s: nobody can tell whether the store has it: %s", session.name, NO_ANSWERS
+            )
+            return False
         remaining = deadline - time.monotonic()
         if is_complete and remaining > 0 and _is_held(session, min(ASK_SECONDS, remaining), lookout):
             return session.is_sound

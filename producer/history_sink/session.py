@@ -72,6 +72,11 @@ class Session:
             return self.ledger.is_handed_over
 
     @property
+    def can_ask(self) -> bool:
+        """Whether there is a result store, so that a question has an answer."""
+        return self._broker.has_answers
+
+    @property
     def is_spare(self) -> bool:
         """Whether a save can go on without what this process knows. Never waits for a thread that is at work on it."""
         if not self.lock.acquire(blocking=False):

@@ -1,4 +1,4 @@
-"""A Redis broker behind a slow link: slow is not hung.
+"""A broker behind a slow link: slow is not hung.
 
 A socket's timeout is for all that one call sends. A line of some megabytes takes longer than a save may wait for a
 broker that hangs, so it would never go out, and nothing behind it. Sent in small parts it only has to get on.
@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
+from kombu.transport import pyamqp
 from kombu.transport.redis import Channel, Transport
 from redis import Connection, SSLConnection
 
@@ -78,6 +79,16 @@ class SteadyTransport(Transport):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle.poller.close()  # type: ignore[union-attr]  # a file descriptor that kombu never closes, for those who consume
+
+
+class SteadyAmqpTransport(pyamqp.Transport):
+    """Kombu's, but for that. It sends in frames as it is; the confirmation is due from when the last one is sent."""
+
+    def establish_connection(self) -> Any:
+        connection = super().establish_connection()
+        sock: Any = connection.sock
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
+        return connection
 
 
 def _cut(command: bytes | Iterable[bytes]) -> Iterable[bytes]:

@@ -40,11 +40,14 @@ def configure(settings: BrokerSettings) -> dict[str, Any]:
         # A worker may start before its broker, and outlive it.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        # Nor end when a Redis that is full, or cannot write to its disk, refuses what a consumer begins with.
-        "broker_channel_error_retry": is_redis,
+        # Nor end when a Redis that is full, or cannot write to its disk, refuses what a consumer begins with; or when
+        # RabbitMQ closes a channel on which a message has waited for its time for longer than its `consumer_timeout`.
+        "broker_channel_error_retry": True,
+        # Where the transport has heartbeats: a connection that died in silence is noticed within 30 s.
+        "broker_heartbeat": 10,
         # A PUT under way is finished sooner than it is cancelled and done again.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "broker_transport_options": _redis_options(settings) if is_redis else {"confirm_publish": True},
+        "broker_transport_options": _redis_options(settings) if is_redis else _other_options(settings),
         # The library writes msgpack: JSON would wrap base64 into base64. Any other program may write JSON.
         "accept_content": ["json", "msgpack"],
         # Of what the worker itself sends, which includes its answers to `inspect`: stock clients read it.
@@ -91,6 +94,12 @@ def _redis_options(settings: BrokerSettings) -> dict[str, Any]:
         "socket_timeout": 3,
         "socket_connect_timeout": 1,
     }
+
+
+def _other_options(settings: BrokerSettings) -> dict[str, Any]:
+    # RabbitMQ confirms what it has written. One that hangs must not hold a task that is to be tried again for ever.
+    is_amqp = (settings.broker_url or "").startswith(("amqp://", "amqps://", "pyamqp://"))
+    return {"confirm_publish": True, "read_timeout": 10, "write_timeout": 10} if is_amqp else {}
 
 
 def make_app(settings: BrokerSettings) -> Celery:

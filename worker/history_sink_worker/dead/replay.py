@@ -9,6 +9,7 @@ from history_sink.errors import HistorySinkError
 from history_sink_worker.dead import letters
 from history_sink_worker.dead.letters import Letter
 
+_AMQP_OPTIONS = {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
 _REDIS_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 0}
 
 
@@ -21,7 +22,7 @@ class Sender:
 
     def __init__(self, broker_url: str) -> None:
         self._is_redis = broker_url.startswith(("redis://", "rediss://"))
-        options = _REDIS_OPTIONS if self._is_redis else {"confirm_publish": True}
+        options = _REDIS_OPTIONS if self._is_redis else _AMQP_OPTIONS
         self._connection = Connection(broker_url, transport_options=options, connect_timeout=5)
         foreign: Any = (*self._connection.connection_errors, *self._connection.channel_errors)
         self._errors: tuple[type[Exception], ...] = (KombuError, OSError, *foreign)
@@ -48,7 +49,8 @@ class Sender:
     def _publish(self, channel: Any, letter: Letter, name: str) -> None:
         if not self._is_redis:  # it would drop, in silence, what is for a queue that is not there
             channel.queue_declare(letter.queue, passive=True)
-        properties = letters.properties_to_replay(letter)
+        # Kept on disk, whatever it was before: RabbitMQ forgets other messages when it is restarted.
+        properties = {**letters.properties_to_replay(letter), "delivery_mode": 2}
         message = channel.prepare_message(
             letter.body,
             properties.pop("priority", None),

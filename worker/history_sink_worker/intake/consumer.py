@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 
@@ -39,6 +40,15 @@ class Consumer(CeleryConsumer):
         pauses = {"interval_start": 0.5, "interval_step": 0, "interval_max": 0.5}
         conn.ensure_connection = partial(conn.ensure_connection, **pauses)
         return super().ensure_connected(conn)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """As Celery's, but that a worker that could only try again for ever ends, and says why."""
+        if "does not support global qos" in str(exc):
+            # What waits for its time here leaves its place to others, by a limit that only all queues together have.
+            instead = 'use a virtual host made with "rabbitmqctl add_vhost NAME --default-queue-type classic"'
+            _log.critical("quorum queues are not supported", reason=str(exc), instead=instead)
+            raise WorkerShutdown(1)
+        super().on_connection_error_after_connected(exc)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         """What is called with each message; one that would end the worker is refused before it gets there."""

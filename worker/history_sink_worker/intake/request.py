@@ -20,7 +20,7 @@ from history_sink_worker.dead.letters import REPLAYED
 from history_sink_worker.dead.remains import letter_of
 from history_sink_worker.intake.description import describe
 from history_sink_worker.intake.failure import Refused
-from history_sink_worker.queue.lost_child import mark_if_lost
+from history_sink_worker.queue.lost_child import MOST_TIMES, count_here, mark_if_lost
 
 if TYPE_CHECKING:
     from history_sink_worker.gate.gatekeeper import Gatekeeper
@@ -71,7 +71,11 @@ class Request(CeleryRequest):
             self._bury(reason, is_failure_stored=isinstance(error, Refused))
         elif not self._is_being_buried:  # else it has been terminated, and this is the child's end
             mark_if_lost(self.message, exc_info)
-            super().on_failure(exc_info, send_failed_event, return_ok)
+            killed = count_here(self.message, self.id)
+            if killed >= MOST_TIMES:
+                self._bury(f"it has killed its process {killed} times")
+            else:
+                super().on_failure(exc_info, send_failed_event, return_ok)
 
     def _find_reason(self, error: object) -> str | None:
         """Why the task can never succeed; None if it may, or has said all that there was to say."""

@@ -1,7 +1,8 @@
 """A message whose task killed the prefork child that ran it.
 
 Celery puts it back into the queue (task_reject_on_worker_lost), where the next child takes it, for ever: the worker
-itself survives, so no claim is ever abandoned. Marked, the transport counts it. Any broker's message can be marked.
+itself survives, so no claim is ever abandoned. Marked, our transport counts it, over all workers. With another broker
+each worker counts for itself.
 """
 
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.worker import state
 
+MOST_TIMES = 10
+_MOST_COUNTED = 1000
 _MARK = "has_lost_its_child"
+_counts: dict[str, int] = {}  # by task id, the longest untouched first
 
 
 def mark_if_lost(message: Any, exc_info: Any) -> None:
@@ -23,3 +27,13 @@ def mark_if_lost(message: Any, exc_info: Any) -> None:
 def is_marked(message: Any) -> bool:
     """Whether `mark_if_lost` has marked it."""
     return getattr(message, _MARK, False)
+
+
+def count_here(message: Any, task_id: str) -> int:
+    """How often this worker has marked the message of this task by now; 0 where the transport counts."""
+    if not is_marked(message) or hasattr(message.channel, "claims"):
+        return 0
+    _counts[task_id] = _counts.pop(task_id, 0) + 1
+    if len(_counts) > _MOST_COUNTED:
+        del _counts[next(iter(_counts))]
+    return _counts[task_id]

@@ -1,0 +1,80 @@
+"""docs/compatibility.md says of each broker and store only what a test shows on that very one."""
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# What stands in a test's id for a column, and the file whose tests are about that one alone.
+COLUMNS = {
+    "Redis 7.0": ("redis", None),
+    "Valkey 9.1": ("valkey", None),
+    "RabbitMQ 3.10": ("rabbitmq", "test_rabbitmq.py"),
+    "MinIO": ("minio", None),
+    "versitygw": ("versitygw", None),
+}
+PURE = "test_servers.py::test_a_server_that_would_lose_messages_is_refused"  # of what servers say of themselves
+
+
+def read_rows() -> list[tuple[str, dict[str, str], list[str]]]:
+    """Of both tables: what a row is about, its cells by column, the tests that it names."""
+    rows = []
+    columns: list[str] = []
+    for line in (ROOT / "docs" / "compatibility.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|") or set(cells[0]) == {"-"}:
+            continue
+        if cells[-1] == "shown by":
+            columns = cells[1:-1]
+        else:
+            rows.append(
+                (cells[0], dict(zip(columns, cells[1:-1], strict=True)), re.findall(r"`(test_.*?)`", cells[-1]))
+            )
+    return rows
+
+
+ROWS = read_rows()
+
+
+@cache
+def collected() -> frozenset[str]:
+    """The ids of all tests of the files that the tables name."""
+    files = sorted({test.partition("::")[0] for _, _, tests in ROWS for test in tests})
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "--quiet",
+        "-m",
+        "",
+        *(f"tests/{file}" for file in files),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
+    return frozenset(re.findall(r"^tests/(\S+::.*)$", done.stdout, re.MULTILINE))
+
+
+def shows(test: str, column: str) -> bool:
+    """Whether the test named runs on what `column` is about."""
+    ids = [each for each in collected() if re.fullmatch(rf"{re.escape(test)}(\[.*\])?", each)]
+    assert ids, f"there is no {test}"
+    parameter, file = COLUMNS[column]
+    runs = any(parameter in re.split(r"[\[\]-]", each)[1:] for each in ids)
+    return runs or test.startswith(f"{file}::") or (test == PURE and file is None)
+
+
+def test_both_tables_are_read() -> None:
+    assert {column for _, cells, _ in ROWS for column in cells} == set(COLUMNS)
+    assert len(ROWS) > 20
+
+
+@pytest.mark.parametrize(("about", "cells", "tests"), ROWS, ids=[about[:40] for about, _, _ in ROWS])
+def test_each_cell_is_shown(about: str, cells: dict[str, str], tests: list[str]) -> None:
+    for column, cell in cells.items():
+        assert cell, about
+        if cell != "\u2013":  # a dash: there is nothing to show
+            assert any(shows(test, column) for test in tests), f"no test shows {about!r} on {column}"
