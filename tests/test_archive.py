@@ -3,7 +3,7 @@
 import pytest
 
 from history_sink.outcome import Parted
-from history_sink_worker.archive import context
+from history_sink_worker.archive import context, look
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.store import Corrupt, Put
 from logbook import Logbook, some_lines, upload_of
@@ -259,3 +259,21 @@ def test_no_more_than_a_little_of_what_was_written_is_remembered(monkeypatch: py
     assert [number for number in range(9) if lines.get("k", str(number))] == [7, 8]
     lines.put("k", "9", bytes(11))
     assert lines.get("k", "9") is None
+
+
+def test_who_has_not_written_the_tail_reads_each_extent_once(book: Logbook, store: ModelStore) -> None:
+    book.save_each(HISTORY)
+    other = Logbook(store.perform, lambda: store.now)
+    assert other.compact().folded_bytes == len(b"".join(HISTORY[1:]))
+    assert other.requests == {"List": 1, "Head": 1, "Get": 40, "Put": 1}
+
+
+def test_a_fold_of_more_than_is_remembered_reads_no_extent_twice(
+    book: Logbook, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.save_each(HISTORY)
+    other = Logbook(store.perform, lambda: store.now)
+    monkeypatch.setattr(look, "LINES_KEPT_BYTES", 100)
+    monkeypatch.setattr(context, "LINES_KEPT_BYTES", 100)
+    other.compact()
+    assert other.requests == {"List": 1, "Head": 40, "Get": 40, "Put": 1}

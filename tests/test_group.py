@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink.chain import START, walk
-from history_sink_worker.archive import group
+from history_sink_worker.archive import group, save
 from history_sink_worker.archive.group import GROUP_BYTES, join, next_group
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.piece import Piece
@@ -146,3 +146,21 @@ def test_a_group_that_parts_tells_each_what_became_of_it(book: Logbook) -> None:
     (stray,) = book.survey().strays
     assert stray.start == len(b"".join(OTHER[:6]))
     assert book.read(key=stray.key) == b"".join(OTHER[:9])
+
+
+def test_while_the_first_save_of_a_log_is_being_stored_the_next_is_early(book: Logbook, store: ModelStore) -> None:
+    first = append_all(book.context, book.log, [piece(HISTORY, 0, 2)])
+    second = piece(HISTORY, 2, 3)
+    assert not save.is_early(book.context, book.log, second)
+    put = next(first)
+    assert save.is_early(book.context, book.log, second)
+    with pytest.raises(StopIteration):
+        first.send(store.perform(put))
+    assert not save.is_early(book.context, book.log, second)
+
+
+def test_a_fold_does_not_hide_that_a_log_is_being_written(book: Logbook) -> None:
+    book.save_each(HISTORY[:10])
+    moved_at = book.hints.kept[book.log.root].moved_at
+    book.compact()
+    assert book.hints.kept[book.log.root].moved_at == moved_at > 0

@@ -42,7 +42,7 @@ class Compacted:
 
 def compact(context: Context, log: Log, idle: bool = False, everything: bool = False) -> Steps[Compacted]:
     """Sweep, then fold if it is due: by the policy, by that for an `idle` log, or asked for `everything`."""
-    seen = yield from look(context, log, adopt=True)
+    seen = yield from look(context, log, adopt=True, reads=True)
     if seen.line is None:
         return Compacted()
     limit = _settled(context, seen)
@@ -63,7 +63,7 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
 def fold_whole(context: Context, log: Log, offset: int) -> Steps[None]:
     """Fold until the base reaches `offset`, where the main line is known to reach."""
     for _ in looks(log):
-        seen = yield from look(context, log, adopt=True)
+        seen = yield from look(context, log, adopt=True, reads=True)
         if seen.line is not None and seen.line.base >= offset:
             return
         if seen.line is not None:
@@ -146,6 +146,8 @@ def _move_hint(context: Context, log: Log, hint: Hint, folded: int) -> None:
     there = context.hints.get(log.root)
     if there is not None and there.offset > hint.offset:
         hint = replace(there, extents=max(there.extents - folded, 0), base_bytes=hint.base_bytes)
+    elif there is not None:
+        hint = replace(hint, moved_at=there.moved_at)
     context.hints.put(log.root, hint)
 
 

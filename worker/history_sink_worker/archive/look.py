@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from history_sink.chain import ORIGIN, advance
 from history_sink_worker.archive import plan
-from history_sink_worker.archive.context import Context, Fact
+from history_sink_worker.archive.context import LINES_KEPT_BYTES, Context, Fact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import read_meta, read_tail_meta, write_meta
 from history_sink_worker.archive.plan import Listing, MainLine, Segment, Tail
@@ -52,11 +52,11 @@ def list_log(log: Log) -> Steps[Listing]:
     return plan.arrange(log, entries)
 
 
-def look(context: Context, log: Log, adopt: bool = False) -> Steps[Look]:
+def look(context: Context, log: Log, adopt: bool = False, reads: bool = False) -> Steps[Look]:
     """Look until the base has the size that the LIST shows and no extent vanishes on the way. Raises `Deleted`.
 
     `adopt`: a base without our metadata (the older sink wrote it) is given it, with ``If-Match``; otherwise its
-    chain is only computed.
+    chain is only computed. `reads`: whoever looks will want the extents' lines, too, so each is asked for at once.
     """
     for _ in looks(log):
         asked_at = context.now()
@@ -72,7 +72,7 @@ def look(context: Context, log: Log, adopt: bool = False) -> Steps[Look]:
         base = yield from _read_base(context, log, info, adopt)
         if base is None:
             continue
-        line = yield from _join(context, listing, base)
+        line = yield from _join(context, listing, base, reads)
         if line is not None:
             return Look(asked_at, listing, line, info)
     give_up(log)
@@ -142,12 +142,13 @@ def _adopt(log: Log, info: Info, walk: Walk) -> Steps[None]:
         yield Put(log.base, blob.body + tail, meta, if_match=info.etag)
 
 
-def _join(context: Context, listing: Listing, base: _Base) -> Steps[MainLine | None]:
+def _join(context: Context, listing: Listing, base: _Base, reads: bool) -> Steps[MainLine | None]:
     segments, messages = [base.segment], base.messages
+    reads = reads and sum(tail.entry.size_bytes for tail in listing.extents.values()) <= LINES_KEPT_BYTES
     while not base.is_open and (tail := plan.next_extent(listing, segments[-1].end, segments[-1].after)):
         end, chain = segments[-1].end, segments[-1].after
         try:
-            fact = yield from tail_fact(context, tail)
+            fact = yield from tail_fact(context, tail, reads)
         except Corrupt:
             break  # it is in the way of whoever would go on from here, but all before it can be read and folded
         if fact is None:
@@ -159,19 +160,22 @@ def _join(context: Context, listing: Listing, base: _Base) -> Steps[MainLine | N
     return MainLine(tuple(segments), messages)
 
 
-def tail_fact(context: Context, tail: Tail) -> Steps[Fact | None]:
+def tail_fact(context: Context, tail: Tail, reads: bool = False) -> Steps[Fact | None]:
     """The metadata of an object of the tail, from memory or by a HEAD; None when it has vanished.
 
-    Raises `Corrupt` where it is not what the name promises.
+    `reads`: by a GET, and its lines are kept. Raises `Corrupt` where it is not what the name promises.
     """
     entry = tail.entry
     fact = context.facts.get(entry.key, entry.etag)
     if fact is None:
-        info: Info | None = yield Head(entry.key)
-        if info is None:
+        found: Blob | Info | None = yield Get(entry.key) if reads else Head(entry.key)
+        if found is None:
             return None
+        info = found.info if isinstance(found, Blob) else found
         fact = read_tail_meta(info.meta, tail.name)
         if fact is None:
             raise foreign(entry.key)
         context.facts.put(entry.key, info.etag, fact)
+        if isinstance(found, Blob):
+            context.lines.put(entry.key, info.etag, found.body)
     return fact

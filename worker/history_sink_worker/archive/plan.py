@@ -20,7 +20,7 @@ FOLD_EXTENTS_ALWAYS = 448
 IDLE_EXTENTS = 16
 IDLE_SHARE = 8
 """An idle log is folded when its tail is at least this part of its base."""
-EARLY_SECONDS = 0.5
+EARLY_SECONDS = 1.0
 """A log that has not grown for so long is not being written to: who waits for its next lines may wait for ever."""
 ASK_EVERY_EXTENTS = 16
 """A steady writer asks for a fold once in so many extents, not with every save until one has run."""

@@ -7,7 +7,7 @@ lets exactly one writer create what follows that junction. That is all the conse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from history_sink.chain import shorten
+from history_sink.chain import ORIGIN, shorten
 from history_sink.outcome import OutcomeKind, Parted
 from history_sink.upload import Upload
 from history_sink_worker.archive import plan
@@ -82,6 +82,8 @@ def _verdict(log: Log, piece: Piece, found: Place) -> Verdict:
 
 def _begin(context: Context, log: Log, piece: Piece) -> Steps[Place]:
     began_at = context.now()
+    if context.hints.get(log.root) is None:  # who comes next, in another process, is to know that it is early
+        context.hints.put(log.root, Hint(0, shorten(ORIGIN), 0.0, moved_at=began_at))
     if not (yield from put_base(log, piece)):
         return (yield from place(context, log, piece))
     yield from check_alive(log)  # after the PUT: a deletion that has not seen this branch is seen here
