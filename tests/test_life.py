@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -346,6 +347,28 @@ def test_verify_takes_as_much_memory_for_a_large_log_as_for_a_small_one(place: P
     small_kib = measure()
     place.put_log("large", some_lines(2000, size_bytes=50_000))  # 100 MB
     assert measure() < small_kib + 24 * 1024
+
+
+def test_progress_is_on_a_terminal_and_what_was_found_where_it_is_sent_to(place: Place, tmp_path: Path) -> None:
+    place.put_log("a", some_lines(3))
+    place.put("history/a/notes.txt", b"?")
+    ours, theirs = pty.openpty()
+    with (tmp_path / "out").open("wb") as out:
+        ended = subprocess.run(
+            [sys.executable, "-m", "history_sink_worker.cli", "verify", "--json"],
+            env={**os.environ, **place.environment, "TERM": "xterm"},
+            stdout=out,
+            stderr=theirs,
+            timeout=60,
+            check=False,
+        )
+    os.close(theirs)
+    shown = os.read(ours, 100_000)
+    os.close(ours)
+    assert ended.returncode == 1
+    assert b"1 sessions, 39 bytes read" in shown or b"0 sessions, 39 bytes read" in shown
+    first, _ = map(json.loads, (tmp_path / "out").read_text().splitlines())
+    assert first["key"] == "history/a/notes.txt"
 
 
 def test_ctrl_c_ends_verify_with_what_it_has_done(place: Place) -> None:

@@ -38,7 +38,14 @@ def open_progress(quiet: bool = False) -> Progress:
     """One line on stderr that changes, and only on a terminal: stdout is for programs."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
-    return Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+    return Progress(
+        *columns,
+        console=console,
+        transient=True,
+        # Above the line, where both are one terminal. A file's output would otherwise go to stderr, too.
+        redirect_stdout=sys.stdout.isatty(),
+        disable=quiet or not console.is_terminal,
+    )
 
 
 @contextmanager
