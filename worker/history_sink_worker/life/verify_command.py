@@ -65,9 +65,9 @@ class _Watch:
 def _report(verified: Verified, as_json: bool) -> None:
     for finding in verified.findings:
         if as_json:
-            click.echo(json.dumps({"session": verified.session or None, **asdict(finding)}))
-        else:
-            click.echo(f"{finding.level:7}  {finding.kind:11}  {finding.key}: {finding.text}")
+            print(json.dumps({"session": verified.session or None, **asdict(finding)}), flush=True)
+        else:  # not click's `echo`, which gets past the progress line, and into it
+            print(f"{finding.level:7}  {finding.kind:11}  {finding.key}: {finding.text}")
 
 
 def _add(totals: Counter[str], verified: Verified) -> None:
