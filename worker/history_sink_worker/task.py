@@ -21,6 +21,7 @@ from history_sink_worker.watch.metrics import note_lag, note_task
 
 FIRST_DELAY_SECONDS = 2.0
 LONGEST_DELAY_SECONDS = 30.0
+PATIENCE_SECONDS = 300.0
 ANSWER_SECONDS = 300
 """How long an answer with content is kept for a client that asked and did not fetch it."""
 _MSGPACK = "application/x-msgpack"
@@ -119,8 +120,10 @@ class Task(CeleryTask[..., Any]):
         limit_seconds = min(LONGEST_DELAY_SECONDS, options.get("visibility_timeout", 3600) / 2)
         if isinstance(failure, (Away, Denied)):
             return draw_delay_seconds(self.request.retries, limit_seconds)
-        # It waits for somebody, or for a new version. Our transport renews what waits, so this may be longer.
-        return random.uniform(LONGEST_DELAY_SECONDS / 2, LONGEST_DELAY_SECONDS)
+        # It waits for somebody, or for a new version: of a backlog of such, few are to be tried at any time. Our
+        # transport renews what waits, so this may be longer.
+        bound = min(LONGEST_DELAY_SECONDS * 2 ** min(self.request.retries, 10), PATIENCE_SECONDS)
+        return random.uniform(bound / 2, bound)
 
     def _try_again(self, failure: Exception) -> NoReturn:
         request, delay_seconds = self.request, self._draw_delay(failure)

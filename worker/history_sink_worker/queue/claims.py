@@ -108,8 +108,10 @@ class Claims:
         self._disown_finished()
         with self.tolerating():
             for claim in self.renew():
+                # What has waited goes to the end: a backlog that cannot be worked off must not stay before the rest.
+                how = Return("LPUSH") if claim.startswith(_DEFERRED) else Return(abandoned=True)
                 with self.tolerating((ResponseError,)):
-                    give_back(broker, claim, Return(abandoned=not claim.startswith(_DEFERRED)))
+                    give_back(broker, claim, how)
 
     def renew(self) -> list[str]:
         """Renew what is held; whose time has run out. From any thread. Raises `RedisError`, `OSError`."""
