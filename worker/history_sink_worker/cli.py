@@ -14,7 +14,7 @@ from history_sink_worker.doctor.command import doctor
 from history_sink_worker.life.delete_command import delete
 from history_sink_worker.life.prune_command import prune
 from history_sink_worker.life.verify_command import verify
-from history_sink_worker.rights.command import acl
+from history_sink_worker.rights.command import acl, policy
 from history_sink_worker.store import StoreError
 from history_sink_worker.tidy import Tidied, find_logs, tidy
 from history_sink_worker.watch.command import health
@@ -32,6 +32,7 @@ main.add_command(dead)
 main.add_command(health)
 main.add_command(doctor)
 main.add_command(acl)
+main.add_command(policy)
 main.add_command(delete)
 main.add_command(prune)
 main.add_command(verify)

@@ -11,7 +11,7 @@ from celery.signals import celeryd_after_setup
 from history_sink.errors import ConfigurationError
 from history_sink_worker import log
 from history_sink_worker.archive.probe import ProbeReport, probe
-from history_sink_worker.gate.lookout import PAUSE_SECONDS
+from history_sink_worker.gate.lookout import PAUSE_SECONDS, is_for_readers
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.service import Service, service
 from history_sink_worker.settings import WorkerSettings
@@ -38,7 +38,7 @@ def _on_setup(instance: Any = None, **_: Any) -> None:
     _open_endpoint(work.settings)
     if log.is_for_programs(work.settings.broker.log_format):
         instance.quiet = True  # Celery's banner is no event
-    report = check_store(work)
+    report = check_store(work, is_for_readers(instance.app.amqp.queues.consume_from))
     CHART.note(waits_for="the broker")
     _say(work, report, str(getattr(instance, "hostname", "")))
 
@@ -53,17 +53,19 @@ def _open_endpoint(settings: WorkerSettings) -> None:
             _end(f"CODETETHER_HISTORY_HTTP_ADDRESS: {host}:{port} cannot be listened on: {error.strerror}")
 
 
-def check_store(work: Service) -> ProbeReport:
+def check_store(work: Service, is_reader: bool = False) -> ProbeReport:
     """Wait until the store answers, and find out whether it is one that we can work with; end the process if not.
 
     Waiting, not ending, while it is away: after a power cut everything starts at once, and a worker that gives up
     needs somebody to start it again. What is wrong for good (a bucket that is not there, credentials) ends it: that
     needs somebody anyway, and must not look like a worker that is well.
+
+    `is_reader`: nothing is written, so that credentials that may only read will do; what it cannot know, it trusts.
     """
     said = ""
     while True:
         try:
-            return _check_once(work)
+            return _check_once(work, is_reader)
         except Away as error:
             CHART.note(waits_for=f"the store: {error}")
             if str(error) != said:
@@ -72,10 +74,10 @@ def check_store(work: Service) -> ProbeReport:
         time.sleep(random.uniform(*PAUSE_SECONDS))
 
 
-def _check_once(work: Service) -> ProbeReport:
+def _check_once(work: Service, is_reader: bool) -> ProbeReport:
     try:
         check_bucket(work.reading_store, work.settings)  # of the two the one that notices soon when a store hangs
-        report = work.run(probe(work.settings.prefix))
+        report = ProbeReport((), ()) if is_reader else work.run(probe(work.settings.prefix))
     except Denied as error:
         _end(f"the store does not let us in: {error}")
     if report.refusal:

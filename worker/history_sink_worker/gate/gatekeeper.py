@@ -13,17 +13,16 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.state import task_ready
 
-from history_sink.contract import LIST_SESSIONS, MAINTENANCE_QUEUE, RESOLVE, STATUS, UPLOAD_QUEUE
+from history_sink.contract import LIST_SESSIONS, RESOLVE, STATUS
 from history_sink_worker import log
 from history_sink_worker.archive.reader import fault_of
 from history_sink_worker.gate.gate import Finding, Gate
-from history_sink_worker.gate.lookout import Lookout, look
+from history_sink_worker.gate.lookout import QUEUES, Lookout, is_for_readers, look
 from history_sink_worker.service import service
 from history_sink_worker.store import StoreError
 from history_sink_worker.watch.metrics import note_pause, note_task
 from history_sink_worker.watch.vitals import CHART
 
-QUEUES = (UPLOAD_QUEUE, MAINTENANCE_QUEUE)
 READS = (RESOLVE, STATUS, LIST_SESSIONS)
 _TICK_SECONDS = 0.5
 _log = log.get("history_sink_worker")
@@ -47,7 +46,7 @@ class Gatekeeper(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Called again after each loss of the broker, with a consumer that has not begun to take messages."""
         work, token = service(), secrets.token_hex(8)
-        self._lookout = Lookout(lambda: look(work, token), self._learn, self._draw_patience)
+        self._lookout = Lookout(lambda: look(work, token, self._is_reader()), self._learn, self._draw_patience)
         self._is_started, self._has_slot = True, False
         self._tick()
         self._timer = consumer.timer.call_repeatedly(_TICK_SECONDS, consumer.call_soon, (self._tick,))
@@ -169,10 +168,12 @@ class Gatekeeper(bootsteps.StartStopStep):
         if gate.is_open:
             _log.warning("store back", seconds=round(time.time() - gate.shut_at, 1))
         else:
-            takes_uploads = bool(set(QUEUES) & set(self._consumer.app.amqp.queues.consume_from))
-            event = "store away: uploads wait" if takes_uploads else "store away"
+            event = "store away" if self._is_reader() else "store away: uploads wait"
             _log.warning(event, reason=str(gate.reason))
             note_pause()
+
+    def _is_reader(self) -> bool:
+        return is_for_readers(self._consumer.app.amqp.queues.consume_from)
 
     def _describe(self) -> str:
         reason = self._gate.reason

@@ -3,10 +3,11 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from history_sink.contract import MAINTENANCE_QUEUE, UPLOAD_QUEUE
 from history_sink_worker.gate.gate import Finding
 from history_sink_worker.intake.failure import unexpected
 from history_sink_worker.service import Service
@@ -16,15 +17,28 @@ PAUSE_SECONDS = (0.5, 1.5)
 """Between one probe and the next, at random: workers that lost their store together do not come back together."""
 _MOST_AT_A_TIME = 25
 
+QUEUES = (UPLOAD_QUEUE, MAINTENANCE_QUEUE)
+"""Whose tasks write to the store, and wait for it."""
 
-def look(work: Service, token: str) -> Finding:
-    """Ask the store for a small LIST and a small PUT. `token` names the object, which is deleted again."""
+
+def is_for_readers(queues: Collection[str]) -> bool:
+    """Whether a worker that takes `queues` only reads."""
+    return not set(QUEUES) & set(queues)
+
+
+def look(work: Service, token: str, is_reader: bool = False) -> Finding:
+    """Ask the store for a small LIST and a small PUT. `token` names the object, which is deleted again.
+
+    `is_reader`: a LIST only. Credentials that may not write would keep the gate shut for ever.
+    """
     home = f"{work.settings.prefix}.probe/"
     key = f"{home}{token}"
     try:
         work.store.check_bucket(home)
     except StoreError as error:
         return Finding(error, error)
+    if is_reader:
+        return Finding()
     try:
         # Created, or still there from a probe whose answer was lost: it has been written to.
         work.store.perform(Put(key, b"probe\n", {}))

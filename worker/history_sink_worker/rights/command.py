@@ -1,10 +1,14 @@
-"""``history-sink-worker acl``: an operator's way to the users that producers, workers and Flower should be."""
+"""``history-sink-worker acl`` and ``policy``: what an operator gives to Redis and to the store as users' rights."""
 
+import json
 import secrets
+import sys
 
 import click
 
+from history_sink_worker.rights import s3_policies
 from history_sink_worker.rights.redis_acl import USERS, user_line
+from history_sink_worker.settings import full_prefix
 
 
 @click.command("acl")
@@ -20,3 +24,19 @@ def acl(users: tuple[str, ...], database: int) -> None:
         password = secrets.token_hex(24)
         click.echo(user_line(user, password, database))
         click.echo(f"{user}  redis://{user}:{password}@HOST:6379/{database}", err=True)
+
+
+@click.command("policy")
+@click.argument("role", type=click.Choice(s3_policies.ROLES))
+@click.option("--bucket", envvar="CODETETHER_HISTORY_S3_BUCKET", required=True, show_envvar=True)
+@click.option("--prefix", envvar="CODETETHER_HISTORY_S3_PREFIX", show_envvar=True, help="Default: history/")
+def policy(role: str, bucket: str, prefix: str | None) -> None:
+    """Print the store's policy for ROLE, by the queues that a worker takes.
+
+    reader: -Q history.read; writer: -Q history.upload; compactor: -Q history.maintenance, or all three. An operator
+    may delete dead letters as well.
+    """
+    try:
+        click.echo(json.dumps(s3_policies.policy(role, bucket, full_prefix(prefix)), indent=2))
+    except ValueError as error:
+        sys.exit(f"history-sink-worker: {error}")

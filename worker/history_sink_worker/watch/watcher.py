@@ -15,7 +15,7 @@ from history_sink_worker import log
 from history_sink_worker.archive.names import DEAD
 from history_sink_worker.dead.letters import parse_name
 from history_sink_worker.dead.parked import broker_of
-from history_sink_worker.gate.gatekeeper import QUEUES
+from history_sink_worker.gate.lookout import is_for_readers
 from history_sink_worker.service import Service, service
 from history_sink_worker.store import List, Page, Steps, StoreError
 from history_sink_worker.watch.backlog import look_at_other, look_at_redis
@@ -43,7 +43,7 @@ class Watcher(bootsteps.StartStopStep):
         """Called again after each loss of the broker."""
         queues = tuple(consumer.app.amqp.queues.consume_from)
         CHART.note(
-            waits_for=None, is_consuming=True, broker_away=None, takes_uploads=bool(set(QUEUES) & set(queues)),
+            waits_for=None, is_consuming=True, broker_away=None, takes_uploads=not is_for_readers(queues),
             turned_at=time.time(),
         )  # fmt: skip
         self._timer = consumer.timer.call_repeatedly(_TURN_SECONDS, consumer.call_soon, (_note_turn,))
