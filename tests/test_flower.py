@@ -27,14 +27,9 @@ UPLOAD = "history_sink.upload_history"
 
 
 @pytest.fixture(scope="module")
-def minio_server(minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MinioServer]:
+def s3_server(own_minio: MinioServer) -> MinioServer:
     """One of this module's own, as it is paused and stopped."""
-    del minio_server  # asked for only so that the program is built before a test's clock starts
-    server = MinioServer(tmp_path_factory.mktemp("minio"))
-    server.start()
-    yield server
-    server.process.resume()
-    server.stop()
+    return own_minio
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +181,7 @@ def test_the_pages_in_a_browser_show_what_matters_and_no_content(client: Celery,
 
 
 def test_nothing_that_anybody_sees_holds_a_word_of_a_transcript(
-    client: Celery, flower: Flower, worker: Worker, minio_server: MinioServer, bucket: str, events: list[dict[str, Any]]
+    client: Celery, flower: Flower, worker: Worker, own_minio: MinioServer, bucket: str, events: list[dict[str, Any]]
 ) -> None:
     done = [
         upload(client, "done", [MESSAGE]),
@@ -204,7 +199,7 @@ def test_nothing_that_anybody_sees_holds_a_word_of_a_transcript(
     inspect = client.control.inspect(destination=[worker.node], timeout=5)
     later = client.send_task(UPLOAD, ("later", [MESSAGE]), queue="history.upload", countdown=60)
     wait_until(lambda: "later" in repr(inspect.scheduled()), timeout_seconds=20, what="a scheduled task")
-    minio_server.process.pause()
+    own_minio.process.pause()
     waiting = [upload(client, "hangs", [MESSAGE]), save(client, "hangs-too")]
     wait_until(lambda: "hangs" in repr(inspect.active()), timeout_seconds=20, what="active tasks")
     ids = [sent.id for sent in (*done, read, later, *waiting)]
@@ -215,7 +210,7 @@ def test_nothing_that_anybody_sees_holds_a_word_of_a_transcript(
     assert "hangs" in seen["inspect"]
     assert "hangs" in seen["flower"]
 
-    minio_server.process.kill()
+    own_minio.process.kill()
     for sent in waiting:
         assert task_of(flower, sent.id, "RETRY")["exception"].startswith("Away: ")
     seen["inspect later"] = all_that_inspect_shows(inspect, ids)
