@@ -175,7 +175,9 @@ class Interrupted:
 
 def _renew(monkeypatch: pytest.MonkeyPatch, store: ModelStore) -> None:
     """The naive rule: each save gives the hint a new time."""
-    monkeypatch.setattr(save, "Hint", lambda offset, chain, _, *rest: Hint(offset, chain, store.now, *rest))
+    monkeypatch.setattr(
+        save, "Hint", lambda offset, chain, _, *rest, **more: Hint(offset, chain, store.now, *rest, **more)
+    )
 
 
 @pytest.mark.parametrize("is_naive", [False, True])
