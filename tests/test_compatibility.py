@@ -76,5 +76,5 @@ def test_both_tables_are_read() -> None:
 def test_each_cell_is_shown(about: str, cells: dict[str, str], tests: list[str]) -> None:
     for column, cell in cells.items():
         assert cell, about
-        if cell != "\u2013":  # a dash: there is nothing to show
+        if cell not in ("\u2013", "not run"):  # a dash: there is nothing to show
             assert any(shows(test, column) for test in tests), f"no test shows {about!r} on {column}"

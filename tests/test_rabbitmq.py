@@ -12,9 +12,11 @@ from broker_site import NAMESPACE, UPLOADS, BrokerSite
 from history_sink import Unavailable
 from stack.minio import MinioServer
 from stack.processes import wait_until
+from stack.proxy import Proxy
 from stack.rabbitmq import RabbitServer
 from stack.redis import RedisServer
 from stack.worker import Worker
+from test_tls import server_side
 
 pytestmark = pytest.mark.system  # it wants Debian's rabbitmq-server
 
@@ -187,6 +189,30 @@ def test_an_upload_that_expires_in_the_queue_is_kept_if_a_policy_says_so(
         site.expect_stored("kept", 1)
     finally:
         worker.stop()
+
+
+@pytest.mark.parametrize("is_its_host", [True, False])
+def test_tls_is_spoken_but_not_with_another_hosts_certificate(
+    site: BrokerSite, rabbit: RabbitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_its_host: bool
+) -> None:
+    context = server_side(tmp_path, "IP:127.0.0.1" if is_its_host else "DNS:elsewhere.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    with Proxy(rabbit.port, tls=context) as proxy:
+        url = site.url.replace(f":{rabbit.port}/", f":{proxy.port}/").replace("amqp://", "amqps://")
+        worker = site.worker(**{f"{NAMESPACE}BROKER_URL": url})
+        with site.sink(broker_url=url) as sink:
+            receipt = sink.save("s", [MESSAGE])
+            worker.process.launch()
+            try:
+                if is_its_host:
+                    assert receipt.state == "enqueued"
+                    assert sink.flush("s", 60)
+                else:
+                    assert "certificate" in (receipt.reason or "")
+                    log = worker.process.log
+                    wait_until(lambda: "certificate verify failed" in log(), timeout_seconds=30, what="a refusal")
+            finally:
+                worker.process.kill()
 
 
 def test_a_worker_ends_and_says_why_if_the_queues_are_quorum_queues(new_site: NewSite) -> None:

@@ -19,7 +19,7 @@ import pytest
 from celery import Celery
 
 from history_sink import ConfigurationError, Fault, HistorySink, Malformed, PointerHandle, ProducerSettings, Unavailable
-from history_sink.address import check_certificates
+from history_sink.address import check_certificates, tls_of
 from history_sink.broker import PUBLISH_SECONDS
 from history_sink.chain import START, shorten
 from history_sink.contract import SAVE_BYTES, UPLOAD_QUEUE, branch_name
@@ -798,6 +798,14 @@ def test_what_a_program_may_log_shows_no_content() -> None:
     assert "canary" not in repr(line) + repr(Upload(None, START, (line.data,)))
 
 
+def test_a_flush_that_nobody_can_answer_is_false_at_once() -> None:
+    with HistorySink(broker_url="memory://") as sink:
+        assert sink.save("s", messages("a")).state == "enqueued"
+        start = time.monotonic()
+        assert sink.flush("s", 30) is False
+        assert time.monotonic() - start < 5
+
+
 @pytest.mark.parametrize("session", [[], None, 7])
 def test_a_flush_of_no_session_is_false(sink: HistorySink, session: Any) -> None:
     assert sink.flush(session) is False
@@ -814,6 +822,11 @@ def test_a_flush_of_no_session_is_false(sink: HistorySink, session: Any) -> None
 )
 def test_certificates_are_checked_unless_the_url_says_otherwise(url: str, meant: str) -> None:
     assert check_certificates(url) == meant
+
+
+@pytest.mark.parametrize(("url", "is_told"), [("amqps://host", True), ("amqp://host", False), ("rediss://host", False)])
+def test_kombu_is_told_to_look_for_whose_certificate_it_is(url: str, is_told: bool) -> None:
+    assert (tls_of(url) == {"server_hostname": None}) is is_told
 
 
 def test_tls_is_spoken_and_a_certificate_that_nobody_vouches_for_is_not_taken(

@@ -16,11 +16,11 @@ from stack.stack import environment
 from stack.worker import Worker
 
 
-def server_side(directory: Path) -> ssl.SSLContext:
-    """With a certificate for localhost, made now, in `directory`."""
+def server_side(directory: Path, names: str = "DNS:localhost") -> ssl.SSLContext:
+    """With a certificate for these, made now, in `directory`."""
     key, certificate = directory / "key.pem", directory / "cert.pem"
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    name = ["-subj", "/CN=localhost", "-addext", f"subjectAltName={names}"]
     command = ["openssl", "req", "-x509", *kind, *name, "-keyout", str(key), "-out", str(certificate)]
     subprocess.run(command, check=True, capture_output=True, timeout=20)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -4,6 +4,8 @@ import socket
 import threading
 from urllib.parse import urlsplit
 
+AMQP_SCHEMES = frozenset({"amqp", "amqps", "pyamqp"})
+
 
 def check_certificates(url: str) -> str:
     """`url`, asking for the server's certificate to be checked unless it says what to do.
@@ -14,6 +16,14 @@ def check_certificates(url: str) -> str:
     if parts.scheme != "rediss" or "ssl_cert_reqs=" in parts.query or ";" in url:
         return url
     return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
+
+
+def tls_of(url: str) -> dict[str, None] | None:
+    """What kombu is to be told of TLS at `url`: for ``amqps://`` it would not look for which host a certificate is.
+
+    (None stands for the host in the URL.)
+    """
+    return {"server_hostname": None} if urlsplit(url).scheme == "amqps" else None
 
 
 def check_name(url: str, timeout_seconds: float) -> None:

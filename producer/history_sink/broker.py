@@ -10,17 +10,16 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from history_sink.address import check_certificates, check_name
+from history_sink.address import AMQP_SCHEMES, check_certificates, check_name
 from history_sink.answers import CONNECT_SECONDS, SOCKET_SECONDS, Answer, Answers
 from history_sink.breaker import Breaker
 from history_sink.contract import CLOCKS_DIFFER_SECONDS, QUEUE_OF_TASK, SENT_AT
 from history_sink.errors import HistorySinkError, Unavailable
 from history_sink.forking import ForkGate
-from history_sink.settings import REDIS_SCHEMES, RESULT_URL, ProducerSettings
+from history_sink.settings import RESULT_URL, ProducerSettings
 
 if TYPE_CHECKING:
     from celery import Celery
-    from kombu.pools import ProducerPool
 
 PUBLISH_SECONDS = 0.5
 """How long a broker may take to connect, and to answer."""
@@ -33,9 +32,7 @@ LOOK_PAUSE_SECONDS = 30.0
 
 NO_ANSWERS = f"{RESULT_URL} is not set, and the broker is no Redis: there are no answers to read"
 
-_AMQP_SCHEMES = frozenset({"amqp", "amqps", "pyamqp"})
 _QUICK_SECONDS = 0.2
-_POOL_SIZE = 32
 
 T = TypeVar("T")
 
@@ -169,11 +166,13 @@ class _Link:
     """One process's connections; given up as a whole when one fails."""
 
     def __init__(self, settings: ProducerSettings, app: "Celery") -> None:
+        from history_sink.steady import make_producers
+
         self._app = app
         broker_url = check_certificates(settings.broker_url or "")
-        self._producers = _make_producers(broker_url)
+        self._producers = make_producers(broker_url, PUBLISH_SECONDS)
         self._answers = Answers(app, check_certificates(settings.result_url)) if settings.result_url else None
-        is_amqp = urlsplit(broker_url).scheme in _AMQP_SCHEMES
+        is_amqp = urlsplit(broker_url).scheme in AMQP_SCHEMES
         # Mandatory: what is for a queue that somebody has deleted would be dropped, and confirmed.
         self._amqp: dict[str, Any] = {"confirm_timeout": CONFIRM_SECONDS, "mandatory": True} if is_amqp else {}
 
@@ -235,28 +234,6 @@ def _make_app() -> "Celery":
         redis_retry_on_timeout=False,
     )
     return app
-
-
-def _make_producers(url: str) -> "ProducerPool":
-    """A pool on `url` itself. An app's own pool would go by CELERY_BROKER_URL, if the agent's environment has it."""
-    from kombu import Connection
-    from kombu.pools import ProducerPool
-
-    options: dict[str, Any] = {"max_retries": 0}
-    if urlsplit(url).scheme in REDIS_SCHEMES:
-        options |= {"socket_timeout": PUBLISH_SECONDS, "socket_connect_timeout": PUBLISH_SECONDS}
-    elif urlsplit(url).scheme in _AMQP_SCHEMES:
-        options |= {"confirm_publish": True, "read_timeout": PUBLISH_SECONDS, "write_timeout": PUBLISH_SECONDS}
-    connection = Connection(url, connect_timeout=PUBLISH_SECONDS, transport_options=options)
-    if urlsplit(url).scheme in REDIS_SCHEMES:
-        from history_sink.steady import SteadyTransport
-
-        connection.transport_cls = SteadyTransport  # type: ignore[assignment]  # the URL would win over an argument
-    elif urlsplit(url).scheme in _AMQP_SCHEMES:
-        from history_sink.steady import SteadyAmqpTransport
-
-        connection.transport_cls = SteadyAmqpTransport  # type: ignore[assignment]  # the same
-    return ProducerPool(connection.Pool(limit=_POOL_SIZE), limit=_POOL_SIZE)
 
 
 def _explain(error: Exception) -> str:

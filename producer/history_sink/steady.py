@@ -7,10 +7,18 @@ broker that hangs, so it would never go out, and nothing behind it. Sent in smal
 import socket
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
+from kombu import Connection as Broker
+from kombu.pools import ProducerPool
 from kombu.transport import pyamqp
 from kombu.transport.redis import Channel, Transport
 from redis import Connection, SSLConnection
+
+from history_sink.address import AMQP_SCHEMES, tls_of
+from history_sink.settings import REDIS_SCHEMES
+
+POOL_SIZE = 32
 
 PART_BYTES = 16 * 1024
 """What has to get through within the timeout."""
@@ -89,6 +97,27 @@ class SteadyAmqpTransport(pyamqp.Transport):
         sock: Any = connection.sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
         return connection
+
+
+class SteadyAmqpsTransport(SteadyAmqpTransport, pyamqp.SSLTransport):
+    """By TLS."""
+
+
+def make_producers(url: str, patience_seconds: float) -> ProducerPool:
+    """A pool on `url` itself. An app's own pool would go by CELERY_BROKER_URL, if the agent's environment has it."""
+    scheme = urlsplit(url).scheme
+    options: dict[str, Any] = {"max_retries": 0}
+    transport: Any = None
+    if scheme in REDIS_SCHEMES:
+        options |= {"socket_timeout": patience_seconds, "socket_connect_timeout": patience_seconds}
+        transport = SteadyTransport
+    elif scheme in AMQP_SCHEMES:
+        options |= {"confirm_publish": True, "read_timeout": patience_seconds, "write_timeout": patience_seconds}
+        transport = SteadyAmqpsTransport if scheme == "amqps" else SteadyAmqpTransport
+    connection = Broker(url, connect_timeout=patience_seconds, transport_options=options, ssl=tls_of(url) or False)
+    if transport is not None:
+        connection.transport_cls = transport  # the URL would win over an argument
+    return ProducerPool(connection.Pool(limit=POOL_SIZE), limit=POOL_SIZE)
 
 
 def _cut(command: bytes | Iterable[bytes]) -> Iterable[bytes]:

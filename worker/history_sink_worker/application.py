@@ -8,6 +8,7 @@ import kombu.compression
 from celery import Celery
 from kombu import Exchange, Queue
 
+from history_sink.address import tls_of
 from history_sink.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, READ_QUEUE, UPLOAD_QUEUE
 from history_sink.errors import ConfigurationError
 from history_sink_worker import startup
@@ -26,6 +27,7 @@ def configure(settings: BrokerSettings) -> dict[str, Any]:
     is_redis = (settings.broker_url or "").startswith(("redis://", "rediss://"))
     return {
         "broker_url": settings.broker_url,
+        "broker_use_ssl": tls_of(settings.broker_url or ""),
         # Acknowledged when the store has confirmed, and not before.
         "task_acks_late": True,
         # A pool process that was killed gives its message back.

@@ -5,6 +5,7 @@ from typing import Any
 from kombu import Connection
 from kombu.exceptions import KombuError
 
+from history_sink.address import tls_of
 from history_sink.errors import HistorySinkError
 from history_sink_worker.dead import letters
 from history_sink_worker.dead.letters import Letter
@@ -23,7 +24,8 @@ class Sender:
     def __init__(self, broker_url: str) -> None:
         self._is_redis = broker_url.startswith(("redis://", "rediss://"))
         options = _REDIS_OPTIONS if self._is_redis else _AMQP_OPTIONS
-        self._connection = Connection(broker_url, transport_options=options, connect_timeout=5)
+        tls = tls_of(broker_url) or False
+        self._connection = Connection(broker_url, transport_options=options, connect_timeout=5, ssl=tls)
         foreign: Any = (*self._connection.connection_errors, *self._connection.channel_errors)
         self._errors: tuple[type[Exception], ...] = (KombuError, OSError, *foreign)
 
