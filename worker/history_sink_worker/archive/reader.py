@@ -68,7 +68,9 @@ class _Range:
 
 def _read_log(context: Context, log: Log, wanted: _Range) -> Steps[bytes | Fault]:
     yield from check_alive(log)
-    if wanted.end - wanted.start <= wanted.cap_bytes:
+    hint = context.hints.get(log.root)
+    is_behind_base = hint is not None and hint.base_bytes < wanted.end <= hint.offset
+    if wanted.end - wanted.start <= wanted.cap_bytes and not is_behind_base:
         blob: Blob | PastEnd | None = yield Get(log.base, wanted.start, wanted.end)
         if blob is None:
             return NO_MATCH
