@@ -73,6 +73,8 @@ def _make_store(settings: WorkerSettings, read_timeout_seconds: float) -> S3Stor
         region=settings.region,
         concurrency=THREADS,
         read_timeout_seconds=read_timeout_seconds,
+        sse=settings.sse,
+        sse_kms_key_id=settings.sse_kms_key_id,
     )
 
 

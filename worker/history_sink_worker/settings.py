@@ -75,7 +75,7 @@ class WorkerSettings:
 
     `endpoint` is a URL without a final ``/``; `prefix` ends in one. `settle_seconds` is the
     design's T. A log that nobody has written to for `idle_seconds` is folded. An answer of more
-    than `resolve_cap_bytes` is refused.
+    than `resolve_cap_bytes` is refused. `sse` and `sse_kms_key_id` are what the store is told to encrypt with.
     """
 
     broker: BrokerSettings
@@ -89,6 +89,8 @@ class WorkerSettings:
     settle_seconds: float
     idle_seconds: float
     resolve_cap_bytes: int
+    sse: str | None = None
+    sse_kms_key_id: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -105,9 +107,13 @@ class WorkerSettings:
             settle_seconds=variables.get("SETTLE_SECONDS", _seconds, 7200.0),
             idle_seconds=variables.get("IDLE_SECONDS", _seconds, 60.0),
             resolve_cap_bytes=variables.get("RESOLVE_CAP_BYTES", _size, 8 * 1024 * 1024),
+            sse=variables.get("S3_SSE", _sse, None),
+            sse_kms_key_id=variables.get("S3_SSE_KMS_KEY_ID", str, None),
             broker=BrokerSettings._read(variables, variables.need("BROKER_URL", _broker_url)),
         )
         variables.check()
+        if settings.sse_kms_key_id and settings.sse != "aws:kms":
+            raise ConfigurationError(f"{NAMESPACE}S3_SSE_KMS_KEY_ID is for {NAMESPACE}S3_SSE=aws:kms alone")
         return settings
 
 
@@ -224,6 +230,12 @@ def _flag(text: str) -> bool:
     if flag is None:
         raise ValueError("true or false")
     return flag
+
+
+def _sse(text: str) -> str:
+    if text not in ("AES256", "aws:kms"):
+        raise ValueError("AES256 or aws:kms")
+    return text
 
 
 def _log_format(text: str) -> str:

@@ -81,12 +81,18 @@ class S3Store:
         concurrency: int = 10,
         connect_timeout_seconds: float = 3.0,
         read_timeout_seconds: float = 20.0,
+        sse: str | None = None,
+        sse_kms_key_id: str | None = None,
     ) -> None:
-        """`concurrency` is how many threads call at once: so many connections are kept open."""
+        """`concurrency` is how many threads call at once: so many connections are kept open.
+
+        `sse` and `sse_kms_key_id` go with each write (S3's x-amz-server-side-encryption); None: as the bucket says.
+        """
         self.endpoint = endpoint
         self.bucket = bucket
         self._region = region
         self._credentials = (access_key, secret_key)
+        self._encryption = wire.encryption(sse, sse_kms_key_id)
         self._config = Config(
             connect_timeout=connect_timeout_seconds,
             read_timeout=read_timeout_seconds,
@@ -172,7 +178,7 @@ class S3Store:
             case Put():
                 return self._put(request)
             case Grow():
-                return grow(self._client(), self.bucket, request)
+                return grow(self._client(), self.bucket, request, self._encryption)
             case Get():
                 return self._get(request)
             case Head():
@@ -184,15 +190,15 @@ class S3Store:
                 return None
 
     def _put(self, request: Put) -> str:
-        condition: Any = {"IfNoneMatch": "*"}
+        options: Any = {"IfNoneMatch": "*", **self._encryption}
         if request.if_match is not None:
-            condition = {"IfMatch": wire.quote_etag(request.if_match)}
+            options = {"IfMatch": wire.quote_etag(request.if_match), **self._encryption}
         # botocore makes bytes a file, and sends every file with `Expect: 100-continue`.
         body: Any = request.body
         if len(body) < EXPECT_BYTES:
             body = bytearray(body)
         answer = self._client().put_object(
-            Bucket=self.bucket, Key=request.key, Body=body, Metadata=request.meta, **condition
+            Bucket=self.bucket, Key=request.key, Body=body, Metadata=request.meta, **options
         )
         return wire.read_etag(answer["ETag"])
 

@@ -17,13 +17,13 @@ TAIL_PART_BYTES = 16 * 1024 * 1024
 """How much of the tail is held twice while it is sent."""
 
 
-def grow(client: "S3Client", bucket: str, request: Grow) -> str:
+def grow(client: "S3Client", bucket: str, request: Grow, encryption: Any) -> str:
     """Copy, send the tail, complete; abort if any of it fails. -> the new ETag.
 
     The copy is bound to the version read, the completion to the version replaced: both the same.
-    The metadata goes with the upload's creation, so what is completed is never without.
+    The metadata and `encryption` (see `wire`) go with the upload's creation, so what is completed is never without.
     """
-    created = client.create_multipart_upload(Bucket=bucket, Key=request.key, Metadata=request.meta)
+    created = client.create_multipart_upload(Bucket=bucket, Key=request.key, Metadata=request.meta, **encryption)
     upload: Any = {"Bucket": bucket, "Key": request.key, "UploadId": created["UploadId"]}
     try:
         etags = [*_copy_base(client, upload, request), *_send_tail(client, upload, request)]

@@ -43,6 +43,12 @@ def read_etag(text: str) -> str:
     return text.strip('"')
 
 
+def encryption(sse: str | None, kms_key_id: str | None) -> dict[str, str]:
+    """The parameters of a write that say how the store is to encrypt what it keeps."""
+    named = {"ServerSideEncryption": sse, "SSEKMSKeyId": kms_key_id}
+    return {name: value for name, value in named.items() if value}
+
+
 def quote_etag(etag: str) -> str:
     """As If-Match wants it."""
     return f'"{etag}"'
