@@ -63,6 +63,15 @@ def test_images_are_pinned_and_ports_are_for_this_machine_alone() -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
+def test_what_is_ours_runs_without_capabilities_and_writes_to_no_file_system() -> None:
+    services = load(dict.fromkeys(read_example(), "x"))["services"]
+    for name in ("worker", "flower", "bucket"):
+        assert services[name]["read_only"] is True
+        assert services[name]["tmpfs"] == ["/tmp"]
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name]["security_opt"] == ["no-new-privileges:true"]
+
+
 def test_the_image_is_slim_and_pinned_and_does_not_run_as_root() -> None:
     found = instructions()
     assert len(found["FROM"]) == 2

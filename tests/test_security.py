@@ -1,0 +1,86 @@
+"""What docs/security.md says and no other test shows: no pickle, and a file system that nobody writes to."""
+
+import ast
+import os
+import pickle
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu.exceptions import ContentDisallowed
+
+from history_sink.broker import _make_app
+from history_sink_worker.application import app
+from stack.processes import Process, free_port, wait_until
+from stack.worker import Worker
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = [path for folder in ("producer", "worker") for path in sorted((ROOT / folder).rglob("*.py"))]
+RUNS_WHAT_IT_READS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml"}
+READ = "somebody has read a pickle"
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
+            yield node.func.id
+
+
+def test_nothing_that_is_shipped_runs_what_it_reads() -> None:
+    assert len(SHIPPED) > 100
+    forbidden = RUNS_WHAT_IT_READS | {"eval", "exec"}
+    assert [(str(path), name) for path in SHIPPED for name in imports(path) if name in forbidden] == []
+
+
+@pytest.mark.parametrize("made", [app, _make_app()], ids=["worker", "producer"])
+def test_no_app_writes_or_reads_pickle(made: Celery) -> None:
+    assert set(made.conf.accept_content) == {"json", "msgpack"}
+    assert set(made.conf.result_accept_content) <= {"json", "msgpack"}
+    assert {made.conf.task_serializer, made.conf.result_serializer, made.conf.event_serializer} <= {"json", "msgpack"}
+
+
+class Bomb:
+    def __reduce__(self) -> Any:
+        return (print, (READ,))
+
+
+def test_a_pickle_becomes_a_dead_letter_and_is_never_read(
+    environment: Mapping[str, str], worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pickle.loads(pickle.dumps(Bomb()))
+    assert READ in capsys.readouterr().out  # it would go off
+    url = environment["CODETETHER_HISTORY_BROKER_URL"]
+    with Celery("hostile", broker=url, set_as_current=False) as hostile:
+        hostile.send_task("history_sink.upload_history", (Bomb(), []), queue="history.upload", serializer="pickle")
+    log = worker.process.log
+    wait_until(lambda: "message buried" in log(), timeout_seconds=20, what="it to be buried")
+    assert ContentDisallowed.__name__ in log()
+    assert READ not in log()
+
+
+@pytest.mark.system  # it takes root's rights to make a file system read-only for one process
+@pytest.mark.parametrize("command", ["worker -P threads -c 2", "worker -P prefork -c 2", "flower --address=127.0.0.1"])
+def test_a_read_only_file_system_will_do(command: str, environment: Mapping[str, str], tmp_path: Path) -> None:
+    first, _, rest = command.partition(" ")
+    celery = [sys.executable, "-m", "celery", "-A", "history_sink_worker", first, *rest.split()]
+    celery += [f"--port={free_port()}"] if first == "flower" else ["-n", "read-only@local"]
+    shell = 'mount -o remount,bind,ro / && mount -t tmpfs none /tmp && cd /tmp && ! touch /probe && exec "$@"'
+    process = Process(
+        "read-only",
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", shell, "sh", *celery],
+        log_path=tmp_path / "log",
+        environment={**os.environ, **environment, "HOME": "/nonexistent"},
+    )
+    try:
+        process.start(lambda: re.search(r"read-only@local ready|Visit me at", process.log()) is not None)
+    finally:
+        process.stop(timeout_seconds=10)
+    assert "Traceback" not in process.log()
