@@ -1,4 +1,4 @@
-"""Installs what `make test-all` wants from Debian: servers of Redis and RabbitMQ, Chromium, promtool."""
+"""Installs what `make test-all` wants from Debian: Redis, RabbitMQ, Chromium, promtool, systemd-analyze."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ _PACKAGES = {
     "/usr/lib/rabbitmq/bin/rabbitmq-server": "rabbitmq-server",
     "chromium": "chromium",
     "promtool": "prometheus",
+    "systemd-analyze": "systemd",
 }
 
 
