@@ -15,6 +15,8 @@ from kombu.exceptions import ContentDisallowed
 
 from history_sink.broker import _make_app
 from history_sink_worker.application import app
+from history_sink_worker.intake.failure import Refused
+from history_sink_worker.tasks import MOST_JUNCTIONS, _decode_junctions
 from stack.processes import Process, free_port, wait_until
 from stack.worker import Worker
 
@@ -64,6 +66,23 @@ def test_a_pickle_becomes_a_dead_letter_and_is_never_read(
     wait_until(lambda: "message buried" in log(), timeout_seconds=20, what="it to be buried")
     assert ContentDisallowed.__name__ in log()
     assert READ not in log()
+
+
+def test_a_question_with_too_many_junctions_is_refused() -> None:
+    most = [[number, "0" * 16] for number in range(MOST_JUNCTIONS)]
+    assert len(_decode_junctions(most)) == MOST_JUNCTIONS
+    with pytest.raises(Refused, match="over the limit"):
+        _decode_junctions([*most, [0, "0" * 16]])
+
+
+def test_each_test_that_the_page_names_is_there() -> None:
+    rows = [line for line in (ROOT / "docs" / "security.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) > 30
+    tests = {path.stem: path.read_text() for path in (ROOT / "tests").glob("test_*.py")}
+    for cell in (row.split("|")[-2] for row in rows):
+        for name, part in re.findall(r"(test_\w+)(?:: `([^`]+)`)?", cell):
+            assert name in tests, name
+            assert re.search(rf"def test_\w*{part.strip('…')}", tests[name]), (name, part)
 
 
 @pytest.mark.system  # it takes root's rights to make a file system read-only for one process

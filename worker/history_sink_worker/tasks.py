@@ -35,6 +35,8 @@ from history_sink_worker.task import Answer, Patient, TooNew
 from history_sink_worker.upkeep import send_compact
 
 MOST_SESSIONS = 1000
+MOST_JUNCTIONS = 10_000
+"""In one question. The library asks with about a thousand."""
 
 
 @app.task(bind=True, base=Patient, name=UPLOAD)
@@ -171,8 +173,11 @@ def _encode_lines(messages: Sequence[Any]) -> tuple[bytes, ...]:
 
 
 def _decode_junctions(junctions: object) -> list[tuple[int, str]]:
+    asked = junctions if isinstance(junctions, (list, tuple)) else ()
+    if len(asked) > MOST_JUNCTIONS:
+        refuse(f"{len(asked)} junctions are over the limit of {MOST_JUNCTIONS}")
     points = []
-    for point in junctions if isinstance(junctions, (list, tuple)) else ():
+    for point in asked:
         if not isinstance(point, (list, tuple)) or [type(part) for part in point] != [int, str]:
             refuse("junctions is a list of [offset, 16 hex digits of the chain there]")
         points.append((point[0], point[1]))
