@@ -215,7 +215,7 @@ def test_a_script_may_no_more_than_its_user(place: Place) -> None:
     script = "return redis.call('HGETALL', KEYS[1])"
     with (
         place.client(FLOWER) as client,
-        pytest.raises(redis.ResponseError, match="executing the script can't|ACL failure in script"),
+        pytest.raises(redis.ResponseError, match=r"executing the script can't|ACL failure in script"),
     ):
         client.eval(script, 1, "unacked")
     place.take_denied()
