@@ -68,13 +68,14 @@ def client(port: int, password: str | None = PASSWORD) -> redis.Redis:
 
 
 @pytest.fixture(scope="module")
-def local(redis_port: int, minio_server: MinioServer) -> dict[str, str]:
+def local(redis_port: int, minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Where what compose.yaml names is to be found on this machine."""
     return {
         "redis:6379": f"127.0.0.1:{redis_port}",
         "http://minio:9000": minio_server.endpoint,
         "0.0.0.0:9808": f"127.0.0.1:{free_port()}",
         "5555": str(free_port()),
+        "/var/lib/flower": str(tmp_path_factory.mktemp("flower")),
     }
 
 

@@ -136,7 +136,7 @@ def test_keda_counts_the_lists_in_which_messages_wait() -> None:
         assert set(trigger["metadata"]) == {"listName", "listLength", "databaseIndex"}
         assert all(isinstance(value, str) for value in trigger["metadata"].values())  # KEDA takes no numbers
         secrets = find("TriggerAuthentication", trigger["authenticationRef"]["name"])["spec"]["secretTargetRef"]
-        assert {each["parameter"] for each in secrets} == {"address", "password"}
+        assert {each["parameter"] for each in secrets} == {"address", "username", "password"}
 
 
 def test_each_supervisor_gives_a_worker_the_same_time_to_end() -> None:
