@@ -178,6 +178,7 @@ def memory_bytes(worker: Worker) -> int:
 
 
 def test_what_a_killed_worker_had_in_hand_comes_back(site: BrokerSite, worker: Worker) -> None:
+    site.upload("open", *talk(1)).get(timeout=20)  # the gate is, after an outage
     site.minio.process.pause()
     for number in range(10):
         site.upload(f"killed-{number}", *talk(1))
