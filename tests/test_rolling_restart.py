@@ -55,7 +55,7 @@ class Agent:
 def way(own_minio: MinioServer, running: ExitStack) -> Proxy:
     """A way to the store so long that a worker always has something in hand."""
     proxy = running.enter_context(Proxy(own_minio.port))
-    proxy.delay_seconds = 0.02
+    proxy.delay_seconds = 0.01
     return proxy
 
 
@@ -68,7 +68,7 @@ def distant(own_minio: MinioServer, redis_server: RedisServer, tmp_path: Path, r
 
 @pytest.fixture
 def agents(distant: Site) -> Iterator[list[Agent]]:
-    agents = [Agent(distant, f"session-{number}") for number in range(6)]
+    agents = [Agent(distant, f"session-{number}") for number in range(4)]
     yield agents
     for agent in agents:
         agent.sink.close()
