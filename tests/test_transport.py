@@ -265,6 +265,22 @@ def test_an_ack_that_redis_could_not_take_is_sent_later(tmp_path: Path) -> None:
     server.stop()
 
 
+def test_what_one_turn_of_the_event_loop_acknowledges_is_told_at_once(url: str, client: redis.Redis) -> None:
+    publish(url, *range(5))
+    with consumer(url) as ours:
+        messages = ours.drain(5, until=5)
+        claims = messages[0].channel.claims
+        claims.turn()
+        client.config_resetstat()
+        for message in messages:
+            message.ack()
+        assert client.hlen("unacked") == 5
+        claims.turn()
+        assert is_gone(client)
+        assert client.zcard("unacked_index") == 0
+        assert client.info("commandstats")["cmdstat_hdel"]["calls"] == 1
+
+
 def test_a_full_redis_is_drained(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     server.start()

@@ -44,6 +44,7 @@ class Claims:
         self._finished: set[str] = set()
         self._acked: set[str] = set()
         self._owed: dict[str, Return] = {}
+        self._is_turning = self._has_news = False
         self._swept_at = float("-inf")
 
     def connect(self, broker: Broker) -> None:
@@ -59,7 +60,9 @@ class Claims:
         would be delivered, and worked on, once more."""
         self._forget(claim)
         self._acked.add(claim)
-        self._settle()
+        self._has_news = True
+        if not self._is_turning:
+            self._settle()
 
     def give_back(self, claim: str, *, as_last: bool = False, abandoned: bool = False) -> None:
         """Its message goes back to its queue, to be taken next (or last); if Redis is away, later.
@@ -142,16 +145,23 @@ class Claims:
             self.give_back(claim)
         self._finished = finished
 
+    def turn(self) -> None:
+        """Called at each turn of an event loop: tells Redis of all that was released in it at once."""
+        self._is_turning = True
+        if self._has_news:  # what could not be told once waits for the next sweep
+            self._settle()
+
     def _settle(self) -> None:
+        self._has_news = False
         keys = self.broker.keys
         with self.tolerating():
-            while self._acked:
-                claim = next(iter(self._acked))
+            if self._acked:
+                acked = list(self._acked)
                 pipe = self.broker.client.pipeline(transaction=False)  # at maxmemory no MULTI
-                pipe.hdel(keys.unacked, claim)  # first: an index without a claim heals, not so a
-                pipe.zrem(keys.index, claim)  # claim without an index
+                pipe.hdel(keys.unacked, *acked)  # first: an index without a claim heals, not so a
+                pipe.zrem(keys.index, *acked)  # claim without an index
                 pipe.execute()
-                self._acked.discard(claim)
+                self._acked.difference_update(acked)
             while self._owed:
                 claim, how = next(iter(self._owed.items()))
                 try:

@@ -36,6 +36,7 @@ class Poller(stock.MultiChannelPoller):
 
     # kombu's, left out of its stubs.
     _channels: set[Channel]
+    has_loop = False
     _fd_to_chan: dict[int, tuple[Channel, str]]
 
     def _register_BRPOP(self, channel: Channel) -> None:  # noqa: N802 - kombu's name
@@ -49,6 +50,12 @@ class Poller(stock.MultiChannelPoller):
             channel._brpop_read()
         else:
             super().on_readable(fileno)
+
+    def on_poll_start(self) -> None:
+        """As kombu's. Called at each turn of the event loop, when it has run the acks that had come in."""
+        for channel in self._channels if self.has_loop else ():
+            channel.claims.turn()
+        super().on_poll_start()
 
     def maybe_restore_messages(self) -> None:
         """See to the claims. (kombu does only while it consumes; tasks also run while that is paused.)"""
@@ -74,6 +81,7 @@ class Transport(stock.Transport):
         """As kombu's, but claims are seen to as often as the visibility timeout asks for."""
         super().register_with_event_loop(connection, loop)
         cycle: Any = self.cycle
+        cycle.has_loop = True
         cycle._restore_messages_tref.cancel()
         options: Any = connection.client.transport_options
         timeout = options.get("visibility_timeout", Channel.visibility_timeout)
