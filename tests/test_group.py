@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink.chain import START, walk
-from history_sink_worker.archive import group, save
+from history_sink_worker.archive import group
 from history_sink_worker.archive.group import GROUP_BYTES, join, next_group
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.piece import Piece
@@ -94,7 +94,7 @@ def book(store: ModelStore) -> Logbook:
 def save_all(book: Logbook, history: list[bytes], *cuts: int) -> list[tuple[str, int]]:
     """Outcome and messages of each."""
     pieces = [piece(history, a, b) for a, b in pairwise(cuts)]
-    verdicts: list[Verdict] = book.run(append_all(book.context, book.log, pieces))
+    verdicts: list[Verdict] = book.run(append_all(book.context, book.log, pieces, book.hints.get(book.log.root)))
     assert [verdict.size_bytes for verdict in verdicts] == [each.size_bytes for each in pieces]
     return [(verdict.outcome, verdict.messages) for verdict in verdicts]
 
@@ -149,14 +149,16 @@ def test_a_group_that_parts_tells_each_what_became_of_it(book: Logbook) -> None:
 
 
 def test_while_the_first_save_of_a_log_is_being_stored_the_next_is_early(book: Logbook, store: ModelStore) -> None:
-    first = append_all(book.context, book.log, [piece(HISTORY, 0, 2)])
-    second = piece(HISTORY, 2, 3)
-    assert not save.is_early(book.context, book.log, second)
+    def is_second_early() -> bool:
+        return is_early(book.hints.get(book.log.root), piece(HISTORY, 2, 3).start, store.now)
+
+    first = append_all(book.context, book.log, [piece(HISTORY, 0, 2)], None)
+    assert not is_second_early()
     put = next(first)
-    assert save.is_early(book.context, book.log, second)
+    assert is_second_early()
     with pytest.raises(StopIteration):
         first.send(store.perform(put))
-    assert not save.is_early(book.context, book.log, second)
+    assert not is_second_early()
 
 
 def test_a_fold_does_not_hide_that_a_log_is_being_written(book: Logbook) -> None:

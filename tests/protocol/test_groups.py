@@ -53,7 +53,8 @@ class Groups(Simulation):
 
     def _steps(self, context: Context, what: Any) -> Steps[Any]:
         if isinstance(what, Group):
-            return append_all(context, LOG, [piece for save in what.saves if (piece := piece_of(save))])
+            pieces = [piece for save in what.saves if (piece := piece_of(save))]
+            return append_all(context, LOG, pieces, context.hints.get(LOG.root))
         return super()._steps(context, what)
 
     def _kill(self, job: Job, where: Any) -> None:

@@ -22,7 +22,7 @@ from history_sink.outcome import Outcome
 from history_sink.pointer import Fault
 from history_sink.upload import Upload
 from history_sink_worker.application import app
-from history_sink_worker.archive import erasure, reader, save, survey
+from history_sink_worker.archive import erasure, plan, reader, save, survey
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
@@ -127,10 +127,17 @@ def _append(log: Log, payload: dict[str, Any]) -> Verdict:
     upload, context = Upload.decode(payload), service().context
     piece = Piece(upload.start, upload.lines)
 
-    def store(pieces: list[Piece]) -> list[Verdict]:
-        return _see_to(log, service().run(save.append_all(context, log, pieces)))
+    hint = None
 
-    return service().saves.turn(log.root, piece, store, lambda: save.is_early(context, log, piece))
+    def is_early() -> bool:
+        nonlocal hint
+        hint = context.hints.get(log.root)
+        return plan.is_early(hint, piece.start, context.now())
+
+    def store(pieces: list[Piece]) -> list[Verdict]:
+        return _see_to(log, service().run(save.append_all(context, log, pieces, hint)))
+
+    return service().saves.turn(log.root, piece, store, is_early)
 
 
 def _upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdict:

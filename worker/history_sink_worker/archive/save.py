@@ -37,23 +37,23 @@ class Verdict:
 
 def append(context: Context, log: Log, upload: Upload) -> Steps[Verdict]:
     """Store the lines of one save."""
-    (verdict,) = yield from append_all(context, log, [Piece(upload.start, upload.lines)])
+    pieces = [Piece(upload.start, upload.lines)]
+    (verdict,) = yield from append_all(context, log, pieces, context.hints.get(log.root))
     return verdict
 
 
-def append_all(context: Context, log: Log, pieces: Sequence[Piece]) -> Steps[list[Verdict]]:
-    """Store the lines of saves that continue one another, as one piece. A verdict for each."""
+def append_all(context: Context, log: Log, pieces: Sequence[Piece], hint: Hint | None) -> Steps[list[Verdict]]:
+    """Store the lines of saves that continue one another, as one piece. A verdict for each.
+
+    `hint` is the log's, as it was found just now.
+    """
     piece = join(pieces)
+    step = _extend if piece.start.offset else _begin
     try:
-        found = yield from _begin(context, log, piece) if piece.start.offset == 0 else _extend(context, log, piece)
+        found = yield from step(context, log, piece, hint)
     except Deleted:
         found = Place("deleted", log.base)
     return [_verdict(log, each, found) for each in pieces]
-
-
-def is_early(context: Context, log: Log, piece: Piece) -> bool:
-    """Whether to wait a little for what comes before `piece`, which another process is probably just storing."""
-    return piece.start.offset > 0 and plan.is_early(context.hints.get(log.root), piece.start, context.now())
 
 
 def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[Verdict]:
@@ -64,7 +64,7 @@ def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[
     piece = whole_piece(lines)
     try:
         seen = yield from look(context, log, adopt=True)
-        found = yield from _begin(context, log, piece) if seen.line is None else place(context, log, piece)
+        found = yield from _begin(context, log, piece, None) if seen.line is None else place(context, log, piece)
         if found.outcome in ("stored", "duplicate"):
             yield from fold_whole(context, log, piece.end.offset)
     except Deleted:
@@ -80,9 +80,9 @@ def _verdict(log: Log, piece: Piece, found: Place) -> Verdict:
     return Verdict(outcome, found.key, *size, found.parted, found.fold_due)
 
 
-def _begin(context: Context, log: Log, piece: Piece) -> Steps[Place]:
+def _begin(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Steps[Place]:
     began_at = context.now()
-    if context.hints.get(log.root) is None:  # who comes next, in another process, is to know that it is early
+    if hint is None:  # who comes next, in another process, is to know that it is early
         context.hints.put(log.root, Hint(0, shorten(ORIGIN), 0.0, moved_at=began_at))
     if not (yield from put_base(log, piece)):
         return (yield from place(context, log, piece))
@@ -92,8 +92,7 @@ def _begin(context: Context, log: Log, piece: Piece) -> Steps[Place]:
     return Place("stored", log.base)
 
 
-def _extend(context: Context, log: Log, piece: Piece) -> Steps[Place]:
-    hint = context.hints.get(log.root)
+def _extend(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Steps[Place]:
     created = yield from put_extent(context, log, piece)
     # Created alone does not say that it is on the main line: it may continue a history that parted from it in
     # mid-extent. A 412 does not say that it is not.
