@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import kombu.transport
 import pytest
 import redis
 from celery import Celery
@@ -29,6 +30,18 @@ from test_tls import TlsRedis, server_side
 
 DATABASE = 3
 UPLOAD = "history_sink.upload_history"
+
+
+@pytest.fixture(autouse=True)
+def stock_transport(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A plain client has kombu's transport, though another test of this process may have loaded the worker's."""
+    resolved = vars(kombu.transport)["_transport_cache"]
+    for scheme in ("redis", "rediss"):
+        monkeypatch.setitem(kombu.transport.TRANSPORT_ALIASES, scheme, "kombu.transport.redis:Transport")
+        resolved.pop(scheme, None)
+    yield
+    for scheme in ("redis", "rediss"):
+        resolved.pop(scheme, None)
 
 
 class Users:

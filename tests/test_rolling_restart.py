@@ -28,9 +28,6 @@ PAUSE_SECONDS = 0.25
 DRAIN_SECONDS = 20.0
 """What a drain may take here. A claim that is left behind comes back after 60 s, the visibility timeout."""
 
-START_SECONDS = 3.0
-"""How long saves may suffer from a Python that starts beside them: it takes a core, of which there may be two."""
-
 
 class Agent:
     """Saves its session message by message, and knows when it handed over what."""
@@ -85,14 +82,14 @@ def start(site: Site, options: list[dict[str, Any]]) -> list[Worker]:
     return site.workers
 
 
-def restart(worker: Worker) -> float:
-    """Seconds from SIGTERM to the end."""
+def restart(worker: Worker) -> tuple[float, float]:
+    """Seconds from SIGTERM to the end, and until it was ready again."""
     began = time.monotonic()
     worker.process.stop(timeout_seconds=DRAIN_SECONDS)
     drain_seconds = time.monotonic() - began
     assert worker.process.exit_status == 0, worker.process.log_tail()
     worker.start()
-    return drain_seconds
+    return drain_seconds, time.monotonic() - began - drain_seconds
 
 
 def lags(site: Site, agent: Agent) -> Iterator[tuple[float, float]]:
@@ -118,7 +115,7 @@ def test_a_rolling_restart_under_load_loses_nothing_and_delays_no_save_by_more_t
         try:
             wait_until(lambda: min(len(agent.history) for agent in agents) > 8, timeout_seconds=20, what="saves")
             began_at = time.time()
-            drains = [restart(worker) for worker in workers]
+            drains, starts = zip(*[restart(worker) for worker in workers], strict=True)
         finally:
             ending.set()
         for each in saving:
@@ -136,7 +133,8 @@ def test_a_rolling_restart_under_load_loses_nothing_and_delays_no_save_by_more_t
         f"{len(found)} saves, none lost; drains {', '.join(f'{each:.2f}' for each in drains)} s;"
         f" from save to store at most {before:.2f} s before, {during:.2f} s during",
     )
-    assert during <= before + max(drains) + START_SECONDS
+    # Saves also suffer from each Python that starts beside them: it takes a core, of which there may be two.
+    assert during <= before + max(drains) + max(starts)
 
 
 def tasks_of(worker: Worker) -> set[str]:

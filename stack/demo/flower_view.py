@@ -22,11 +22,6 @@ def find_succeeded(tasks: Tasks) -> set[str]:
     return {task_id for task_id, task in tasks.items() if task["state"] == "SUCCESS"}
 
 
-def find_unfinished(tasks: Tasks) -> set[str]:
-    """The ids of those that may still end well."""
-    return {task_id for task_id, task in tasks.items() if task["state"] not in ("SUCCESS", "FAILURE")}
-
-
 def count_tasks(tasks: Tasks) -> list[tuple[str, str, int, int]]:
     """Name, state, how many, and how often they were retried."""
     counts: Counter[tuple[str, str]] = Counter()

@@ -5,7 +5,7 @@ from hashlib import sha256
 from time import monotonic, sleep
 
 from history_sink import Fault, PointerHandle, Receipt, Status
-from stack.demo.flower_view import count_tasks, find_succeeded, find_unfinished, list_tasks
+from stack.demo.flower_view import count_tasks, find_succeeded, list_tasks
 from stack.demo.scene import BUCKET, Scene
 from stack.demo.stream import stream
 
@@ -143,7 +143,7 @@ def _show_undo(scene: Scene, edited: list[bytes]) -> None:
 def _show_flower(scene: Scene, receipts: list[Receipt]) -> None:
     wanted = {task_id for receipt in receipts for task_id in receipt.task_ids}
     deadline = monotonic() + FLOWER_SECONDS
-    while not wanted <= find_succeeded(tasks := list_tasks(scene.flower)) or find_unfinished(tasks):
+    while not wanted <= find_succeeded(tasks := list_tasks(scene.flower)):
         scene.claim(monotonic() < deadline, f"Flower lists each save as a success: {count_tasks(tasks)}")
         sleep(0.2)
     scene.screen.rows([("task", "state", "tasks", "retries"), *count_tasks(tasks)])

@@ -17,6 +17,9 @@ AT_DEATH_MESSAGES = 12
 ORPHANED_MESSAGES = 20
 """So many are saved after that, before there is another worker."""
 
+EVENT_SECONDS = 0.5
+"""Workers tell Flower four times a second what they have finished; what is not told yet dies with the worker."""
+
 UNACKED = "unacked"
 """Celery's name for the hash in Redis that holds what workers have taken and not finished."""
 
@@ -72,5 +75,6 @@ def _kill_worker(scene: Scene) -> int:
     """Kill it once it has something in its hands; how many messages that were."""
     with scene.stack.redis.client(scene.environment["CODETETHER_HISTORY_BROKER_URL"]) as client:
         wait_until(lambda: client.hlen(UNACKED) > 0, timeout_seconds=10, what="the worker takes a message")
+        sleep(EVENT_SECONDS)
         scene.worker.process.kill()
         return int(client.hlen(UNACKED))
