@@ -3,7 +3,7 @@
 import pytest
 
 from history_sink.outcome import Parted
-from history_sink_worker.archive import context, look
+from history_sink_worker.archive import compaction, context, look
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.store import Corrupt, Put
 from logbook import Logbook, some_lines, upload_of
@@ -277,3 +277,12 @@ def test_a_fold_of_more_than_is_remembered_reads_no_extent_twice(
     monkeypatch.setattr(context, "LINES_KEPT_BYTES", 100)
     other.compact()
     assert other.requests == {"List": 1, "Head": 40, "Get": 40, "Put": 1}
+
+
+def test_all_of_a_long_tail_is_folded_when_that_is_asked_for(
+    book: Logbook, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "FOLD_BYTES", 5 * len(HISTORY[0]))
+    book.save_each(HISTORY)
+    assert book.compact().folded_bytes == len(b"".join(HISTORY[1:]))
+    assert store.objects[book.log.base].body == b"".join(HISTORY)

@@ -52,6 +52,9 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
     folded = 0
     if everything or plan.fold_is_due(seen.line.extents, tail_bytes, seen.line.base, idle):
         folded = yield from _fold(context, log, seen)
+    if everything and 0 < folded < tail_bytes:
+        yield from fold_whole(context, log, seen.line.end.offset)
+        folded = tail_bytes
     loose = _loose_before(seen, seen.line.base)
     left = seen.line.extents + len(loose) - swept
     again = context.settle_seconds if folded or any(tail.name.start >= limit for tail in loose) else None
