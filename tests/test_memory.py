@@ -1,5 +1,7 @@
 """What waits costs a worker no memory, however much it is, nor does what it is done with."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,3 +90,27 @@ def test_what_a_worker_is_done_with_is_not_kept(site: Site, kind: str) -> None:
     grown_mb = rss_mb(worker) - before
     print(f"{kind}: {grown_mb:.1f} MB")
     assert grown_mb < COUNT * SIZE_BYTES / 2**20  # of those that are to be tried again, twenty wait in memory
+
+
+LARGE_BLOCKS = """
+import sys, threading
+from history_sink_worker.memory import give_back_large_blocks
+if sys.argv[1] == "given back":
+    give_back_large_blocks()
+def work():
+    for _ in range(3):
+        bytearray(12 * 2**20)
+    print(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+for _ in range(2):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize(("how", "least_mb", "most_mb"), [("given back", 0, 20), ("glibc's own way", 20, 200)])
+def test_large_blocks_go_back_to_the_system(how: str, least_mb: float, most_mb: float) -> None:
+    command = [sys.executable, "-c", LARGE_BLOCKS, how]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    resident_mb = int(ended.stdout.split()[-1]) / 1024
+    assert least_mb <= resident_mb < most_mb

@@ -79,7 +79,7 @@ def ignore_if_match_of_completion(store: S3Store, request: Request) -> Reply:
     """As moto."""
     reply = store.perform(request)
     if isinstance(request, Grow) and reply is None:
-        return overwrite(store, request.key, request.tail)
+        return overwrite(store, request.key, bytes(request.tail))
     return reply
 
 
@@ -91,7 +91,7 @@ def refuse_every_replacement(store: S3Store, request: Request) -> Reply:
 def copy_nothing(store: S3Store, request: Request) -> Reply:
     """As a store that takes the part for empty."""
     if isinstance(request, Grow) and request.size_bytes:
-        return store.perform(Put(request.key, request.tail, request.meta, request.if_match))
+        return store.perform(Put(request.key, bytes(request.tail), request.meta, request.if_match))
     return store.perform(request)
 
 

@@ -15,6 +15,7 @@ from history_sink_worker import startup
 from history_sink_worker.events import EventPace
 from history_sink_worker.gate.gatekeeper import Gatekeeper
 from history_sink_worker.intake import privacy
+from history_sink_worker.memory import give_back_large_blocks
 from history_sink_worker.queue import transport
 from history_sink_worker.queue.renewal import Renewal
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
@@ -106,6 +107,7 @@ def _other_options(settings: BrokerSettings) -> dict[str, Any]:
 
 def make_app(settings: BrokerSettings) -> Celery:
     """The app, with JSON decoding and the Redis transport of this process set up for it."""
+    give_back_large_blocks()
     privacy.install()
     transport.install()
     refuse_compression()

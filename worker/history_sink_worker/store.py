@@ -38,7 +38,7 @@ class Grow:
     key: str
     if_match: str
     size_bytes: int
-    tail: bytes = field(repr=False)
+    tail: bytes | bytearray = field(repr=False)
     meta: Mapping[str, str]
 
 

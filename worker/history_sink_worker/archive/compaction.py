@@ -21,7 +21,7 @@ from history_sink_worker.archive.settled import base_meta, next_settled, settled
 from history_sink_worker.archive.trace import holds
 from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps
 
-FOLD_BYTES = 32 * 1024 * 1024
+FOLD_BYTES = 16 * 1024 * 1024
 """How much of the tail one fold takes into memory; what is left is folded by the next."""
 
 DELETE_KEYS = 1000
@@ -101,9 +101,9 @@ def _first_of(segments: Sequence[Segment]) -> Sequence[Segment]:
     return segments[:taken]
 
 
-def _read_tail(context: Context, segments: Sequence[Segment]) -> Steps[tuple[int, bytes] | None]:
+def _read_tail(context: Context, segments: Sequence[Segment]) -> Steps[tuple[int, bytearray] | None]:
     """The bytes of these extents, checked against their chains, and the messages behind them. None: one vanished."""
-    messages, bodies = 0, []
+    messages, tail = 0, bytearray()
     for segment in segments:
         found = yield from _read_extent(context, segment)
         if found is None:
@@ -115,8 +115,8 @@ def _read_tail(context: Context, segments: Sequence[Segment]) -> Steps[tuple[int
                 f"{segment.key} does not hold the lines that its metadata names: overwritten by a foreign writer"
             )
         messages = fact.messages
-        bodies.append(body)
-    return messages, b"".join(bodies)
+        tail += body
+    return messages, tail
 
 
 def _read_extent(context: Context, segment: Segment) -> Steps[tuple[Fact, bytes] | None]:
@@ -131,7 +131,7 @@ def _read_extent(context: Context, segment: Segment) -> Steps[tuple[Fact, bytes]
     return fact, blob.body
 
 
-def _write_base(log: Log, seen: Look, tail: bytes, meta: dict[str, str]) -> Steps[bool]:
+def _write_base(log: Log, seen: Look, tail: bytearray, meta: dict[str, str]) -> Steps[bool]:
     assert seen.info is not None
     etag, size = seen.info.etag, seen.info.size_bytes
     if size >= COPY_FROM_BYTES:

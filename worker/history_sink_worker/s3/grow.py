@@ -55,5 +55,5 @@ def _copy_base(client: "S3Client", upload: Any, request: Grow) -> Iterator[str]:
 def _send_tail(client: "S3Client", upload: Any, request: Grow) -> Iterator[str]:
     first = len(cut(request.size_bytes, COPY_PART_BYTES)) + 1
     for number, (start, end) in enumerate(cut(len(request.tail), TAIL_PART_BYTES), first):
-        body: Any = bytearray(request.tail[start:end])  # see s3.EXPECT_BYTES
+        body: Any = bytearray(memoryview(request.tail)[start:end])  # see s3.EXPECT_BYTES
         yield client.upload_part(**upload, PartNumber=number, Body=body)["ETag"]
