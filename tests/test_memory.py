@@ -60,7 +60,7 @@ def test_memory_is_flat_however_many_uploads_wait_for_a_newer_worker(site: Site,
         return site.count_stored() == len(site.sent)
 
     wait_until(is_last_stored, timeout_seconds=30 + count / 20, what="the upload behind them to be stored")
-    assert site.read()[1] < 5
+    assert min(site.read()[1] for _ in range(3)) < 1  # Redis may be rewriting its file
     wait_until(  # one that is just being tried is in the queue again before it is acknowledged
         lambda: site.count_waiting() + site.count_taken() == count, timeout_seconds=5, what="all to wait"
     )
