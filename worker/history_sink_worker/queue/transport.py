@@ -5,6 +5,7 @@ one step does both. Keys and formats are kombu's, so stock producers, stock work
 nothing new; only workers call `install`.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import kombu.transport
@@ -38,6 +39,21 @@ class Poller(stock.MultiChannelPoller):
     _channels: set[Channel]
     has_loop = False
     _fd_to_chan: dict[int, tuple[Channel, str]]
+    _loop: Any = None
+    _ticks: frozenset[Any] = frozenset()
+
+    def join(self, loop: Any, ticks: Iterable[Any]) -> None:
+        """`ticks` are what `loop` runs at each turn for this poller."""
+        self.has_loop, self._loop, self._ticks = True, loop, frozenset(ticks)
+
+    def close(self) -> None:
+        """As kombu's, which leaves its timers and turns to the loop: with all they hold, one more at each reconnect."""
+        super().close()
+        if self._loop is None:
+            return
+        self._loop.on_tick.difference_update(self._ticks)
+        for name in [name for name in vars(self) if name.endswith("_tref")]:
+            vars(self)[name].cancel()
 
     def _register_BRPOP(self, channel: Channel) -> None:  # noqa: N802 - kombu's name
         channel.look_again()
@@ -79,9 +95,10 @@ class Transport(stock.Transport):
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """As kombu's, but claims are seen to as often as the visibility timeout asks for."""
+        before = set(loop.on_tick)
         super().register_with_event_loop(connection, loop)
         cycle: Any = self.cycle
-        cycle.has_loop = True
+        cycle.join(loop, loop.on_tick - before)
         cycle._restore_messages_tref.cancel()
         options: Any = connection.client.transport_options
         timeout = options.get("visibility_timeout", Channel.visibility_timeout)
