@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # most tests wait for servers of their own
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services test test-all torture bench aof check audit format constraints
+.PHONY: help install demo services test test-system torture bench aof check audit format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -32,10 +32,10 @@ test: $(STAMP) ## the suite on real servers; the first run builds MinIO and vers
 	@$(BIN)/python -m stack.go_programs
 	@$(PYTEST)
 
-test-all: $(STAMP) ## that, and what wants system packages: Debian's Redis and RabbitMQ, Chromium
+test-system: $(STAMP) ## the tests that want system packages: Debian's Redis, RabbitMQ, promtool, Chromium (installs them)
 	@$(BIN)/python -m stack.packages
 	@$(BIN)/python -m stack.go_programs
-	@$(PYTEST) -m ''
+	@$(PYTEST) -m system
 
 torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock or rabbitmq)
 	@$(BIN)/python -m torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \

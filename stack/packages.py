@@ -1,4 +1,4 @@
-"""Installs what `make test-all` wants from Debian: Redis, RabbitMQ, Chromium, promtool, systemd-analyze."""
+"""Installs what `make test-system` wants from Debian: Redis, RabbitMQ, Chromium, promtool, systemd-analyze."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def main() -> int:
     names = " ".join(missing)
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         print(
-            f"make test-all needs {names}, and can install them only as root with apt-get."
+            f"make test-system needs {names}, and can install them only as root with apt-get."
             f" On Debian: sudo apt-get install {names}",
             file=sys.stderr,
         )

@@ -19,7 +19,7 @@ class RabbitServer:
     def __init__(self, directory: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
         """`settings` are lines of rabbitmq.conf."""
         if not (_PROGRAMS / "rabbitmq-server").exists():
-            raise NotReady("no rabbitmq-server: `make test-all` installs Debian's")
+            raise NotReady("no rabbitmq-server: `make test-system` installs Debian's")
         self.port = port or free_port()
         self._epmd_port = free_port()
         self._vhosts = itertools.count(1)
