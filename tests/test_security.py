@@ -91,12 +91,14 @@ def test_a_read_only_file_system_will_do(command: str, environment: Mapping[str,
     first, _, rest = command.partition(" ")
     celery = [sys.executable, "-m", "celery", "-A", "history_sink_worker", first, *rest.split()]
     celery += [f"--port={free_port()}"] if first == "flower" else ["-n", "read-only@local"]
-    shell = 'mount -o remount,bind,ro / && mount -t tmpfs none /tmp && cd /tmp && ! touch /probe && exec "$@"'
+    scratch = tmp_path / "scratch"  # not /tmp: the checkout itself may lie there
+    scratch.mkdir()
+    shell = 'mount -o remount,bind,ro / && mount -t tmpfs none "$TMPDIR" && cd "$TMPDIR" && ! touch /probe && exec "$@"'
     process = Process(
         "read-only",
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", shell, "sh", *celery],
         log_path=tmp_path / "log",
-        environment={**os.environ, **environment, "HOME": "/nonexistent"},
+        environment={**os.environ, **environment, "HOME": "/nonexistent", "TMPDIR": str(scratch)},
     )
     try:
         process.start(lambda: re.search(r"read-only@local ready|Visit me at", process.log()) is not None)

@@ -112,8 +112,8 @@ def test_an_idle_worker_starts_a_task_of_any_queue_and_priority_within_5_ms(
     start: Start, producer: Producer, client: redis.Redis, pool: str
 ) -> None:
     assert_looks_like_stock(start(pool), producer)
-    # Other programs may want the CPU, too: ten tries.
-    assert any(longest_wait(producer, client) < 0.005 for _ in range(10))
+    # Other programs may want the CPU, too: thirty tries.
+    assert any(longest_wait(producer, client) < 0.005 for _ in range(30))
 
 
 def longest_wait(producer: Producer, client: redis.Redis) -> float:

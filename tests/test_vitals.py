@@ -91,7 +91,7 @@ def test_when_a_message_was_sent_is_found_in_its_end(end: bytes, sent_at: float 
 
 def test_another_broker_tells_how_many_messages_there_are_and_not_their_age() -> None:
     app = Celery("test", broker="memory://", set_as_current=False)
-    app.send_task("any", queue="history.upload")
-    app.send_task("any", queue="history.upload")
+    app.send_task("any", queue="of-this-test")
+    app.send_task("any", queue="of-this-test")
     with app.connection_for_read() as connection:
-        assert look_at_other(connection, ["history.upload"]) == {"history.upload": Backlog(2)}
+        assert look_at_other(connection, ["of-this-test"]) == {"of-this-test": Backlog(2)}
