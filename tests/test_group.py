@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_sink.chain import START, walk
+from history_sink.chain import START, Junction, walk
 from history_sink_worker.archive import group
 from history_sink_worker.archive.group import GROUP_BYTES, join, next_group
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.piece import Piece
-from history_sink_worker.archive.plan import EARLY_SECONDS, is_early
+from history_sink_worker.archive.plan import is_early
 from history_sink_worker.archive.save import Verdict, append_all
 from logbook import Logbook, some_lines, upload_of
 from protocol.model_store import ModelStore
@@ -69,16 +69,26 @@ def test_a_group_is_bounded_but_one_save_is_not_cut(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("offset", "moved_at", "expected"),
-    [(0, 99.9, True), (0, 100.1, True), (0, 100 - 2 * EARLY_SECONDS, False), (20, 100.0, False), (40, 100.0, False)],
+    ("offset", "since_seconds", "expected"),
+    [(0, 0.1, True), (0, -0.1, True), (0, 0.6, False), (0, -0.6, False), (20, 0.0, False), (40, 0.0, False)],
 )
 def test_only_who_comes_behind_the_end_of_a_log_that_is_being_written_is_early(
-    offset: int, moved_at: float, expected: bool
+    offset: int, since_seconds: float, expected: bool
 ) -> None:
-    hint = Hint(offset, "0" * 16, proved_at=0.0, moved_at=moved_at)
-    start = piece(HISTORY, 1, 2).start
-    assert (is_early(hint, start, now=100.0) and offset < start.offset) == expected
+    hint = Hint(offset, "0" * 16, proved_at=0.0, moved_at=100 - since_seconds)
+    start = Junction(1, 20, b"")
+    assert is_early(hint, start, now=100.0) == expected
     assert not is_early(None, start, now=100.0)
+
+
+def test_of_those_that_wait_in_vain_the_nearest_gives_up_first() -> None:
+    hint = Hint(0, "0" * 16, proved_at=0.0, moved_at=100.0)
+
+    def patience(distance_bytes: int) -> float:
+        start = Junction(1, distance_bytes, b"")
+        return next(tenths / 10 for tenths in range(100) if not is_early(hint, start, 100 + tenths / 10))
+
+    assert [patience(kib * 1024) for kib in (1, 32, 64, 1024)] == [0.6, 1.0, 1.5, 2.0]
 
 
 @pytest.fixture

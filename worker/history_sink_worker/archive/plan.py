@@ -20,8 +20,10 @@ FOLD_EXTENTS_ALWAYS = 448
 IDLE_EXTENTS = 16
 IDLE_SHARE = 8
 """An idle log is folded when its tail is at least this part of its base."""
-EARLY_SECONDS = 1.0
-"""A log that has not grown for so long is not being written to: who waits for its next lines may wait for ever."""
+EARLY_SECONDS = 0.5
+EARLY_BYTES_PER_SECOND = 64 * 1024
+EARLY_SECONDS_AT_MOST = 2.0
+"""A log that has not grown for so long is not being written to, or not by those that move its hint."""
 ASK_EVERY_EXTENTS = 16
 """A steady writer asks for a fold once in so many extents, not with every save until one has run."""
 
@@ -179,9 +181,13 @@ def hint_proves(hint: Hint | None, start: Junction, now: float, settle_seconds: 
 def is_early(hint: Hint | None, start: Junction, now: float) -> bool:
     """Whether what comes before `start` is probably just being stored: another process has written a moment ago.
 
-    Who is early and does not wait takes the slow path, and so does who comes next.
+    Who is early and does not wait takes the slow path, which brings the hint up to date. So of several that wait in
+    vain, the one that is nearest to the log's end is to give up first, and the others need not.
     """
-    return hint is not None and hint.offset < start.offset and abs(now - hint.moved_at) < EARLY_SECONDS
+    if hint is None or hint.offset >= start.offset:
+        return False
+    patience_seconds = EARLY_SECONDS + (start.offset - hint.offset) / EARLY_BYTES_PER_SECOND
+    return abs(now - hint.moved_at) < min(patience_seconds, EARLY_SECONDS_AT_MOST)
 
 
 def fold_is_due(extents: int, tail_bytes: int, base_bytes: int, idle: bool = False) -> bool:
