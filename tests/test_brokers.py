@@ -133,7 +133,9 @@ def test_what_can_never_succeed_becomes_a_dead_letter_and_can_be_replayed(site: 
     task_id = POISONS[reason](site)
     letter = site.letter(task_id)
     assert (letter.reason, letter.queue, letter.form) == (reason, "history.upload", "message")
-    assert site.client.AsyncResult(task_id).state == "FAILURE"
+    wait_until(
+        lambda: site.client.AsyncResult(task_id).state == "FAILURE", timeout_seconds=10, what="the failure to be told"
+    )
     site.command("dead", "replay", task_id)
     if reason in ("revoked", "expired"):
         site.expect_stored(reason, 1)
