@@ -69,7 +69,7 @@ def _list_objects(scene: Scene) -> None:
     scene.screen.rows(rows[:SHOWN_OBJECTS])
     if len(rows) > SHOWN_OBJECTS:
         more = len(rows) - SHOWN_OBJECTS
-        scene.screen.text(f"… and {more} more: one for each save, or for those that met. They go two hours after a fold")
+        scene.screen.text(f"… and {more} more: one for each save, or those that met. They go two hours after a fold")
 
 
 def _compare(scene: Scene, log: PointerHandle, lines: list[bytes], what: str) -> None:
