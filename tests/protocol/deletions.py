@@ -6,7 +6,6 @@ and read; they are killed, their requests land up to T late, hints are missing o
 
 import itertools
 import random
-from collections.abc import Callable
 from typing import Any
 
 from history_sink.chain import shorten
@@ -258,18 +257,3 @@ class Deletions:
 def _delete(context: Context) -> Steps[None]:
     yield from entomb(context, PREFIX, GONE)
     yield from sweep_beside(context, PREFIX, GONE)
-
-
-def campaign(seconds: float, requests: float, first_seed: int, clock: Callable[[], float]) -> tuple[int, float]:
-    """Run simulations until `requests` have been made (or `seconds` are over). Returns runs and requests."""
-    began, made, runs = clock(), 0.0, 0
-    while made < requests and clock() - began < seconds:
-        simulation = Deletions(first_seed + runs)
-        try:
-            simulation.run()
-        except Violation as violation:
-            violation.add_note(f"seed {first_seed + runs}")
-            raise
-        made += sum(simulation.store.counts.values())
-        runs += 1
-    return runs, made

@@ -7,7 +7,7 @@ promises are checked after every write, with every answer, and at the end.
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from history_sink.chain import shorten
 from history_sink_worker.archive.compaction import Compacted, compact
@@ -225,15 +225,30 @@ class Simulation:
             check_stray(self.store.objects, self.histories, Read(stray=key), result)
 
 
-def campaign(seconds: float, requests: float, first_seed: int, clock: Callable[[], float]) -> tuple[int, float]:
+class Run(Protocol):
+    """One simulation, drawn from a seed."""
+
+    @property
+    def store(self) -> ModelStore: ...
+
+    def run(self) -> None: ...
+
+
+def campaign(
+    seconds: float,
+    requests: float,
+    first_seed: int,
+    clock: Callable[[], float],
+    simulate: Callable[[int], Run] = Simulation,
+) -> tuple[int, float]:
     """Run simulations until `requests` have been made (or `seconds` are over). Returns runs and requests."""
     began, made, runs = clock(), 0.0, 0
     while made < requests and clock() - began < seconds:
-        simulation = Simulation(first_seed + runs)
+        simulation = simulate(first_seed + runs)
         try:
             simulation.run()
         except Violation as violation:
-            violation.add_note(f"seed {first_seed + runs}, histories {simulation.histories}")
+            violation.add_note(f"seed {first_seed + runs}, histories {vars(simulation).get('histories')}")
             raise
         made += sum(simulation.store.counts.values())
         runs += 1

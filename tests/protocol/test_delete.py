@@ -10,8 +10,9 @@ from history_sink_worker.archive import look, save
 from history_sink_worker.archive.names import Log
 from history_sink_worker.store import Steps
 
-from .deletions import campaign
+from .deletions import Deletions
 from .oracle import Violation
+from .scheduler import campaign
 
 REQUESTS = 60_000
 
@@ -20,7 +21,7 @@ def test_nothing_of_a_deleted_session_comes_back_whatever_the_adversary_does(
     record_property: Callable[[str, object], None],
 ) -> None:
     seed = int(os.environ.get("PROTOCOL_SEED") or time.time_ns() % 10**9)
-    runs, requests = campaign(120, REQUESTS, seed, time.monotonic)
+    runs, requests = campaign(120, REQUESTS, seed, time.monotonic, Deletions)
     record_property("deletions", f"seed {seed}, {runs} runs, {requests:,.0f} requests, no violation")
     assert requests >= REQUESTS
 
@@ -33,4 +34,4 @@ def _ask_nobody(_: Log) -> Steps[None]:
 def test_who_does_this_has_to_ask_for_the_tombstone(monkeypatch: pytest.MonkeyPatch, module: object) -> None:
     monkeypatch.setattr(module, "check_alive", _ask_nobody)
     with pytest.raises(Violation):
-        campaign(60, 20 * REQUESTS, 0, time.monotonic)
+        campaign(60, 20 * REQUESTS, 0, time.monotonic, Deletions)
