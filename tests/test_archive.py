@@ -5,7 +5,7 @@ import pytest
 from history_sink.outcome import Parted
 from history_sink_worker.archive import compaction, context, look
 from history_sink_worker.archive.piece import Piece, write_meta
-from history_sink_worker.store import Corrupt, Put
+from history_sink_worker.store import Corrupt, Delete, Get, Put, Reply, Request
 from logbook import Logbook, some_lines, upload_of
 from protocol.model_store import ModelStore
 
@@ -133,15 +133,38 @@ def test_a_sweep_of_many_extents_costs_few_requests(book: Logbook, store: ModelS
     assert book.requests == {"List": 1, "Head": 1, "Get": 1, "Delete": 1}
 
 
+def leave(book: Logbook, store: ModelStore, first: int, end: int) -> str:
+    """The extent of a writer that died right after its PUT."""
+    upload = upload_of(HISTORY, first, end)
+    piece = Piece(upload.start, upload.lines)
+    key = book.log.key(piece.extent)
+    store.perform(Put(key, piece.body, write_meta(piece.fact)))
+    return key
+
+
 def test_what_a_sweep_adds_to_the_log_is_folded_by_a_run_at_once(book: Logbook, store: ModelStore) -> None:
     book.save_whole(HISTORY[:4])
-    upload = upload_of(HISTORY, 2, 6)
-    piece = Piece(upload.start, upload.lines)
-    store.perform(Put(book.log.key(piece.extent), piece.body, write_meta(piece.fact)))  # who wrote it has died
+    leave(book, store, 2, 6)
     store.now += 7201
     assert book.compact().again_in_seconds == 0
     assert book.compact().folded_bytes == len(b"".join(HISTORY[4:6]))
     assert store.objects[book.log.base].body == b"".join(HISTORY[:6])
+
+
+def test_what_is_placed_again_is_told_by_what_its_name_holds_by_then(store: ModelStore) -> None:
+    book = Logbook(store.perform, lambda: store.now)
+    key = leave(book, store, 2, 4)
+
+    def perform(request: Request) -> Reply:
+        if request == Get(key):  # between the LIST and the GET it was swept, and its name claimed anew
+            store.perform(Delete((key,)))
+            leave(book, store, 2, 9)
+        return store.perform(request)
+
+    sweeping = Logbook(perform, lambda: store.now)
+    book.save_whole(HISTORY[:6])
+    sweeping.compact()
+    assert [(log.messages, log.bytes) for log in book.survey().logs] == [(9, len(b"".join(HISTORY[:9])))]
 
 
 def test_a_log_too_long_for_memory_is_folded_in_parts(

@@ -176,3 +176,13 @@ def test_a_fold_does_not_hide_that_a_log_is_being_written(book: Logbook) -> None
     moved_at = book.hints.kept[book.log.root].moved_at
     book.compact()
     assert book.hints.kept[book.log.root].moved_at == moved_at > 0
+
+
+def test_what_continues_a_group_that_parted_from_inside_it_has_parted_too(book: Logbook, store: ModelStore) -> None:
+    book.save_each(HISTORY[:7])
+    save_all(book, OTHER, 5, 8, 12)
+    third = [*OTHER[:8], *some_lines(3, "y")]
+    assert book.save(third, 8, 11).outcome == "diverged"
+    assert book.survey().pending == 0
+    (key,) = {stray.key for stray in book.survey().strays if stray.start == len(b"".join(OTHER[:8]))}
+    assert book.read(key=key) == b"".join(third)

@@ -14,7 +14,7 @@ from history_sink_worker.archive.cover import covered_tails
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.look import COPY_FROM_BYTES, Look, give_up, look, looks, tail_fact
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.piece import cut_piece, read_meta, write_meta
+from history_sink_worker.archive.piece import cut_piece, read_meta, read_piece, write_meta
 from history_sink_worker.archive.place import place
 from history_sink_worker.archive.plan import Segment, Tail
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
@@ -204,10 +204,10 @@ def _place_passed(context: Context, log: Log, seen: Look) -> Steps[None]:
 def _place_again(context: Context, log: Log, tail: Tail) -> Steps[bool]:
     """Whether its lines are in safety. Not where a foreign writer's object is it, or is in its way: it stays."""
     try:
-        fact = yield from tail_fact(context, tail)
+        yield from tail_fact(context, tail)  # a foreign object is not fetched: it may be large
         blob: Blob | None = yield Get(tail.entry.key)
-        if fact is not None and blob is not None:
-            yield from place(context, log, cut_piece(blob.body, tail.name.start, fact))
+        if blob is not None:
+            yield from place(context, log, read_piece(blob, tail.name))
     except Corrupt:
         return False
     return True

@@ -5,12 +5,13 @@ becomes a stray, nothing else would ever look at them again: no main line reache
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from history_sink.chain import Junction, shorten
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.look import Look, tail_fact
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.piece import Piece, cut_piece, write_meta
+from history_sink_worker.archive.piece import Piece, read_piece, write_meta
 from history_sink_worker.archive.plan import Listing, Tail
 from history_sink_worker.store import Blob, Corrupt, Get, Put, Steps
 
@@ -50,12 +51,8 @@ def _continue(listing: Listing, points: Sequence[Junction]) -> Iterator[Tail]:
 
 def _read(context: Context, tail: Tail) -> Steps[Piece | None]:
     """None where it is gone, or a foreign writer's."""
-    try:
-        fact = yield from tail_fact(context, tail)
-    except Corrupt:
-        return None
-    blob: Blob | None = yield Get(tail.entry.key)
-    if fact is None or blob is None:
-        return None
-    piece = cut_piece(blob.body, tail.name.start, fact)
-    return piece if piece.lines and piece.end.chain == fact.after else None
+    with suppress(Corrupt):
+        yield from tail_fact(context, tail)  # a foreign object is not fetched: it may be large
+        blob: Blob | None = yield Get(tail.entry.key)
+        return read_piece(blob, tail.name) if blob else None
+    return None

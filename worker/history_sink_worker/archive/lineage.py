@@ -1,4 +1,4 @@
-"""The log that a stray ends: which objects hold the lines before it.
+"""The log that a stray ends: which objects hold the lines before it, and which lines follow a stray.
 
 Its parent is the line whose chain at the stray's start is the one in its name: a stray that ends there, the main
 line, or a stray that holds that point inside (another cut of the same history). Equal chains mean equal bytes, so
@@ -9,11 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 
-from history_sink.chain import shorten
+from history_sink.chain import Junction, shorten
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.look import Look, tail_fact
 from history_sink_worker.archive.match import on_line
-from history_sink_worker.archive.plan import Segment, Tail
+from history_sink_worker.archive.plan import Listing, Segment, Tail
 from history_sink_worker.archive.trace import Walk, trace
 from history_sink_worker.store import Away, Corrupt, Steps
 
@@ -62,14 +62,32 @@ def _parent(context: Context, seen: Look, ends: _Ends, child: Segment) -> Steps[
             return None
         if same:
             return _cut(seen.line.segments, start)
-    around = [tail for tail in seen.listing.strays if tail.name.start < start < tail.end]
+    found = yield from _around(context, seen.listing, start, chain)
+    if found is None:
+        return None
+    if not found:
+        raise Orphan(f"{child.key}: what comes before it is not there yet")
+    return _cut(found, start)
+
+
+def follows_stray(context: Context, listing: Listing, start: Junction) -> Steps[bool | None]:
+    """Whether a stray ends at `start` or holds that junction inside. None: a stray vanished."""
+    if any((stray.end, stray.name.after) == (start.offset, shorten(start.chain)) for stray in listing.strays):
+        return True
+    found = yield from _around(context, listing, start.offset, start.chain)
+    return None if found is None else bool(found)
+
+
+def _around(context: Context, listing: Listing, start: int, chain: bytes) -> Steps[tuple[Segment, ...] | None]:
+    """The stray that holds this junction inside, if there is one. None: an object vanished."""
+    around = [tail for tail in listing.strays if tail.name.start < start < tail.end]
     for segment in (yield from _segments(context, around)):
         walk: Walk | None = yield from trace((segment,), segment.start, segment.before, start)
         if walk is None:
             return None
         if (walk.offset, walk.chain) == (start, chain):
-            return _cut((segment,), start)
-    raise Orphan(f"{child.key}: what comes before it is not there yet")
+            return (segment,)
+    return ()
 
 
 def _segments(context: Context, tails: Iterable[Tail]) -> Steps[list[Segment]]:

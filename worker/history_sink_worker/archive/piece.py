@@ -8,6 +8,7 @@ from history_sink.chain import START, Junction, shorten, split_lines, walk
 from history_sink.outcome import Parted
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.names import TailName
+from history_sink_worker.store import Blob, Corrupt
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,18 @@ def cut_piece(body: bytes, offset: int, fact: Fact) -> Piece:
     """The piece that an object of the tail holds."""
     lines = tuple(split_lines(body))
     return Piece(Junction(max(fact.messages - len(lines), 0), offset, fact.before), lines)
+
+
+def read_piece(blob: Blob, name: TailName) -> Piece:
+    """The piece that the object `name` of the tail holds. Raises `Corrupt` where its lines are not what it promises.
+
+    By its own metadata: the name may have been freed and claimed anew, for other lines, since it was looked at.
+    """
+    fact = read_tail_meta(blob.info.meta, name)
+    piece = cut_piece(blob.body, name.start, fact) if fact else None
+    if not (piece and fact and piece.lines and piece.end.chain == fact.after):
+        raise Corrupt(f"{name} does not hold the lines that its metadata promises: overwritten by a foreign writer")
+    return piece
 
 
 def whole_piece(lines: tuple[bytes, ...]) -> Piece:

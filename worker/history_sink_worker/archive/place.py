@@ -13,6 +13,7 @@ from history_sink_worker.archive import plan
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.followers import is_kept, keep_followers
 from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.lineage import follows_stray
 from history_sink_worker.archive.look import Look, foreign, give_up, look, looks
 from history_sink_worker.archive.match import agreeing_lines, last_shared, on_line
 from history_sink_worker.archive.names import Log, TailName
@@ -164,7 +165,10 @@ class _Placement:
     def _behind(self, seen: Look) -> Steps[Place | None]:
         """The piece starts at or behind the main line's end and does not continue it."""
         start = self.piece.start
-        if any(stray.name.after == shorten(start.chain) for stray in seen.listing.strays):
+        follows = yield from follows_stray(self.context, seen.listing, start)
+        if follows is None:
+            return None
+        if follows:
             return (yield from self._diverge(seen, None))
         # Not acknowledged before its name is in a LIST made after the PUT: until then the base may have passed it.
         listed = seen.listing.extents.get((start.offset, shorten(start.chain)))
