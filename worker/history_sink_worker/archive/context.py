@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from history_sink_worker.archive.hint import Hints
 
 FACTS_KEPT = 20_000
-LINES_KEPT_BYTES = 16 * 1024 * 1024
+LINES_KEPT_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

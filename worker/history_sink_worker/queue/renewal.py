@@ -20,13 +20,16 @@ class Renewal(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._ending = threading.Event()
+        self._ending.set()
 
     def start(self, consumer: Any) -> None:
         """The event loop is about to run."""
         self._ending.set()
 
     def stop(self, consumer: Any) -> None:
-        """It runs no more."""
+        """It runs no more. Celery stops a consumer again and again that it could not start."""
+        if not self._ending.is_set():
+            return
         self._ending = threading.Event()
         threading.Thread(target=_renew, args=(self._ending,), name="renewal", daemon=True).start()
 
