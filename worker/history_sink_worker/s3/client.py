@@ -212,6 +212,8 @@ class S3Store:
                 return PastEnd()
             if (start, end) != (request.start, size if request.end is None else min(request.end, size)):
                 raise ValueError("not the range that was asked for")
+            if answer["ContentLength"] != end - start:  # else what is no answer would be read, however long it is
+                raise ValueError("not as long as its range")
             return Blob(body.read(), wire.read_info(answer, size))
 
     def _head(self, request: Head) -> Info:
