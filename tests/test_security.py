@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from celery import Celery
 from kombu.exceptions import ContentDisallowed
+from kombu.message import Message
 
 from history_sink.broker import _make_app
 from history_sink_worker.application import app
+from history_sink_worker.dead.remains import letter_of
+from history_sink_worker.intake import admission
 from history_sink_worker.intake.failure import Refused
 from history_sink_worker.tasks import MOST_JUNCTIONS, _decode_junctions
 from stack.processes import Process, free_port, wait_until
@@ -73,6 +76,25 @@ def test_a_question_with_too_many_junctions_is_refused() -> None:
     assert len(_decode_junctions(most)) == MOST_JUNCTIONS
     with pytest.raises(Refused, match="over the limit"):
         _decode_junctions([*most, [0, "0" * 16]])
+
+
+def test_a_message_over_the_limit_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def receive(body: Any) -> Any:
+        said = {"task": "history_sink.upload_history", "id": "1"}
+        info = {"routing_key": "history.upload"}
+        return Message(
+            body, content_type="application/json", content_encoding="utf-8", headers=said, delivery_info=info
+        )
+
+    body = b'[["a-session", [{"role": "user"}]], {}, null]'
+    monkeypatch.setattr(admission, "MESSAGE_BYTES", len(body))
+    assert admission.find_fault(receive(body)) is None
+    longer = receive(body + b" ")
+    fault = admission.find_fault(longer)
+    assert fault == f"its body of {len(body) + 1} bytes is over the limit of {len(body)}"
+    assert longer._decoded_cache is None
+    letter = letter_of(longer, fault, queues=["history.upload"], received=0.0, now=0.0)
+    assert letter.body == body + b" "
 
 
 def test_each_test_that_the_page_names_is_there() -> None:

@@ -10,10 +10,16 @@ from typing import Any
 
 Check = Callable[[Any], bool]
 
+MESSAGE_BYTES = 128 * 1024 * 1024
+"""The longest body that is decoded, which may take twenty times its size in memory. RabbitMQ takes none that is longer
+(`max_message_size`); Redis's own limit is four times that."""
+
 
 def find_fault(message: Any) -> str | None:
     """Why `message` can be no task; None if it may be one. It is decoded for that, which is remembered."""
     try:
+        if len(message.body or b"") > MESSAGE_BYTES:
+            return f"its body of {len(message.body)} bytes is over the limit of {MESSAGE_BYTES}"
         payload = message.payload
     except Exception as error:  # noqa: BLE001  # whatever a decoder may raise
         return describe_undecodable(error)
