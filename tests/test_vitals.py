@@ -7,6 +7,7 @@ import pytest
 from celery import Celery
 
 from history_sink_worker.watch.backlog import find_sent_at, look_at_other
+from history_sink_worker.watch.scrape import VitalsCollector
 from history_sink_worker.watch.vitals import Backlog, Chart, Health, Vitals, judge
 
 NOW = 1_000_000.0
@@ -31,7 +32,7 @@ def test_who_consumes_is_ready() -> None:
         ({"store_away": "full"}, "store away, uploads wait in the queue: full"),
         ({"reads_away": "denied"}, "store away, reads are refused: denied"),
         (
-            {"reads_away": "denied", "store_away": "denied", "takes_uploads": False},
+            {"reads_away": "denied", "store_away": "denied", "writes": False},
             "store away, reads are refused: denied",
         ),
     ],
@@ -41,7 +42,7 @@ def test_who_waits_is_live_and_says_for_what(changes: dict[str, Any], reason: st
 
 
 def test_a_store_that_is_full_does_not_matter_to_who_only_reads() -> None:
-    assert judged(store_away="full", takes_uploads=False).is_ready
+    assert judged(store_away="full", writes=False).is_ready
 
 
 def test_all_that_is_away_is_named() -> None:
@@ -59,6 +60,17 @@ def test_who_lags_is_ready_all_the_same() -> None:
     health = judged(backlogs={"history.upload": Backlog(7, NOW - 90), "history.read": Backlog(1, NOW - 5)})
     assert health.is_ready
     assert health.lagging == ("lagging: 7 messages in history.upload, the oldest has been waiting for 90 s",)
+
+
+def test_whether_uploads_wait_is_told_by_who_takes_them() -> None:
+    def paused(**changes: Any) -> list[float]:
+        families = VitalsCollector(lambda: dataclasses.replace(WELL, **changes)).collect()
+        return [each.samples[0].value for each in families if each.name == "history_sink_paused"]
+
+    assert paused() == [0]
+    assert paused(store_away="full") == [1]
+    assert paused(takes_uploads=False) == []  # a 0 of theirs would hide that all the others wait
+    assert paused(waits_for="the store") == []
 
 
 def test_an_age_that_is_not_known_is_no_age() -> None:

@@ -190,6 +190,21 @@ def test_while_the_store_is_away_it_is_live_and_says_what_waits(watched: Watched
     assert watched.sample("history_sink_paused") == 0
 
 
+@pytest.mark.parametrize("queue", ["history.read", "history.maintenance"])
+def test_who_takes_no_uploads_does_not_say_whether_they_wait(watched: Watched, tmp_path: Path, queue: str) -> None:
+    port = free_port()
+    environment = {**watched.environment, HTTP_ADDRESS: str(port)}
+    worker = Worker(environment, log_path=tmp_path / "worker.log", name="other", queues=[queue])
+    try:
+        worker.start()
+        text = watched.get("/metrics", port)[1]
+    finally:
+        worker.stop()
+    assert "history_sink_ready 1.0" in text
+    assert "history_sink_paused " not in text
+    assert "history_sink_paused " in watched.get("/metrics")[1]
+
+
 def test_preforks_pauses_are_counted_once(prefork: Watched) -> None:
     prefork.minio.process.kill()
     for number in range(4):

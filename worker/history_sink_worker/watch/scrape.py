@@ -38,8 +38,9 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 def _states(vitals: Vitals, now: float) -> Iterator[GaugeMetricFamily]:
     health = judge(vitals, now)
     yield _gauge("ready", "1 while this worker is ready: see /ready.", health.is_ready)
-    yield _gauge("paused", "1 while uploads wait for the store.", vitals.store_away is not None)
     if vitals.waits_for is None:  # before, it has not tried
+        if vitals.takes_uploads:  # who does not may never notice that the store is away
+            yield _gauge("paused", "1 while uploads wait for the store.", vitals.store_away is not None)
         is_here = vitals.is_consuming and not vitals.broker_away
         yield _gauge("broker_connected", "1 while the broker answers this worker.", is_here)
 

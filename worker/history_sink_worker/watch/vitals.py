@@ -49,6 +49,8 @@ class Vitals:
     turned_at: float | None = None
     """When the event loop last turned (Unix seconds)."""
     takes_uploads: bool = True
+    writes: bool = True
+    """It takes uploads, or compacts."""
     store_away: str | None = None
     """Why uploads wait."""
     reads_away: str | None = None
@@ -97,9 +99,9 @@ def _obstacles(vitals: Vitals) -> list[str]:
     found = []
     if vitals.broker_away or not vitals.is_consuming:
         found.append(f"broker away: {vitals.broker_away or 'not connected'}")
-    if vitals.takes_uploads and vitals.store_away:
+    if vitals.writes and vitals.store_away:
         found.append(f"store away, uploads wait in the queue: {vitals.store_away}")
-    if vitals.reads_away and (vitals.reads_away != vitals.store_away or not vitals.takes_uploads):
+    if vitals.reads_away and (vitals.reads_away != vitals.store_away or not vitals.writes):
         found.append(f"store away, reads are refused: {vitals.reads_away}")
     return found
 

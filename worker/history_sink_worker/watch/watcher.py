@@ -11,6 +11,7 @@ from celery.signals import worker_shutting_down
 from kombu.exceptions import OperationalError
 from redis import exceptions as redis_errors
 
+from history_sink.contract import UPLOAD_QUEUE
 from history_sink_worker import log
 from history_sink_worker.archive.names import DEAD
 from history_sink_worker.dead.letters import parse_name
@@ -43,8 +44,8 @@ class Watcher(bootsteps.StartStopStep):
         """Called again after each loss of the broker."""
         queues = tuple(consumer.app.amqp.queues.consume_from)
         CHART.note(
-            waits_for=None, is_consuming=True, broker_away=None, takes_uploads=not is_for_readers(queues),
-            turned_at=time.time(),
+            waits_for=None, is_consuming=True, broker_away=None, turned_at=time.time(),
+            takes_uploads=UPLOAD_QUEUE in queues, writes=not is_for_readers(queues),
         )  # fmt: skip
         self._timer = consumer.timer.call_repeatedly(_TURN_SECONDS, consumer.call_soon, (_note_turn,))
         self._ending = threading.Event()
