@@ -183,6 +183,18 @@ def test_an_idle_log_is_folded_sooner(book: Logbook) -> None:
     assert book.compact(everything=False, idle=True).folded_bytes == len(b"".join(HISTORY[1:20]))
 
 
+def test_a_quiet_log_becomes_one_object_by_itself(book: Logbook, store: ModelStore) -> None:
+    book.save_whole(HISTORY[:20])
+    book.save_each(HISTORY[:25], first=20)
+    paused = book.compact(everything=False, idle=True)  # so short a tail may wait: somebody may be about to go on
+    assert (paused.folded_bytes, paused.left, paused.again_in_seconds) == (0, 5, 7200)
+    for _ in range(2):
+        store.now += 7200
+        done = book.compact(everything=False)
+    assert (done.left, done.again_in_seconds) == (0, None)
+    assert [blob.body for blob in store.objects.values()] == [b"".join(HISTORY[:25])]
+
+
 def test_a_busy_log_asks_for_a_fold(book: Logbook) -> None:
     history = some_lines(65)
     due = [book.save(history, at, at + 1).fold_due for at in range(65)]

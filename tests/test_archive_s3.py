@@ -122,7 +122,7 @@ def test_a_settled_log_is_one_object(open_book: Open, store: S3Store, session: s
     assert book.read() == b"".join(history)
 
 
-@pytest.mark.parametrize("size_bytes", [100, 300_000], ids=["small", "over 8 MiB"])
+@pytest.mark.parametrize("size_bytes", [100, 300_000], ids=["small", "copied"])
 def test_a_base_that_the_older_sink_wrote_is_adopted_and_extended(
     open_book: Open, store: S3Store, size_bytes: int
 ) -> None:

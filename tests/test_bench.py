@@ -7,11 +7,14 @@ from random import Random
 import pytest
 
 from bench.figures import Findings, Goal, Plot, Table, quantile, read_all, write_findings
+from bench.folding import SEEDS, simulate
 from bench.http_meter import HttpMeter
 from bench.report import describe_findings, describe_run
 from bench.sizes import find_quantiles
 from bench.sizing import MONTH_SECONDS, Costs, Prices, size
 from bench.transcripts import Json, Transcript, draw_size, kind_of, make_transcript
+from history_sink_worker.archive.look import COPY_FROM_BYTES
+from history_sink_worker.archive.plan import fold_is_due
 
 PUT = b"PUT /b/history/s/history.jsonl HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345"
 COPY = (
@@ -118,3 +121,13 @@ def test_sizing_is_arithmetic() -> None:
     assert (need.saves_per_second, need.workers, need.redis_megabytes_per_minute) == (100, 2, 24)
     assert need.requests_per_month == 300 * MONTH_SECONDS
     assert need.dollars_requests == pytest.approx(100 * MONTH_SECONDS * (0.005 + 2 * 0.0004) / 1000)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_folded_is_written_no_more_than_three_times_at_any_scale(seed: int) -> None:
+    sizes = [len(line) for line in make_transcript(10_000, seed).lines]
+    found = simulate(sizes, (), fold_is_due, COPY_FROM_BYTES)
+    for length in (100, 1000, 10_000):
+        before, final = found[length - 1]
+        assert before <= 2.5
+        assert final <= 3.0

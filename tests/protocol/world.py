@@ -31,7 +31,7 @@ SMALL: Limits = [
     (question, "DENSE_JUNCTIONS", [1, 2, 1024]),
     (session, "LOOKED_AT", [1, 64]),
     (plan, "FOLD_EXTENTS", [1, 3, 64]),
-    (plan, "IDLE_EXTENTS", [1, 16]),
+    (plan, "IDLE_SHARE", [0.1, 1.0]),
     (plan, "ASK_EVERY_EXTENTS", [1, 16]),
 ]
 

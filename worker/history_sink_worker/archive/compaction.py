@@ -41,7 +41,7 @@ class Compacted:
 
 
 def compact(context: Context, log: Log, idle: bool = False, everything: bool = False) -> Steps[Compacted]:
-    """Sweep, then fold if it is due: by the policy, by that for an `idle` log, or asked for `everything`."""
+    """Sweep, then fold if it is due: by the policy, by that for an `idle` log, of a quiet one, or for `everything`."""
     seen = yield from look(context, log, adopt=True, reads=True)
     if seen.line is None:
         return Compacted()
@@ -50,14 +50,16 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
     tail_bytes = seen.line.end.offset - seen.line.base
     yield from _place_passed(context, log, seen)
     folded = 0
-    if everything or plan.fold_is_due(seen.line.extents, tail_bytes, seen.line.base, idle):
+    is_quiet = plan.is_quiet(seen.listing, context.now(), context.settle_seconds)
+    if everything or is_quiet or plan.fold_is_due(seen.line.extents, tail_bytes, seen.line.base, idle):
         folded = yield from _fold(context, log, seen)
     if everything and 0 < folded < tail_bytes:
         yield from fold_whole(context, log, seen.line.end.offset)
         folded = tail_bytes
     loose = _loose_before(seen, seen.line.base)
     left = seen.line.extents + len(loose) - swept
-    again = context.settle_seconds if folded or any(tail.name.start >= limit for tail in loose) else None
+    unsettled = folded or seen.line.extents or any(tail.name.start >= limit for tail in loose)
+    again = context.settle_seconds if unsettled else None
     if placed or 0 < folded < tail_bytes:
         again = 0.0
     return Compacted(folded, swept, left, again)

@@ -15,8 +15,11 @@ from history_sink_worker.archive.tombstone import check_alive, deleted, is_tombs
 from history_sink_worker.archive.trace import Walk, trace
 from history_sink_worker.store import Away, Blob, Corrupt, Entry, Get, Grow, Head, Info, List, Page, Put, Steps
 
-COPY_FROM_BYTES = 8 * 1024 * 1024
-"""From this size on a base grows by UploadPartCopy; below, it is read and written whole."""
+COPY_FROM_BYTES = 5 * 1024 * 1024
+"""From this size on a base grows by UploadPartCopy; below, it is read and written whole.
+
+S3 takes no smaller part that another follows (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
+"""
 
 _LOOKS = 100
 

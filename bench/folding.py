@@ -1,0 +1,94 @@
+"""`python -m bench.folding`: what the rule for folding writes, and what others would. Arithmetic, without servers.
+
+Each save is one message; the sizes are those of real transcripts. Somebody who pauses after each turn lets the log
+become idle each time.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+from bench.transcripts import Transcript, make_transcript
+from history_sink_worker.archive import plan
+from history_sink_worker.archive.look import COPY_FROM_BYTES
+
+LENGTHS = (100, 300, 1000, 3000, 10_000)
+SEEDS = (1, 2, 3)
+_MIB = 1024 * 1024
+
+IsDue = Callable[[int, int, int, bool], bool]
+"""Of extents, the tail's bytes, the base's, and whether the log is idle."""
+
+
+def fold_at(share: float, extents_at_most: int, idle: Callable[[int, int, int], bool]) -> IsDue:
+    """When the tail has so many times the base's bytes, or so many extents; an idle log by a rule of its own."""
+
+    def is_due(extents: int, tail: int, base: int, is_idle: bool) -> bool:
+        if is_idle:
+            return idle(extents, tail, base)
+        return (extents >= 64 and tail >= share * base) or extents >= extents_at_most
+
+    return is_due
+
+
+def any_tail(extents: int, tail: int, base: int) -> bool:
+    """The older rule for an idle log."""
+    return extents >= 16 or tail * 8 >= base
+
+
+def as_large(extents: int, tail: int, base: int) -> bool:
+    """When the fold doubles the base."""
+    return tail >= base
+
+
+RULES: dict[str, tuple[IsDue, int]] = {
+    "as shipped": (plan.fold_is_due, COPY_FROM_BYTES),
+    "tail >= base or 448 extents; idle: 1/8 or 16; copied from 8 MiB": (fold_at(1, 448, any_tail), 8 * _MIB),
+    "tail >= base or 448 extents; idle: 1/8 or 16": (fold_at(1, 448, any_tail), 5 * _MIB),
+    "tail >= base or 448 extents; idle: as large": (fold_at(1, 448, as_large), 5 * _MIB),
+    "tail >= 1.5 base or 448 extents; idle: as large": (fold_at(1.5, 448, as_large), 5 * _MIB),
+    "tail >= 2 base or 448 extents; idle: as large": (fold_at(2, 448, as_large), 5 * _MIB),
+    "tail >= 2 base or 640 extents; idle: as large": (fold_at(2, 640, as_large), 5 * _MIB),
+    "tail >= 3 base or 900 extents; idle: as large": (fold_at(3, 900, as_large), 5 * _MIB),
+}
+
+
+def simulate(
+    sizes: Sequence[int], pauses: Collection[int], is_due: IsDue, copy_from_bytes: int
+) -> list[tuple[float, float]]:
+    """Bytes PUT per byte of log after each save, and if all were then folded. `pauses`: after how many saves."""
+    base = put = sizes[0]
+    tail = extents = 0
+    found = [(1.0, 1.0)]
+    for saves, size in enumerate(sizes[1:], 2):
+        put, tail, extents = put + size, tail + size, extents + 1
+        is_asked = extents % plan.ASK_EVERY_EXTENTS == 0 and is_due(extents, tail, base, False)
+        if is_asked or (saves in pauses and is_due(extents, tail, base, True)):
+            put += tail if base >= copy_from_bytes else base + tail
+            base, tail, extents = base + tail, 0, 0
+        last_fold = 0 if not tail else tail if base >= copy_from_bytes else base + tail
+        found.append((put / (base + tail), (put + last_fold) / (base + tail)))
+    return found
+
+
+def describe_rule(sessions: Sequence[Transcript], has_pauses: bool, is_due: IsDue, copy_from_bytes: int) -> str:
+    """The worst of the sessions at each length, and at any."""
+    runs = []
+    for session in sessions:
+        pauses = session.ends_of_turns() if has_pauses else []
+        runs.append(simulate([*map(len, session.lines)], {*pauses}, is_due, copy_from_bytes))
+    cells = [[run[length - 1] for run in runs] for length in LENGTHS]
+    cells.append([figures for run in runs for figures in run[LENGTHS[0] - 1 :]])
+    return " ".join(f"{max(a for a, _ in cell):5.2f} / {max(b for _, b in cell):5.2f}" for cell in cells)
+
+
+def main() -> None:
+    """A line a rule: bytes PUT per byte of log, before and after a final fold of all."""
+    sessions = [make_transcript(max(LENGTHS), seed) for seed in SEEDS]
+    for has_pauses in (False, True):
+        print("with a pause after each turn" if has_pauses else "without pauses")
+        print(f"{'messages':64}", *(f"{length:>13,}" for length in LENGTHS), f"{'any':>13}", sep=" ")
+        for name, (is_due, copy_from_bytes) in RULES.items():
+            print(f"{name:64}", describe_rule(sessions, has_pauses, is_due, copy_from_bytes))
+
+
+if __name__ == "__main__":
+    main()
