@@ -119,6 +119,16 @@ def test_what_may_be_wrong_with_a_store(changes: dict[str, Any], level: str, tex
     assert text in said
 
 
+def test_who_may_do_nothing_at_all_may_have_the_wrong_keys() -> None:
+    def advice(rights: dict[str, Any]) -> set[str]:
+        found = judge_store(replace(STORE, rights=rights), SETTLE_SECONDS)
+        return {each.advice for each in found if each.level == "problem"}
+
+    keys_first = "put access key and secret key right; if they are, widen their policy"
+    assert advice(dict.fromkeys(RIGHTS, "403")) == {keys_first}
+    assert advice({**RIGHTS, "write": "403"}) == {"widen the policy of these credentials"}
+
+
 def test_who_only_reads_should_not_write() -> None:
     denied = {**RIGHTS, "write": "403", "create once": "403", "delete": "403"}
     assert store(is_read_only=True, rights=denied, missing_features=None) == []

@@ -156,13 +156,16 @@ def judge_store(facts: StoreFacts, settle_seconds: float, is_read_only: bool = F
 
 
 def _judge_rights(facts: StoreFacts, is_read_only: bool) -> Iterator[Finding]:
+    missing = "widen the policy of these credentials"
+    if all(facts.rights.values()):
+        missing = "put access key and secret key right; if they are, widen their policy"
     for right, trouble in facts.rights.items():
         is_wanted = not (is_read_only and right in WRITING)
         if trouble is None and not is_wanted:
             advice = "give workers that only read a policy without it"
             yield Finding("warning", "store", f"may {right}, though it should only read", advice)
         elif trouble is not None and is_wanted:
-            yield Finding("problem", "store", f"may not {right}: {trouble}", "widen the policy of these credentials")
+            yield Finding("problem", "store", f"may not {right}: {trouble}", missing)
         else:
             yield Finding("ok", "store", f"{'may' if trouble is None else 'may not'} {right}")
 
