@@ -27,7 +27,7 @@ from history_sink_worker.archive.settled import base_meta
 from history_sink_worker.cli import main
 from logbook import some_lines
 from stack.minio import MinioServer
-from stack.processes import wait_until
+from stack.processes import free_port, wait_until
 from stack.redis import RedisServer
 from stack.stack import environment as variables
 from stack.stack import producer_environment
@@ -161,7 +161,7 @@ def test_what_waited_in_the_queue_is_dropped_and_acknowledged(
             broken.get(timeout=20)
         names = ("history.upload", "unacked")
         wait_until(lambda: not redis.exists(*names), timeout_seconds=20, what="empty queues")
-        assert "message of a deleted session dropped" in worker.process.log()
+        assert '"level": "info", "event": "message of a deleted session dropped"' in worker.process.log()
         assert "canary" not in worker.process.log()
     assert place.list_keys() == ["history/waits/history.jsonl"]
 
@@ -194,8 +194,15 @@ def test_nothing_is_deleted_without_a_yes(place: Place) -> None:
 def test_a_session_of_which_nothing_is_stored_can_be_blocked(place: Place) -> None:
     assert "Nothing is stored of later." in place("delete", "later", stdin="y\n").output
     assert "later was deleted before." in place("delete", "later", stdin="y\n").output
+    assert "; a worker sweeps once more at 20" in place("delete", "later", "--yes").output
     assert "nothing is stored of never" in place("verify", "never", status=2).stderr
     assert "deleted at 20" in place("verify", "later").output
+
+
+def test_without_a_redis_that_notes_it_the_second_sweep_is_the_operators(place: Place) -> None:
+    place.environment["CODETETHER_HISTORY_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}"
+    said = place("delete", "monday", "--yes").output
+    assert "no Redis has noted it: sweep (`tidy`, or this again) once more at 20" in said
 
 
 def test_a_bucket_that_keeps_versions_is_warned_of(place: Place) -> None:
@@ -253,7 +260,8 @@ def test_old_sessions_are_pruned_and_young_ones_stay(place: Place) -> None:
     assert [(each["session"], each["size_bytes"]) for each in removed] == [("a", 39)]
     assert letters == {"letters": 0, "unknown_letters": 0}
     assert [len(place.get(key)[0]) for key in place.list_keys() if key.endswith("history.jsonl")] == [39, 43, 43, 39]
-    assert "0 sessions not written to since" in place("prune", "--older-than", younger_than(at)).output
+    for age in (younger_than(at), "999999999w"):
+        assert "0 sessions not written to since" in place("prune", "--older-than", age).output
 
 
 def test_nothing_is_pruned_while_uploads_wait(place: Place) -> None:

@@ -89,7 +89,7 @@ def _decode(value: bytes) -> Hint | None:
 class DueList(Protocol):
     """What a log will need later: a fold when it has been idle for a while, or a sweep."""
 
-    def put(self, kind: DueKind, log: Log, due_at: float) -> None: ...
+    def put(self, kind: DueKind, log: Log, due_at: float) -> bool: ...
 
     def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]: ...
 
@@ -99,8 +99,8 @@ class DueList(Protocol):
 class NoDueList:
     """Without Redis: `history-sink-worker tidy` finds what is due."""
 
-    def put(self, kind: DueKind, log: Log, due_at: float) -> None:
-        return None
+    def put(self, kind: DueKind, log: Log, due_at: float) -> bool:
+        return False
 
     def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]:
         return []
@@ -116,10 +116,14 @@ class RedisDueList:
         self._shelf = shelf
         self._key = f"{shelf.name}:due:{prefix}"
 
-    def put(self, kind: DueKind, log: Log, due_at: float) -> None:
-        """Note it. A log that is noted already is moved: one that is being written to does not become idle."""
+    def put(self, kind: DueKind, log: Log, due_at: float) -> bool:
+        """Note it. A log that is noted already is moved: one that is being written to does not become idle.
+
+        Returns whether Redis has it.
+        """
         member = f"{kind} {log.session} {log.branch or ''}"
-        self._shelf.ask(lambda client: client.zadd(self._key, {member: due_at}), None)
+        added: int | None = self._shelf.ask(lambda client: client.zadd(self._key, {member: due_at}), None)
+        return added is not None
 
     def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]:
         """Take what is due off the list: (kind, session, branch). Nobody else gets the same.

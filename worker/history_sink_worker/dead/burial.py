@@ -153,8 +153,11 @@ def announce(consumer: Any, letter: Letter, key: str | None, is_failure_stored: 
 
     `key` None: it was not kept, as its session was deleted.
     """
-    _log.error("message buried" if key else "message of a deleted session dropped", key=key, **letter.summary())
-    note_dead_letter()
+    if key:
+        _log.error("message buried", key=key, **letter.summary())
+        note_dead_letter()
+    else:
+        _log.info("message of a deleted session dropped", **letter.summary())
     if not letter.task_id:
         return
     failure = Refused(letter.reason)

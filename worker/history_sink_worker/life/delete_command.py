@@ -54,7 +54,8 @@ def tell(removed: Removed) -> str:
     """One sentence of it."""
     state = "deleted" if removed.is_new else "was deleted before"
     held = f"{removed.objects} objects ({decimal(removed.size_bytes)}) removed"
-    return f"{removed.session}: {state}; {held}; a sweep is due at {show_time(removed.again_at)}"
+    sweeper = "a worker sweeps" if removed.is_noted else "no Redis has noted it: sweep (`tidy`, or this again)"
+    return f"{removed.session}: {state}; {held}; {sweeper} once more at {show_time(removed.again_at)}"
 
 
 def tell_letters(letters: int, unknown_letters: int) -> str:

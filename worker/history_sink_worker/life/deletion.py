@@ -13,7 +13,7 @@ from history_sink_worker.service import Service
 class Removed:
     """What a deletion did. `is_new`: the tombstone was written just now. Keys in `foreign` are not ours, and were left.
 
-    `again_at` (Unix seconds): when a worker sweeps once more.
+    `again_at` (Unix seconds): when it is to be swept once more; `is_noted`: a worker will see to it.
     """
 
     session: str
@@ -22,6 +22,7 @@ class Removed:
     size_bytes: int
     foreign: tuple[str, ...]
     again_at: float
+    is_noted: bool
 
 
 def delete(work: Service, session: str) -> Removed:
@@ -33,9 +34,10 @@ def delete(work: Service, session: str) -> Removed:
     replaced = work.run(entomb(work.context, prefix, session))
     base, swept = replaced or Swept(), work.run(sweep_beside(work.context, prefix, session))
     again_at = work.context.now() + second_sweep_seconds(work.context)
-    work.due.put("sweep", work.log(session), again_at)
+    is_noted = work.due.put("sweep", work.log(session), again_at)
     objects, size_bytes = base.objects + swept.objects, base.size_bytes + swept.size_bytes
-    return Removed(session, replaced is not None, objects, size_bytes, tuple(sorted(swept.foreign)), again_at)
+    foreign = tuple(sorted(swept.foreign))
+    return Removed(session, replaced is not None, objects, size_bytes, foreign, again_at, is_noted)
 
 
 def remove_letters(work: Service, sessions: Collection[str]) -> tuple[int, int]:

@@ -45,7 +45,7 @@ def prune(age_seconds: float, dry_run: bool, yes: bool, although_uploads_wait: b
     least_seconds = second_sweep_seconds(work.context)
     if age_seconds < least_seconds:
         raise click.UsageError(f"--older-than: at least {least_seconds:g} s, as a younger session may be at work")
-    written_before = time.time() - age_seconds
+    written_before = max(0.0, time.time() - age_seconds)
     with giving_up():
         found = _find(work, written_before, shows=not as_json or dry_run, as_json=as_json)
         if dry_run or not found:
