@@ -1,4 +1,4 @@
-"""compose.yaml, .env.example and the Dockerfile, read."""
+"""compose.yaml, what may be laid over it, .env.example and the Dockerfile, read."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 REFERENCE = re.compile(r"\$\{(?P<name>\w+)(?P<required>:\?[^}]+)?\}")
 COMPOSE_TEXT = (ROOT / "compose.yaml").read_text()
+USERS_TEXT = (ROOT / "deploy" / "compose.acl.yaml").read_text()
 
 
 def read_example() -> dict[str, str]:
@@ -18,9 +19,19 @@ def read_example() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def load(values: Mapping[str, str]) -> Any:
-    """compose.yaml with its variables filled in."""
-    return yaml.safe_load(REFERENCE.sub(lambda found: values[found["name"]], COMPOSE_TEXT))
+def load(values: Mapping[str, str], *over: str) -> Any:
+    """compose.yaml with its variables filled in, and with the texts `over` it, as `--file` has them merged."""
+    loaded: Any = None
+    for text in (COMPOSE_TEXT, *over):
+        loaded = _merge(loaded, yaml.safe_load(REFERENCE.sub(lambda found: values[found["name"]], text)))
+    return loaded
+
+
+def _merge(below: Any, above: Any, name: str = "") -> Any:
+    # https://docs.docker.com/reference/compose-file/merge/: `command` is replaced, other lists grow.
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {**below, **{name: _merge(below.get(name), value, name) for name, value in above.items()}}
+    return below + above if isinstance(below, list) and name != "command" else above
 
 
 def localize(value: Any, local: Mapping[str, str]) -> Any:

@@ -13,6 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import celery
 import pytest
 import redis
 
-from compose_file import instructions, load, localize
+from compose_file import USERS_TEXT, instructions, load, localize
 from history_sink.contract import UPLOAD, UPLOAD_QUEUE
+from history_sink_worker.rights.redis_acl import FLOWER, PRODUCER, USERS, WORKER, user_line
 from stack.minio import MinioServer
 from stack.processes import Process, free_port, wait_until
 from stack.redis import find_server
@@ -29,30 +31,40 @@ from stack.redis import find_server
 PASSWORD = "pass0word"
 
 
+def values(minio: MinioServer) -> dict[str, str]:
+    return {
+        "REDIS_PASSWORD": PASSWORD,
+        "MINIO_ROOT_USER": minio.access_key,
+        "MINIO_ROOT_PASSWORD": minio.secret_key,
+        "FLOWER_BASIC_AUTH": f"someone:{PASSWORD}",
+    }
+
+
 @pytest.fixture(scope="module")
 def compose(minio_server: MinioServer) -> Any:
-    return load(
-        {
-            "REDIS_PASSWORD": PASSWORD,
-            "MINIO_ROOT_USER": minio_server.access_key,
-            "MINIO_ROOT_PASSWORD": minio_server.secret_key,
-            "FLOWER_BASIC_AUTH": f"someone:{PASSWORD}",
-        }
-    )
+    return load(values(minio_server))
+
+
+@contextmanager
+def running_redis(compose: Any, directory: Path) -> Iterator[int]:
+    """A Redis with the configuration and the command that compose.yaml gives it: its port."""
+    port = free_port()
+    ours = f'bind 127.0.0.1\nport {port}\ndir "{directory}"\n'  # the last of two lines counts
+    (directory / "redis.conf").write_text(compose["configs"]["redis"]["content"] + ours)
+    program, *arguments = localize(compose["services"]["redis"]["command"], {"/usr/local/etc": str(directory)})
+    assert program == "redis-server"
+    process = Process("Redis", [str(find_server()), *arguments], log_path=directory / "redis.log")
+    process.start(lambda: is_answering(port))
+    try:
+        yield port
+    finally:
+        process.stop()
 
 
 @pytest.fixture(scope="module")
 def redis_port(compose: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A Redis with the configuration that compose.yaml gives it."""
-    directory = tmp_path_factory.mktemp("redis")
-    port = free_port()
-    configuration = directory / "redis.conf"
-    ours = f'bind 127.0.0.1\nport {port}\ndir "{directory}"\n'  # the last of two lines counts
-    configuration.write_text(compose["configs"]["redis"]["content"] + ours)
-    process = Process("Redis", [str(find_server()), str(configuration)], log_path=directory / "redis.log")
-    process.start(lambda: is_answering(port))
-    yield port
-    process.stop()
+    with running_redis(compose, tmp_path_factory.mktemp("redis")) as port:
+        yield port
 
 
 def is_answering(port: int) -> bool:
@@ -67,16 +79,20 @@ def client(port: int, password: str | None = PASSWORD) -> redis.Redis:
     return redis.Redis(port=port, password=password, socket_timeout=5)
 
 
-@pytest.fixture(scope="module")
-def local(redis_port: int, minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def localities(redis_port: int, minio: MinioServer, directory: Path) -> dict[str, str]:
     """Where what compose.yaml names is to be found on this machine."""
     return {
         "redis:6379": f"127.0.0.1:{redis_port}",
-        "http://minio:9000": minio_server.endpoint,
+        "http://minio:9000": minio.endpoint,
         "0.0.0.0:9808": f"127.0.0.1:{free_port()}",
         "5555": str(free_port()),
-        "/var/lib/flower": str(tmp_path_factory.mktemp("flower")),
+        "/var/lib/flower": str(directory),
     }
+
+
+@pytest.fixture(scope="module")
+def local(redis_port: int, minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return localities(redis_port, minio_server, tmp_path_factory.mktemp("flower"))
 
 
 def environment_of(service: Mapping[str, Any], local: Mapping[str, str]) -> dict[str, str]:
@@ -111,12 +127,19 @@ def bucket(compose: Any, local: Mapping[str, str]) -> str:
 def worker(
     compose: Any, local: Mapping[str, str], bucket: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Process]:
-    service = compose["services"]["worker"]
-    log_path = tmp_path_factory.mktemp("worker") / "worker.log"
+    with running_worker(compose, local, tmp_path_factory.mktemp("worker")) as process:
+        yield process
+
+
+@contextmanager
+def running_worker(compose: Any, local: Mapping[str, str], directory: Path) -> Iterator[Process]:
+    service, log_path = compose["services"]["worker"], directory / "worker.log"
     process = Process("worker", service["command"], log_path=log_path, environment=environment_of(service, local))
     process.start(lambda: re.search(r"celery@\S+ ready", process.log()) is not None)
-    yield process
-    process.stop()
+    try:
+        yield process
+    finally:
+        process.stop()
 
 
 def test_redis_keeps_what_it_acknowledges_and_wants_a_password(redis_port: int) -> None:
@@ -175,27 +198,51 @@ def test_the_health_check_of_a_worker_notices_one_that_hangs(
         worker.resume()
 
 
+@contextmanager
+def running_flower(compose: Any, local: Mapping[str, str], directory: Path) -> Iterator[None]:
+    """Flower, whose health check says yes."""
+    service = compose["services"]["flower"]
+    command = localize(service["command"], local)
+    process = Process("Flower", command, log_path=directory / "flower.log", environment=environment_of(service, local))
+    kind, *check = service["healthcheck"]["test"]
+    assert kind == "CMD"
+    process.launch()
+    try:
+        wait_until(lambda: run(service, check, local).returncode == 0, timeout_seconds=40, what="Flower to be well")
+        yield
+    finally:
+        process.stop(timeout_seconds=5)
+
+
 def test_flower_runs_and_asks_who_is_there(
     compose: Any, local: Mapping[str, str], tmp_path: Path, worker: Process
 ) -> None:
-    service = compose["services"]["flower"]
-    command = localize(service["command"], local)
-    process = Process("Flower", command, log_path=tmp_path / "flower.log", environment=environment_of(service, local))
-    check = service["healthcheck"]["test"]
-    assert check[0] == "CMD"
-    process.launch()
-    try:
-        wait_until(
-            lambda: run(service, check[1:], local).returncode == 0,
-            timeout_seconds=40,
-            what="Flower's health check says yes",
-        )
+    with running_flower(compose, local, tmp_path):
         with pytest.raises(urllib.error.HTTPError, match="401"):
             ask(f"http://127.0.0.1:{local['5555']}/api/workers")
-        user = service["environment"]["FLOWER_BASIC_AUTH"]
+        user = compose["services"]["flower"]["environment"]["FLOWER_BASIC_AUTH"]
         assert ask(f"http://127.0.0.1:{local['5555']}/api/workers?refresh=true", user)
-    finally:
-        process.stop(timeout_seconds=5)
+
+
+def test_with_users_of_redis_each_part_does_its_work_and_no_more(minio_server: MinioServer, tmp_path: Path) -> None:
+    (tmp_path / "history-sink.acl").write_text("".join(f"{user_line(user, f'of-{user}')}\n" for user in USERS))
+    passwords = {"HISTORY_WORKER_PASSWORD": f"of-{WORKER}", "HISTORY_FLOWER_PASSWORD": f"of-{FLOWER}"}
+    compose = load({**values(minio_server), **passwords}, USERS_TEXT)
+    with running_redis(compose, tmp_path) as port:
+        local = localities(port, minio_server, tmp_path)
+        bucket = compose["services"]["bucket"]
+        assert run(bucket, bucket["command"], local).returncode == 0
+        url = f"redis://{PRODUCER}:of-{PRODUCER}@127.0.0.1:{port}/0"
+        with running_worker(compose, local, tmp_path), celery.Celery(broker=url, backend=url) as app:
+            sent = app.send_task(UPLOAD, args=["users", [{"role": "user"}]], queue=UPLOAD_QUEUE)
+            assert sent.get(timeout=30)["outcome"] == "stored"
+            with running_flower(compose, local, tmp_path):
+                user = compose["services"]["flower"]["environment"]["FLOWER_BASIC_AUTH"]
+                assert ask(f"http://127.0.0.1:{local['5555']}/api/workers?refresh=true", user)
+        for name in ("worker", "flower"):
+            its = localize(compose["services"][name]["environment"]["CODETETHER_HISTORY_BROKER_URL"], local)
+            with redis.Redis.from_url(its) as connection, pytest.raises(redis.exceptions.NoPermissionError):
+                connection.flushall()
 
 
 def ask(url: str, user: str = "") -> Any:
