@@ -190,6 +190,23 @@ def test_a_tasks_end_is_one_line_in_the_log(client: Client, worker: Worker) -> N
     }
 
 
+def test_each_of_the_saves_that_went_together_leads_to_their_request(client: Client, worker: Worker) -> None:
+    lines = [b'{"n":%d}\n' % n for n in range(100)]
+    sent = [client.save("together", [line], at) for line, at in zip(lines, [START, *walk(START, lines)], strict=False)]
+    for each in sent:
+        each.get(timeout=30)
+    ids = {each.id for each in sent}
+
+    def ends() -> list[dict[str, Any]]:
+        said = [json.loads(line) for line in worker.process.log().splitlines() if '"task ended"' in line]
+        return [line for line in said if line["id"] in ids]
+
+    wait_until(lambda: len(ends()) == len(sent), timeout_seconds=10, what="all the lines")
+    requests = [tuple(end.get("store", ())) for end in ends()]
+    assert all(requests)
+    assert len(set(requests)) < len(requests)  # some did go together
+
+
 def test_a_compaction_that_is_asked_for_all_folds_all(client: Client) -> None:
     lines = [b'{"n":%d}\n' % n for n in range(4)]
     junctions = [START, *walk(START, lines)]

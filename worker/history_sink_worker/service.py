@@ -37,7 +37,7 @@ class Service:
     reading_store: S3Store
     context: Context
     due: DueList
-    saves: Turnstile[Piece, Verdict] = field(default_factory=lambda: Turnstile(next_group))
+    saves: Turnstile[Piece, tuple[Verdict, tuple[str, ...]]] = field(default_factory=lambda: Turnstile(next_group))
     compactions: Turnstile[Piece, Compacted] = field(default_factory=lambda: Turnstile(next_group))
 
     def run(self, steps: Steps[T]) -> T:

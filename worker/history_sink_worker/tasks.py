@@ -33,6 +33,10 @@ from history_sink_worker.service import service
 from history_sink_worker.store import StoreError
 from history_sink_worker.task import Answer, Patient, TooNew
 from history_sink_worker.upkeep import send_compact
+from history_sink_worker.watch import trail
+
+_Told = tuple[Verdict, tuple[str, ...]]
+"""How one save of a group ended, and the requests to the store that were made for all of it."""
 
 MOST_SESSIONS = 1000
 MOST_JUNCTIONS = 10_000
@@ -134,10 +138,12 @@ def _append(log: Log, payload: dict[str, Any]) -> Verdict:
         hint = context.hints.get(log.root)
         return plan.is_early(hint, piece.start, context.now())
 
-    def store(pieces: list[Piece]) -> list[Verdict]:
+    def store(pieces: list[Piece]) -> list[_Told]:
         return _see_to(log, service().run(save.append_all(context, log, pieces, hint)))
 
-    return service().saves.turn(log.root, piece, store, is_early)
+    verdict, requests = service().saves.turn(log.root, piece, store, is_early)
+    trail.adopt(requests)
+    return verdict
 
 
 def _upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdict:
@@ -147,13 +153,13 @@ def _upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdic
         return Verdict("duplicate", log.base, 0, 0)
     lines = _encode_lines(messages)
 
-    def store(_: object) -> list[Verdict]:
+    def store(_: object) -> list[_Told]:
         return _see_to(log, [service().run(save.upload_whole(service().context, log, lines))])
 
-    return service().saves.turn(log.root, None, store)
+    return service().saves.turn(log.root, None, store)[0]
 
 
-def _see_to(log: Log, verdicts: list[Verdict]) -> list[Verdict]:
+def _see_to(log: Log, verdicts: list[Verdict]) -> list[_Told]:
     """Ask for what the log will need after these."""
     outcomes, now = {verdict.outcome for verdict in verdicts}, time.time()
     if "stored" in outcomes:
@@ -163,7 +169,7 @@ def _see_to(log: Log, verdicts: list[Verdict]) -> list[Verdict]:
     is_fold_due = any(verdict.fold_due for verdict in verdicts) and service().due.may_ask(log)
     if "deleted" in outcomes or is_fold_due:
         send_compact(app, log.session, log.branch)
-    return verdicts
+    return [(verdict, trail.made()) for verdict in verdicts]
 
 
 def _encode_lines(messages: Sequence[Any]) -> tuple[bytes, ...]:

@@ -27,6 +27,18 @@ def follow() -> Iterator[list[str]]:
         _trail.reset(token)
 
 
+def made() -> tuple[str, ...]:
+    """The requests of this thread's task so far."""
+    return tuple(_trail.get() or ())
+
+
+def adopt(requests: tuple[str, ...]) -> None:
+    """Another thread made these for this thread's task, too; its own, if it made any, they are already."""
+    trail = _trail.get()
+    if trail is not None and not trail:
+        trail.extend(requests)
+
+
 def show(requests: list[str]) -> dict[str, object]:
     """Their number and the last few, for a line of the log."""
     return {"store_requests": len(requests), "store": requests[-MOST_SHOWN:]} if requests else {}
