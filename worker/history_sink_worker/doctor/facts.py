@@ -11,7 +11,8 @@ class RedisFacts:
     """One Redis (or Valkey), which is used as `uses`: ``broker``, ``results``, ``hints``.
 
     `address` is host and port. `error`: why it could not be asked. `refusal`: why no worker has it as its broker.
-    `settings` are Redis's own, by name. `missing_rights` are in words.
+    `settings` are Redis's own, by name. `missing_rights` are in words. `reaches_any_key`: this user's rights end at no
+    key of ours.
     """
 
     uses: frozenset[str]
@@ -26,6 +27,7 @@ class RedisFacts:
     clock_skew_seconds: float | None = None
     is_open_to_anybody: bool | None = None
     missing_rights: tuple[str, ...] = ()
+    reaches_any_key: bool = False
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)
 
 

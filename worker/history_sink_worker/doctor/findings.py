@@ -44,6 +44,9 @@ def judge_redis(facts: RedisFacts, now: float, settle_seconds: float) -> Iterato
         yield Finding("problem", name, f"this user may not {right}", "widen its ACL")
     if facts.is_open_to_anybody:
         yield Finding("warning", name, "it lets in anybody who reaches it", "set requirepass, or ACL users")
+    elif facts.reaches_any_key:
+        advice = "give workers a user of their own: `history-sink-worker acl` prints what it needs"
+        yield Finding("warning", name, "this user reaches every key there is", advice)
     yield from _judge_skew(facts.clock_skew_seconds, name, settle_seconds)
     yield from _judge_backlogs(facts.backlogs, now)
 

@@ -56,6 +56,7 @@ def _ask(client: Any, url: str, uses: frozenset[str], address: str) -> RedisFact
         clock_skew_seconds=_try(lambda: _measure_skew(client)),
         is_open_to_anybody=_is_open(url),
         missing_rights=tuple(_missing_rights(client, uses)),
+        reaches_any_key=_try(lambda: client.exists(f"doctor-{secrets.token_hex(8)}")) is not None,
         backlogs=found[0] if found else {},
     )
 
