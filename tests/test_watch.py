@@ -190,6 +190,17 @@ def test_while_the_store_is_away_it_is_live_and_says_what_waits(watched: Watched
     assert watched.sample("history_sink_paused") == 0
 
 
+def test_who_has_nothing_to_do_notices_that_the_store_is_away(watched: Watched) -> None:
+    watched.minio.process.kill()
+    # It asks the store once a minute, and when the broker has come back.
+    watched.redis.process.kill()
+    watched.wait_for("broker away")
+    watched.redis.start()
+    watched.wait_for("store away, uploads wait in the queue")
+    watched.minio.start()
+    watched.wait_until_ready()
+
+
 @pytest.mark.parametrize("queue", ["history.read", "history.maintenance"])
 def test_who_takes_no_uploads_does_not_say_whether_they_wait(watched: Watched, tmp_path: Path, queue: str) -> None:
     port = free_port()

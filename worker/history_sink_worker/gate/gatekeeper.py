@@ -73,6 +73,10 @@ class Gatekeeper(bootsteps.StartStopStep):
             self._consumer.call_soon(self._move)
             self._lookout.begin()
 
+    def doubt(self) -> None:
+        """Somebody else has asked the store in vain: find out. From any thread."""
+        self._lookout.begin()
+
     def receive(self, request: Any) -> None:
         """In place of Celery's own: `request` goes to the pool, unless its end is known."""
         request.gatekeeper = self

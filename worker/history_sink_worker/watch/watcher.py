@@ -16,6 +16,7 @@ from history_sink_worker import log
 from history_sink_worker.archive.names import DEAD
 from history_sink_worker.dead.letters import parse_name
 from history_sink_worker.dead.parked import broker_of
+from history_sink_worker.gate.gatekeeper import Gatekeeper
 from history_sink_worker.gate.lookout import is_for_readers
 from history_sink_worker.service import Service, service
 from history_sink_worker.store import List, Page, Steps, StoreError
@@ -32,7 +33,7 @@ _AWAY = (redis_errors.ConnectionError, redis_errors.TimeoutError, OperationalErr
 class Watcher(bootsteps.StartStopStep):
     """Works with every pool, in the worker's main process. Without an endpoint nobody asks, and it does nothing."""
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
+    requires = ("celery.worker.consumer.tasks:Tasks", Gatekeeper)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
@@ -76,7 +77,7 @@ def _watch(consumer: Any, queues: Iterable[str], ending: threading.Event) -> Non
         _look_at_queues(consumer, queues, ending)
         if time.monotonic() - letters_at >= LETTERS_SECONDS:
             letters_at = time.monotonic()
-            CHART.note(letters=_look_at_letters(service()))
+            CHART.note(letters=_look_at_letters(consumer, service()))
         ending.wait(LOOK_SECONDS)
 
 
@@ -97,11 +98,14 @@ def _look_at_queues(consumer: Any, queues: Iterable[str], ending: threading.Even
         CHART.note(**found, pool_pids=tuple(consumer.pool.info.get("processes", ())))
 
 
-def _look_at_letters(work: Service) -> Letters | None:
-    """None where the store does not say."""
+def _look_at_letters(consumer: Any, work: Service) -> Letters | None:
+    """None where the store does not say: then this worker is not ready, though nobody may have sent it anything."""
     try:
         page = work.read(_first_letters(work.settings.prefix))
     except StoreError:
+        for step in consumer.steps:
+            if isinstance(step, Gatekeeper):
+                step.doubt()
         return None
     names = [found for entry in page.entries if (found := parse_name(work.settings.prefix, entry.key))]
     oldest_at = datetime.strptime(names[0][0] + "+0000", "%Y%m%dT%H%M%S.%fZ%z").timestamp() if names else None
