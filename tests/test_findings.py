@@ -75,6 +75,13 @@ def test_what_a_broker_must_be_set_to(name: str, value: str | None, level: str, 
     assert text in said
 
 
+def test_how_long_a_message_may_be_is_noted_where_it_is_longer_than_any_of_the_librarys() -> None:
+    for size_bytes, notes in ((64 * 2**20, 0), (512 * 2**20, 1)):
+        facts = replace(REDIS, settings={**REDIS.settings, "proto-max-bulk-len": str(size_bytes)})
+        found = [each for each in judge_redis(facts, NOW, SETTLE_SECONDS) if each.level == "note"]
+        assert ["a message may be 512 MiB long" in each.text for each in found] == [True] * notes
+
+
 def test_a_redis_for_hints_alone_may_forget() -> None:
     assert redis(uses=frozenset({"hints"}), **with_setting("appendonly", "no")) == []
 

@@ -12,6 +12,8 @@ Level: TypeAlias = Literal["ok", "note", "warning", "problem"]
 
 SKEW_SECONDS = 5.0
 FULL_SHARE, NEARLY_FULL_SHARE = 0.95, 0.8
+LONGEST_MESSAGE_BYTES = 64 * 2**20
+"""The library's longest line, 32 MiB, in kombu's base64 takes less."""
 TESTED_SCHEMES = ("amqp", "amqps", "pyamqp")
 WRITING = ("write", "create once", "delete")
 
@@ -37,6 +39,11 @@ def judge_redis(facts: RedisFacts, now: float, settle_seconds: float) -> Iterato
         if facts.refusal:
             yield Finding("problem", name, facts.refusal, "no worker starts on it")
         yield from _judge_keeping(facts, name)
+        longest = int(facts.settings.get("proto-max-bulk-len", "0"))
+        if longest > LONGEST_MESSAGE_BYTES:
+            text = f"a message may be {_mib(longest)} long, and takes a worker many times that"
+            advice = f"where producers are not trusted: CONFIG SET proto-max-bulk-len {LONGEST_MESSAGE_BYTES}"
+            yield Finding("note", name, text, advice)
     yield from _judge_memory(facts, name)
     if facts.role in ("slave", "replica"):
         yield Finding("problem", name, "it is a replica, and takes no writes", "use the primary's address")

@@ -17,7 +17,7 @@ from history_sink_worker.queue.servers import UnsupportedBrokerError, check_serv
 from history_sink_worker.watch.backlog import look_at_redis
 
 _SECONDS = 3
-_SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory")
+_SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory", "proto-max-bulk-len")
 
 
 def ask_redis(url: str, uses: frozenset[str]) -> RedisFacts:
