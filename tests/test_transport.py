@@ -124,6 +124,48 @@ def test_an_answer_lost_on_its_way_loses_nothing(redis_server: RedisServer, url:
     assert is_gone(client)
 
 
+def test_one_step_takes_as_many_as_may_be_held_in_their_order(url: str, client: redis.Redis) -> None:
+    publish(url, *range(7))
+    with consumer(url) as ours:
+        ours.consumer.qos(prefetch_count=5)
+        assert [message.payload for message in ours.drain(2, until=1)] == [0, 1, 2, 3, 4]
+        assert ours.drain(0.5, until=6) == ours.messages[:5]
+        assert (client.llen("q"), client.hlen("unacked"), client.zcard("unacked_index")) == (2, 5, 5)
+        for message in ours.messages[:5]:
+            message.ack()
+        for message in ours.drain(2, until=7)[5:]:
+            assert message.payload in (5, 6)
+            message.ack()
+    assert is_gone(client)
+
+
+def test_one_step_takes_a_mebibyte_at_most_and_never_nothing(url: str, client: redis.Redis) -> None:
+    publish(url, *["x" * 700_000] * 4)
+    with consumer(url) as ours:
+        ours.consumer.qos(prefetch_count=8)
+        assert len(ours.drain(2, until=1)) == 2
+        assert len(ours.drain(5, until=4)) == 4
+
+
+def test_an_answer_with_several_messages_that_is_lost_loses_none(
+    redis_server: RedisServer, url: str, client: redis.Redis
+) -> None:
+    publish(url, *range(4))
+    with Proxy(redis_server.port) as proxy:
+        proxy.cut_at = b"delivery_tag"
+        with consumer(through(url, proxy)) as ours:
+            ours.consumer.qos(prefetch_count=4)
+            with pytest.raises(redis.ConnectionError):
+                ours.drain(5)
+        with consumer(through(url, proxy)) as ours:
+            messages = ours.drain(5, until=4)
+            assert [message.payload for message in messages] == [0, 1, 2, 3]
+            for message in messages:
+                assert "x-abandoned" not in message.headers
+                message.ack()
+    assert is_gone(client)
+
+
 def through(url: str, proxy: Proxy) -> str:
     return f"redis://localhost:{proxy.port}/{url.rpartition('/')[2]}"
 

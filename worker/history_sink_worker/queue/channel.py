@@ -22,7 +22,7 @@ from redis.exceptions import ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from history_sink_worker.queue.claims import Claims, claims_of, new_claim
-from history_sink_worker.queue.lost_child import is_marked
+from history_sink_worker.queue.qos import QoS
 from history_sink_worker.queue.returns import Broker, Keys
 from history_sink_worker.queue.scripts import CLAIM
 from history_sink_worker.queue.servers import introduce
@@ -36,44 +36,6 @@ _CONNECTION_ERRORS = tuple(
     for error in stock.Transport.connection_errors + stock.Transport.channel_errors
     if not issubclass(error, KeyError)
 )
-
-
-class QoS(stock.QoS):
-    """A channel's unacknowledged messages; their claims are kept by `Claims`."""
-
-    channel: "Channel"
-
-    def append(self, message: Any, delivery_tag: str) -> None:
-        """The script has recorded it; count it against the prefetch limit, and renew it."""
-        self.channel.claims.hold(delivery_tag)
-        virtual.QoS.append(self, message, delivery_tag)
-
-    def ack(self, delivery_tag: str) -> None:
-        """Also after the channel has closed: a task that ran across a reconnect acks here. (Stock
-        kombu raises AttributeError in the event loop, and Celery 5.7 ends the worker.)"""
-        self.channel.claims.release(delivery_tag)
-        virtual.QoS.ack(self, delivery_tag)
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """To the end of the queue, or gone."""
-        if requeue:
-            delivered: dict[str, Any] = self._delivered or {}
-            abandoned = is_marked(delivered.get(delivery_tag))
-            self.channel.claims.give_back(delivery_tag, as_last=True, abandoned=abandoned)
-        else:
-            self.channel.claims.release(delivery_tag)
-        virtual.QoS.ack(self, delivery_tag)
-
-    def restore_unacked(self, client: Any | None = None) -> None:
-        """The channel closes. (Stock kombu would open a connection by parameters that are gone
-        already, and the AttributeError ends a Celery 5.7 worker.)"""
-        delivered: dict[str, Any] = self._delivered or {}
-        self.channel.claims.disown(delivered)
-        delivered.clear()
-
-    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
-        """Called by kombu's timer, by its poller, and when a connection is new."""
-        self.channel.claims.sweep(self.channel.broker)
 
 
 class Channel(stock.Channel):
@@ -109,7 +71,8 @@ class Channel(stock.Channel):
     _queue_cycle: Any
 
     _no_ack_queues: set[str]
-    _claim: str | None = None  # asked for, not answered yet
+    _claim: str | None = None  # asked for, not answered yet: the ids are this and a number from 0 on
+    _claim_count = 0  # how many it may be at most
     _claim_queues: list[str]  # that its answer's number counts in
     _is_idle = False  # the last claim found nothing: look, and wait, before the next one
     _waiting_since: float | None = None
@@ -168,13 +131,13 @@ class Channel(stock.Channel):
     def close(self) -> None:
         """Give back what is not running. Never raises: Celery closes channels of connections that
         are lost, and an exception there ends the worker."""
-        claim = self._claim
-        if claim is not None:
+        asked = self._asked_for()
+        if asked:
             with contextlib.suppress(Exception):
                 # Redis may not have run it yet; then it would do so after we have given it back.
                 while self._claim is not None:
                     self._read(self.client.connection)
-            self.claims.give_back(claim)
+            self._give_back(asked)
         self._claim = self._in_poll = None
         try:
             super().close()
@@ -183,6 +146,14 @@ class Channel(stock.Channel):
             self._disconnect_pools()
             self._close_clients()
             virtual.Channel.close(self)
+
+    def _asked_for(self) -> list[str]:
+        """The claims that there may be at Redis, and that we have no answer about."""
+        return [] if self._claim is None else [f"{self._claim}-{number}" for number in range(self._claim_count)]
+
+    def _give_back(self, claims: list[str]) -> None:
+        for claim in reversed(claims):  # what comes back last is taken next
+            self.claims.give_back(claim)
 
     def look_again(self) -> None:
         """Redis announces every message, but not to a user who may not run CLIENT TRACKING, and not
@@ -205,17 +176,17 @@ class Channel(stock.Channel):
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
-        if self._claim is not None:  # its connection was lost
-            self.claims.give_back(self._claim)
+        self._give_back(self._asked_for())  # their connection was lost
         pairs = [(q, self._q_for_pri(q, p)) for p in self.priority_steps for q in queues]
         lists = [self.global_keyprefix + name for _, name in pairs]
         command: list[Any] = ["EXISTS", *lists]
         self._claim, self._waiting_since = None, None
         if not self._is_idle:
             self._claim, self._claim_queues = new_claim(), [queue for queue, _ in pairs]
+            self._claim_count = self.qos.can_consume_max_estimate() or 1  # without a limit: one
             record = ["" if q in self._no_ack_queues else json.dumps(q) for q, _ in pairs]
             keys = [self.broker.keys.unacked, self.broker.keys.index, *lists]
-            command = ["EVAL", CLAIM, len(keys), *keys, self._claim, *record]
+            command = ["EVAL", CLAIM, len(keys), *keys, self._claim, self._claim_count, *record]
         self._in_poll, self._brpop_sent_at = self.client.connection, monotonic()
         # No health check: it may reconnect behind the poller's back, which would then send another
         # command and take the answer to this one for its own.
@@ -241,14 +212,16 @@ class Channel(stock.Channel):
         self._deliver(*found)
         return True
 
-    def _read(self, connection: Any) -> tuple[str, str, bytes] | None:
-        """Take in answers and announcements; a claim with its queue and message, if that is one."""
+    def _read(self, connection: Any) -> tuple[str, list[str], list[bytes]] | None:
+        """Take in answers and announcements; a queue with claims and their messages, if that is one."""
         while True:
             frame = connection.read_response(push_request=True)
             if isinstance(frame, list) and self._claim and frame[0] == self._claim.encode():
-                claim, self._claim, self._in_poll = self._claim, None, None
-                self._is_idle = len(frame) == 1
-                return None if self._is_idle else (claim, self._claim_queues[frame[1]], frame[2])
+                claims = self._asked_for()
+                self._claim, self._in_poll, self._is_idle = None, None, len(frame) == 1
+                if self._is_idle:
+                    return None
+                return self._claim_queues[frame[1]], claims[: len(frame) - 2], frame[2:]
             if isinstance(frame, int):  # to EXISTS
                 self._is_idle, self._in_poll = frame == 0, None
                 if self._is_idle:
@@ -260,15 +233,16 @@ class Channel(stock.Channel):
             if not connection.can_read(timeout=0):
                 return None
 
-    def _deliver(self, claim: str, queue: str, body: bytes) -> None:
+    def _deliver(self, queue: str, claims: list[str], bodies: list[bytes]) -> None:
         self._queue_cycle.rotate(queue)
-        try:
-            message = loads(bytes_to_str(body))
-            message["properties"]["delivery_tag"] = claim
-            self.connection._deliver(message, queue)
-        except _CONNECTION_ERRORS:
-            self.claims.give_back(claim)
-            raise
-        except Exception as error:  # noqa: BLE001 - it would end each worker that takes it
-            self.claims.park(claim, queue, body, type(error).__name__)
-            virtual.QoS.ack(self.qos, claim)
+        for number, (claim, body) in enumerate(zip(claims, bodies, strict=True)):
+            try:
+                message = loads(bytes_to_str(body))
+                message["properties"]["delivery_tag"] = claim
+                self.connection._deliver(message, queue)
+            except _CONNECTION_ERRORS:
+                self._give_back(claims[number:])
+                raise
+            except Exception as error:  # noqa: BLE001 - it would end each worker that takes it
+                self.claims.park(claim, queue, body, type(error).__name__)
+                virtual.QoS.ack(self.qos, claim)

@@ -12,8 +12,10 @@ and what could not be sent while Redis was away is sent when it is back.
 import atexit
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -45,6 +47,8 @@ class Claims:
         self._acked: set[str] = set()
         self._owed: dict[str, Return] = {}
         self._is_turning = self._has_news = False
+        self._settling = threading.Lock()
+        self._teller: ThreadPoolExecutor | None = None
         self._swept_at = float("-inf")
 
     def connect(self, broker: Broker) -> None:
@@ -146,12 +150,20 @@ class Claims:
         self._finished = finished
 
     def turn(self) -> None:
-        """Called at each turn of an event loop: tells Redis of all that was released in it at once."""
+        """Called at each turn of an event loop: tells Redis of all that was released in it at once.
+
+        In a thread beside it, as the answer waits for the disk, and the loop has messages to take meanwhile.
+        """
         self._is_turning = True
-        if self._has_news:  # what could not be told once waits for the next sweep
-            self._settle()
+        if self._has_news and not self._settling.locked():  # what could not be told once waits for the next sweep
+            self._teller = self._teller or ThreadPoolExecutor(1, thread_name_prefix="acks")
+            self._teller.submit(self._settle)
 
     def _settle(self) -> None:
+        with self._settling:
+            self._tell()
+
+    def _tell(self) -> None:
         self._has_news = False
         keys = self.broker.keys
         with self.tolerating():

@@ -3,26 +3,35 @@
 ``allow-oom``: at maxmemory the queue must still be drained, or it stays full for ever.
 """
 
-# Pops from the first list that has a message, and records the claim in the same step.
-# KEYS: unacked, unacked_index, lists…; ARGV: claim id, for each list its queue in JSON ("" for a
-# consumer that acknowledges nothing). Redis does not undo what a script did before it failed: if
-# the claim can't be recorded (a key of another type, no permission), the message goes back first.
+# Pops from the first list that has messages, and records the claims in the same step. With `appendfsync
+# always` each step waits for the disk, so it takes as many as the worker has room for, up to a mebibyte.
+# KEYS: unacked, unacked_index, lists…; ARGV: id of the first claim less its number, how many at most, for
+# each list its queue in JSON ("" for a consumer that acknowledges nothing). Redis does not undo what a
+# script did before it failed: if a claim can't be recorded (a key of another type, no permission), its
+# message goes back first.
 CLAIM = """#!lua flags=allow-oom
 for i = 3, #KEYS do
+  local answer, size = {ARGV[1], i - 3}, 0
   local message = redis.call('RPOP', KEYS[i])
-  if message then
-    local queue = ARGV[i - 1]
+  while message do
+    local queue = ARGV[i]
     if queue ~= '' then
+      local id = ARGV[1] .. '-' .. (#answer - 2)
       local claim = '[' .. message .. ',"",' .. queue .. ']'
-      local done = redis.pcall('ZADD', KEYS[2], redis.call('TIME')[1], ARGV[1])
-      if type(done) == 'number' then done = redis.pcall('HSET', KEYS[1], ARGV[1], claim) end
+      local done = redis.pcall('ZADD', KEYS[2], redis.call('TIME')[1], id)
+      if type(done) == 'number' then done = redis.pcall('HSET', KEYS[1], id, claim) end
       if type(done) ~= 'number' then
         redis.call('RPUSH', KEYS[i], message)
+        if #answer > 2 then return answer end
         return done
       end
     end
-    return {ARGV[1], i - 3, message}
+    answer[#answer + 1] = message
+    size = size + #message
+    if queue == '' or #answer - 2 >= tonumber(ARGV[2]) or size > 1048576 then break end
+    message = redis.call('RPOP', KEYS[i])
   end
+  if #answer > 2 then return answer end
 end
 return {ARGV[1]}"""
 
