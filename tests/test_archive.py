@@ -283,6 +283,8 @@ def test_who_has_written_the_tail_folds_it_without_reading_it(book: Logbook, sto
     assert book.compact().folded_bytes == len(b"".join(HISTORY[1:]))
     assert book.requests == {"List": 1, "Head": 1, "Get": 1, "Put": 1}  # the GET is of the base
     assert store.objects[book.log.base].body == b"".join(HISTORY)
+    kept = [book.context.lines.get(key, blob.info.etag) for key, blob in store.objects.items()]
+    assert kept == [None] * 40  # it is no use any more
 
 
 def test_no_more_than_a_little_of_what_was_written_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

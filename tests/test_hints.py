@@ -113,6 +113,14 @@ def test_a_log_that_is_written_to_does_not_become_idle(url: str) -> None:
     assert due.claim(now=150.0, limit=10) == []
 
 
+def test_a_busy_log_is_not_noted_with_each_save(url: str) -> None:
+    due = RedisDueList(make_shelf(url), "history/", grain_seconds=15.0)
+    for saved_at in range(40):
+        assert due.put("idle", Log("history/", "s"), due_at=60.0 + saved_at)
+    assert due.claim(now=89.9, limit=10) == []
+    assert due.claim(now=90.0, limit=10) == [("idle", "s", None)]  # the save at 30 s was the last that moved it
+
+
 def test_a_fold_is_asked_for_once_by_all_workers_and_again_later(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_hints, "ASK_AGAIN_MS", 100)
     one, other = (RedisDueList(make_shelf(url), "history/") for _ in range(2))

@@ -20,6 +20,9 @@ PAUSE_SECONDS = 5.0
 ASK_AGAIN_MS = 5000
 """About what a fold takes, with its time in the queue."""
 
+NOTED = 10_000
+"""Of so many logs a process knows what it has put on the due list; then it begins anew."""
+
 DueKind = Literal["idle", "sweep"]
 
 _log = log.get("history_sink_worker")
@@ -110,11 +113,16 @@ class NoDueList:
 
 
 class RedisDueList:
-    """A sorted set: the member is what is due of which log, the score when (Unix seconds)."""
+    """A sorted set: the member is what is due of which log, the score when (Unix seconds).
 
-    def __init__(self, shelf: RedisShelf, prefix: str) -> None:
+    What a process has noted is not moved by less than `grain_seconds`: else each save of a busy log would ask Redis.
+    """
+
+    def __init__(self, shelf: RedisShelf, prefix: str, grain_seconds: float = 0.0) -> None:
         self._shelf = shelf
         self._key = f"{shelf.name}:due:{prefix}"
+        self._grain_seconds = grain_seconds
+        self._noted: dict[str, float] = {}
 
     def put(self, kind: DueKind, log: Log, due_at: float) -> bool:
         """Note it. A log that is noted already is moved: one that is being written to does not become idle.
@@ -122,7 +130,13 @@ class RedisDueList:
         Returns whether Redis has it.
         """
         member = f"{kind} {log.session} {log.branch or ''}"
+        if 0 <= due_at - self._noted.get(member, float("-inf")) < self._grain_seconds:
+            return True
         added: int | None = self._shelf.ask(lambda client: client.zadd(self._key, {member: due_at}), None)
+        if added is not None:
+            if len(self._noted) >= NOTED:
+                self._noted.clear()
+            self._noted[member] = due_at
         return added is not None
 
     def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]:

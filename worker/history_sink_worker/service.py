@@ -61,7 +61,7 @@ def make_service(settings: WorkerSettings) -> Service:
     shelf = RedisShelf(settings.broker.redis_url, settings.endpoint, settings.bucket)
     hints = RedisHints(shelf, settings.settle_seconds)
     context = Context(hints, time.time, settings.settle_seconds)
-    return Service(settings, *stores, context, RedisDueList(shelf, settings.prefix))
+    return Service(settings, *stores, context, RedisDueList(shelf, settings.prefix, settings.idle_seconds / 4))
 
 
 def _make_store(settings: WorkerSettings, read_timeout_seconds: float) -> S3Store:

@@ -92,6 +92,8 @@ def _fold(context: Context, log: Log, seen: Look) -> Steps[int]:
     settled = next_settled(seen.info, context.now(), context.settle_seconds)
     if not (yield from _write_base(log, seen, body, base_meta(write_meta(fact), size, settled))):
         return 0
+    for segment in segments:
+        context.lines.drop(segment.key, segment.etag)
     _move_hint(context, log, Hint(size, shorten(fact.after), began_at, 0, size), len(segments))
     return len(body)
 

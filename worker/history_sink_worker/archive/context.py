@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from history_sink_worker.archive.hint import Hints
 
 FACTS_KEPT = 20_000
-LINES_KEPT_BYTES = 8 * 1024 * 1024
+LINES_KEPT_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Facts:
 class Lines:
     """What a process has written to extents, by (key, ETag): a fold need not read it again.
 
-    Up to `LINES_KEPT_BYTES`, the newest.
+    Up to `LINES_KEPT_BYTES`, the newest, until they are folded.
     """
 
     def __init__(self) -> None:
@@ -60,6 +60,11 @@ class Lines:
             self._bodies[key, etag] = body
             while self._size_bytes > LINES_KEPT_BYTES:
                 self._size_bytes -= len(self._bodies.popitem(last=False)[1])
+
+    def drop(self, key: str, etag: str) -> None:
+        """Nobody will read it again."""
+        with self._lock:
+            self._size_bytes -= len(self._bodies.pop((key, etag), b""))
 
 
 @dataclass(frozen=True, slots=True)
