@@ -1,10 +1,14 @@
 """Saves a second end to end, against the floor: the queue alone and the store alone."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from bench import floor
+from bench.cpu import Meter
 from bench.figures import Findings, Goal, Table, median
 from bench.options import Options
 from bench.saving import make_uploads
@@ -15,6 +19,29 @@ from history_sink.upload import Upload
 
 _QUEUES = {"queue": floor.nothing, "queue served": floor.served}
 _SESSIONS = (64, 8, 1)
+_PROCESSES = ("worker", "Redis", "store", "client")
+_LABELS = {
+    "64": "ours, sessions at once: 64",
+    "queue": "queue alone: no-op tasks, stock",
+    "queue served": "queue alone: no-op tasks, late acks, results, events",
+    "store": "store alone: raw PUTs",
+}
+
+
+class Contest:
+    """What was counted, by contestant: how many a second, and processor time each, by process."""
+
+    def __init__(self, servers: Mapping[str, int]) -> None:
+        self._servers = servers
+        self.rates: dict[str, list[float]] = defaultdict(list)
+        self.costs: dict[str, list[dict[str, float]]] = defaultdict(list)
+
+    def run(self, name: str, worker_pid: int | None, run: Callable[[], tuple[int, float]]) -> None:
+        """A round of one contestant: `run` returns how many, and in how many seconds."""
+        meter = Meter({**self._servers, **({"worker": worker_pid} if worker_pid else {})})
+        done, seconds = run()
+        self.rates[name].append(done / seconds)
+        self.costs[name].append({who: 1000 * used / done for who, used in meter.used_seconds().items()})
 
 
 def measure(scene: Scene, options: Options) -> Findings:
@@ -24,28 +51,32 @@ def measure(scene: Scene, options: Options) -> Findings:
     uploads = make_uploads(real_or_made(679))
     bodies = [b"".join(upload.lines) for upload in uploads]
     ours, bare, served = scene.place(), scene.place(), scene.place()
-    rates: dict[str, list[float]] = {name: [] for name in (*_QUEUES, "store", *map(str, _SESSIONS))}
     with (
-        scene.workers(ours),
-        scene.stock_worker("floor", bare),
-        scene.stock_worker("floor", served, "-E"),
+        scene.workers(ours) as (worker,),
+        scene.stock_worker("floor", bare) as bare_worker,
+        scene.stock_worker("floor", served, "-E") as served_worker,
         scene.sink(ours) as sink,
     ):
         client = floor.raw_client(scene.minio, THREADS)
+        contest = Contest({"store": scene.minio.process.pid, "Redis": scene.redis.process.pid, "client": os.getpid()})
         for number in range(options.rounds):
             for sessions in _SESSIONS:
                 names = [f"s{number}-{sessions}-{index}" for index in range(sessions)]
-                rates[str(sessions)].append(run_ours(scene, ours, sink, names, messages, seconds))
-            for name, place in (("queue", bare), ("queue served", served)):
-                rates[name].append(run_queue(scene, place, name, uploads, seconds))
-            rates["store"].append(floor.put_all(client, bare.bucket, f"raw/{number}/", bodies, THREADS, seconds))
-    return _report(rates, seconds)
+                run = partial(run_ours, scene, ours, sink, names, messages, seconds)
+                contest.run(str(sessions), worker.process.pid, run)
+            contest.run("queue", bare_worker.pid, partial(run_queue, scene, bare, "queue", uploads, seconds))
+            contest.run(
+                "queue served", served_worker.pid, partial(run_queue, scene, served, "queue served", uploads, seconds)
+            )
+            put = partial(floor.put_all, client, bare.bucket, f"raw/{number}/", bodies, THREADS, seconds)
+            contest.run("store", None, put)
+    return _report(contest, seconds)
 
 
 def run_ours(
     scene: Scene, place: Place, sink: HistorySink, names: Sequence[str], messages: Sequence[Json], seconds: float
-) -> float:
-    """Each session is there already; then one message each in turn. Saves a second, until the last is durable."""
+) -> tuple[int, float]:
+    """Each session is there already; then one message each in turn. How many, and seconds until the last is durable."""
     with ThreadPoolExecutor(THREADS) as pool:  # a session's first save waits for an answer
         [*pool.map(lambda name: sink.append(name, messages[0]), names)]
     wait_until_idle(scene.client(place))
@@ -57,11 +88,11 @@ def run_ours(
     began = time.perf_counter()
     saves, _ = floor.run_all(save, min(len(names), THREADS), seconds)
     assert len(task_ids) == saves
-    return saves / (wait_for_results(scene.client(place), task_ids) - began)
+    return saves, wait_for_results(scene.client(place), task_ids) - began
 
 
-def run_queue(scene: Scene, place: Place, name: str, uploads: Sequence[Upload], seconds: float) -> float:
-    """Tasks that do nothing with the payloads of the same saves; how many a second."""
+def run_queue(scene: Scene, place: Place, name: str, uploads: Sequence[Upload], seconds: float) -> tuple[int, float]:
+    """Tasks that do nothing with the payloads of the same saves; how many, and the seconds."""
     producer, task = floor.connect_producer(place.broker_url), _QUEUES[name]
 
     def send(index: int) -> None:
@@ -70,17 +101,21 @@ def run_queue(scene: Scene, place: Place, name: str, uploads: Sequence[Upload], 
     client = scene.client(place)
     began = time.perf_counter()
     tasks, _ = floor.run_all(send, THREADS, seconds)
-    return tasks / (wait_until_idle(client, ("celery",)) - began)
+    return tasks, wait_until_idle(client, ("celery",)) - began
 
 
-def _report(rates: dict[str, list[float]], seconds: float) -> Findings:
+def _describe_cost(label: str, rounds: Sequence[Mapping[str, float]]) -> tuple[str | float | None, ...]:
+    found = [median([each[name] for each in rounds]) if name in rounds[0] else None for name in _PROCESSES]
+    return (label, *found, sum(each for each in found if each is not None))
+
+
+def _report(contest: Contest, seconds: float) -> Findings:
+    rates = contest.rates
     floors = [1 / (1 / queue + 1 / store) for queue, store in zip(rates["queue"], rates["store"], strict=True)]
     ratios = [ours / least for ours, least in zip(rates["64"], floors, strict=True)]
     named: list[tuple[str, Sequence[float]]] = [
         *((f"ours, sessions at once: {sessions}", rates[str(sessions)]) for sessions in reversed(_SESSIONS)),
-        ("queue alone: no-op tasks, stock", rates["queue"]),
-        ("queue alone: no-op tasks, late acks, results, events", rates["queue served"]),
-        ("store alone: raw PUTs", rates["store"]),
+        *((_LABELS[name], rates[name]) for name in (*_QUEUES, "store")),
         ("floor: 1 / (1/no-op + 1/raw PUT)", floors),
     ]
     return Findings(
@@ -101,6 +136,11 @@ def _report(rates: dict[str, list[float]], seconds: float) -> Findings:
                 f"Saves of one message for {seconds:g} s a round, one worker of {THREADS} threads",
                 ("contestant", "per second (median)", "against the floor"),
                 tuple((name, median(found), median(found) / median(floors)) for name, found in named),
+            ),
+            Table(
+                "Milliseconds of processor time for each; the client is the producer, or what PUTs",
+                ("contestant", *_PROCESSES, "all"),
+                tuple(_describe_cost(label, contest.costs[name]) for name, label in _LABELS.items()),
             ),
         ),
     )
