@@ -111,6 +111,15 @@ def own_minio(minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """One of the test's own: to kill, to pause, to fill."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.process.kill()
+
+
+@pytest.fixture
 def running(own_minio: MinioServer) -> Iterator[ExitStack]:
     """What ends with the test; then `own_minio` runs again, whatever was done to it."""
     with ExitStack() as running:

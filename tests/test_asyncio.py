@@ -2,11 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
-from pathlib import Path
+from collections.abc import Coroutine
 from typing import Any
-
-import pytest
 
 from history_sink import HistorySink
 from history_sink.contract import UPLOAD_QUEUE
@@ -14,14 +11,6 @@ from plain_store import PlainWorker, lines_of, message, messages
 from stack.redis import RedisServer
 
 LONGEST_STALL_SECONDS = 0.25  # on a busy machine; a save on a broker that hangs takes twice that at least
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
 
 
 async def tick(stalls: list[float]) -> None:

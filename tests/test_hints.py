@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,15 +62,6 @@ def test_what_is_no_hint_is_none(url: str, redis_server: RedisServer, value: byt
     with redis_server.client(url) as redis:
         redis.set(redis.keys()[0], value)
     assert hints.get("history/s/") is None
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.process.resume()
-    server.stop()
 
 
 def test_a_redis_that_hangs_costs_a_moment_and_no_more(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Redis away for a while: workers are at it again within two seconds of its return."""
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,32 +16,23 @@ AWAY_SECONDS = 7
 """After so long Celery would try again every 6 s, and more seldom each time."""
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.process.kill()
-
-
 @pytest.mark.parametrize(("leave", "come_back"), [("kill", "start"), ("pause", "resume")])
 def test_work_goes_on_within_two_seconds_of_the_return_of_redis(
-    server: RedisServer, minio_server: MinioServer, bucket: str, tmp_path: Path, leave: str, come_back: str
+    own_redis: RedisServer, minio_server: MinioServer, bucket: str, tmp_path: Path, leave: str, come_back: str
 ) -> None:
     with ExitStack() as running:
         clients = []
         for pool in ("threads", "prefork"):
-            url = server.new_database()
+            url = own_redis.new_database()
             worker = Worker(
                 environment(minio_server, url, bucket), log_path=tmp_path / f"{pool}.log", name=pool, pool=pool
             )
             running.callback(worker.process.kill)
             worker.start()
             clients.append(Celery("client", broker=url, backend=url, set_as_current=False))
-        getattr(server.process, leave)()
+        getattr(own_redis.process, leave)()
         time.sleep(AWAY_SECONDS)
-        server.start() if come_back == "start" else server.process.resume()
+        own_redis.start() if come_back == "start" else own_redis.process.resume()
         began = time.monotonic()
         sent = [
             client.send_task("history_sink.upload_history", (f"{leave}-{number}", [{}]), queue="history.upload")

@@ -63,16 +63,6 @@ def alone(redis_server: RedisServer) -> Iterator[HistorySink]:
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A broker to stop, pause and fill."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.process.resume()
-    server.stop()
-
-
-@pytest.fixture
 def session(request: pytest.FixtureRequest) -> str:
     """A session of this test's own."""
     name: str = request.node.name

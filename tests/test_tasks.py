@@ -1,7 +1,7 @@
 """The five tasks, sent by a stock Celery client to a real worker on real servers."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -267,23 +267,6 @@ def test_a_message_that_is_no_task_is_refused_and_the_worker_goes_on(
     assert client.upload("goes-on", [{}]).get(timeout=20)["outcome"] in ("stored", "duplicate")
     assert worker.process.is_running
     assert "Unrecoverable" not in worker.process.log()
-
-
-@pytest.fixture
-def own_minio(tmp_path: Path, minio_server: MinioServer) -> Iterator[MinioServer]:
-    del minio_server  # asked for only so that the program is built before this test's clock starts
-    server = MinioServer(tmp_path / "minio")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])

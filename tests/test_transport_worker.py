@@ -23,21 +23,12 @@ Start = Callable[..., Process]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop()
+def client(own_redis: RedisServer) -> redis.Redis:
+    return own_redis.client()
 
 
 @pytest.fixture
-def client(server: RedisServer) -> redis.Redis:
-    return server.client()
-
-
-@pytest.fixture
-def start(server: RedisServer, tmp_path: Path) -> Iterator[Start]:
+def start(own_redis: RedisServer, tmp_path: Path) -> Iterator[Start]:
     """Starts a worker of transport_app.py that takes all three queues, and waits until it is ready."""
     with ExitStack() as stack:
 
@@ -46,7 +37,7 @@ def start(server: RedisServer, tmp_path: Path) -> Iterator[Start]:
             command += ["-P", pool, "-c", str(concurrency), "-n", f"{name}@local", "-l", "INFO"]
             command += ["--without-mingle", *arguments]  # it waits a second for other workers to answer
             here = str(Path(__file__).parent)
-            variables = {**os.environ, "BROKER_URL": server.url(), "PYTHONPATH": here}
+            variables = {**os.environ, "BROKER_URL": own_redis.url(), "PYTHONPATH": here}
             worker = Process(name, command, log_path=tmp_path / f"{name}.log", environment=variables)
             stack.callback(worker.kill)
             worker.start(lambda: "local ready" in worker.log())
@@ -70,8 +61,8 @@ class Producer:
 
 
 @pytest.fixture
-def producer(server: RedisServer) -> Producer:
-    return Producer(server.url())
+def producer(own_redis: RedisServer) -> Producer:
+    return Producer(own_redis.url())
 
 
 def count(client: redis.Redis) -> int:
@@ -163,7 +154,7 @@ def test_a_task_that_a_warm_shutdown_waits_for_keeps_its_claim(
 
 
 def test_a_worker_outlives_restarts_of_redis(
-    server: RedisServer, start: Start, producer: Producer, client: redis.Redis
+    own_redis: RedisServer, start: Start, producer: Producer, client: redis.Redis
 ) -> None:
     tasks = 200
     for number in range(tasks):
@@ -171,9 +162,9 @@ def test_a_worker_outlives_restarts_of_redis(
     workers = [start("threads", 4, "one"), start("prefork", 2, "two")]
     for done in (20, 60):
         wait_for(client, done)
-        server.process.kill()
+        own_redis.process.kill()
         time.sleep(0.5)
-        server.start()
+        own_redis.start()
     wait_for(client, tasks)
     wait_until_nothing_is_left(client)
     assert all(worker.is_running for worker in workers)
