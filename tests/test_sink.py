@@ -274,6 +274,17 @@ class TestMemory:
         assert sink.flush(session, 10)
         assert worker.sessions[session].logs == {None: lines_of(messages("a", "b"))}
 
+    def test_no_loss_of_the_broker_touches_the_agents_own_sockets(
+        self, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        changes: list[float | None] = []
+        monkeypatch.setattr("socket.setdefaulttimeout", changes.append)
+        with HistorySink(broker_url=own_redis.url()) as sink:
+            assert sink.save("s", [{}]).state == "enqueued"
+            own_redis.process.kill()
+            assert sink.save("s", [{}, {}]).state != "enqueued"
+        assert changes == []
+
     def test_one_that_is_not_handed_over_is_kept(self, own_redis: RedisServer) -> None:
         own_redis.process.kill()
         with HistorySink(broker_url=own_redis.url()) as sink:

@@ -211,11 +211,13 @@ class _Link:
 @contextmanager
 def _collecting(producer: Any) -> Iterator[None]:
     """Drop the connection if it fails: to close it in order would be to wait for a RabbitMQ that hangs, twice."""
+    from history_sink.steady import drop
+
     try:
         yield
     except Exception:
         with suppress(Exception):
-            producer.connection.collect()
+            drop(producer.connection)
         raise
 
 

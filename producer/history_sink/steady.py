@@ -6,13 +6,16 @@ broker that hangs, so it would never go out, and nothing behind it. Sent in smal
 
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from kombu import Connection as Broker
+from kombu.connection import ConnectionPool
 from kombu.pools import ProducerPool
 from kombu.transport import pyamqp
 from kombu.transport.redis import Channel, Transport
+from kombu.utils.functional import lazy
 from redis import Connection, SSLConnection
 
 from history_sink.address import AMQP_SCHEMES, tls_of
@@ -103,6 +106,24 @@ class SteadyAmqpsTransport(SteadyAmqpTransport, pyamqp.SSLTransport):
     """By TLS."""
 
 
+def drop(connection: Any) -> None:
+    """Close what is open, as kombu's `collect`, and leave the agent's own sockets alone.
+
+    Kombu's sets the default timeout of all new sockets of the process meanwhile. Two threads that do so at once leave
+    it set for good, to a tenth of a second. The sockets here have timeouts of their own.
+    """
+    with suppress(TimeoutError):
+        connection._do_close_self()
+    connection._do_close_transport()
+    connection._connection = None
+
+
+class _Pool(ConnectionPool):
+    def collect_resource(self, resource: Any, socket_timeout: float | None = None) -> None:
+        if not isinstance(resource, lazy):
+            drop(resource)
+
+
 def make_producers(url: str, patience_seconds: float) -> ProducerPool:
     """A pool on `url` itself. An app's own pool would go by CELERY_BROKER_URL, if the agent's environment has it."""
     scheme = urlsplit(url).scheme
@@ -117,7 +138,7 @@ def make_producers(url: str, patience_seconds: float) -> ProducerPool:
     connection = Broker(url, connect_timeout=patience_seconds, transport_options=options, ssl=tls_of(url) or False)
     if transport is not None:
         connection.transport_cls = transport  # the URL would win over an argument
-    return ProducerPool(connection.Pool(limit=POOL_SIZE), limit=POOL_SIZE)
+    return ProducerPool(_Pool(connection, limit=POOL_SIZE), limit=POOL_SIZE)
 
 
 def _cut(command: bytes | Iterable[bytes]) -> Iterable[bytes]:
