@@ -112,9 +112,14 @@ def drop(connection: Any) -> None:
     Kombu's sets the default timeout of all new sockets of the process meanwhile. Two threads that do so at once leave
     it set for good, to a tenth of a second. The sockets here have timeouts of their own.
     """
-    with suppress(TimeoutError):
-        connection._do_close_self()
+    collect = getattr(connection._transport, "_collect", None)
+    if collect is not None:  # amqp's, which does not wait for a broker that hangs
+        collect(connection._connection)
+    else:
+        with suppress(TimeoutError):
+            connection._do_close_self()
     connection._do_close_transport()
+    connection.declared_entities.clear()
     connection._connection = None
 
 
