@@ -112,6 +112,13 @@ def test_a_busy_log_is_not_noted_with_each_save(url: str) -> None:
     assert due.claim(now=90.0, limit=10) == [("idle", "s", None)]  # the save at 30 s was the last that moved it
 
 
+def test_what_goes_on_at_once_is_due_each_time(url: str) -> None:
+    due = RedisDueList(make_shelf(url), "history/", grain_seconds=15.0)
+    for now in (100.0, 101.0, 102.0):  # a long tail is folded in parts
+        due.put("sweep", Log("history/", "s"), due_at=now)
+        assert due.claim(now, limit=10) == [("sweep", "s", None)]
+
+
 def test_a_fold_is_asked_for_once_by_all_workers_and_again_later(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_hints, "ASK_AGAIN_MS", 100)
     one, other = (RedisDueList(make_shelf(url), "history/") for _ in range(2))

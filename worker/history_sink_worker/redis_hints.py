@@ -115,7 +115,7 @@ class NoDueList:
 class RedisDueList:
     """A sorted set: the member is what is due of which log, the score when (Unix seconds).
 
-    What a process has noted is not moved by less than `grain_seconds`: else each save of a busy log would ask Redis.
+    A log that will be idle is not moved by less than `grain_seconds`: else each save of a busy one would ask Redis.
     """
 
     def __init__(self, shelf: RedisShelf, prefix: str, grain_seconds: float = 0.0) -> None:
@@ -130,10 +130,11 @@ class RedisDueList:
         Returns whether Redis has it.
         """
         member = f"{kind} {log.session} {log.branch or ''}"
-        if 0 <= due_at - self._noted.get(member, float("-inf")) < self._grain_seconds:
+        # Not a sweep: one that goes on at once has been claimed already.
+        if kind == "idle" and 0 <= due_at - self._noted.get(member, float("-inf")) < self._grain_seconds:
             return True
         added: int | None = self._shelf.ask(lambda client: client.zadd(self._key, {member: due_at}), None)
-        if added is not None:
+        if added is not None and kind == "idle":
             if len(self._noted) >= NOTED:
                 self._noted.clear()
             self._noted[member] = due_at

@@ -169,7 +169,8 @@ def _see_to(log: Log, verdicts: list[Verdict]) -> list[_Told]:
     is_fold_due = any(verdict.fold_due for verdict in verdicts) and service().due.may_ask(log)
     if "deleted" in outcomes or is_fold_due:
         send_compact(app, log.session, log.branch)
-    return [(verdict, trail.made()) for verdict in verdicts]
+    requests = trail.made()
+    return [(verdict, requests) for verdict in verdicts]
 
 
 def _encode_lines(messages: Sequence[Any]) -> tuple[bytes, ...]:

@@ -155,18 +155,14 @@ class Claims:
         In a thread beside it, as the answer waits for the disk, and the loop has messages to take meanwhile.
         """
         self._is_turning = True
-        if self._has_news and not self._settling.locked():  # what could not be told once waits for the next sweep
+        if self._has_news:  # what could not be told once waits for the next sweep
+            self._has_news = False
             self._teller = self._teller or ThreadPoolExecutor(1, thread_name_prefix="acks")
             self._teller.submit(self._settle)
 
     def _settle(self) -> None:
-        with self._settling:
-            self._tell()
-
-    def _tell(self) -> None:
-        self._has_news = False
         keys = self.broker.keys
-        with self.tolerating():
+        with self._settling, self.tolerating():
             if self._acked:
                 acked = list(self._acked)
                 pipe = self.broker.client.pipeline(transaction=False)  # at maxmemory no MULTI
