@@ -5,7 +5,7 @@
 #                                   fails with a TypeError
 #   redis://host/0?foo=bar          the backend drops `foo`; kombu fails with a TypeError; redis-py fails with one, too, but
 #                                   not before it connects
-#   redis+socket:///path            kombu and the backend take it; redis-py knows `unix://` only, which kombu does not
+#   redis+socket:///path            kombu and the backend take it; redis-py knows `unix://` only, which those two do not
 # Expected: one URL, one meaning, and what is wrong with it is said when it is read.
 set -euo pipefail
 folder=$(mktemp -d)
@@ -49,13 +49,13 @@ def redis_py(url):
         return name(error)
 
 
-AWAY = "OperationalError"  # it was read; nobody listens there
+AWAY = "ConnectionError"  # it was read; nobody listens there
 expected = {
     "redis://127.0.0.1:1/history": ("ValueError", "ValueError", 0),
     "redis://127.0.0.1:1/0?db=3": ("TypeError", 3, 3),
     "redis://127.0.0.1:1/0?foo=bar": ("TypeError", 0, "TypeError"),
     "redis+socket:///nowhere/socket": (AWAY, 0, "ValueError"),
-    "unix:///nowhere/socket": ("KeyError", "KeyError", 0),
+    "unix:///nowhere/socket": ("KeyError", "ModuleNotFoundError", 0),
 }
 changed = False
 for url, want in expected.items():
