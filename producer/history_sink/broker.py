@@ -225,15 +225,18 @@ def _make_app() -> "Celery":
     from celery import Celery
 
     app = Celery("history_sink", set_as_current=False, loader="app", fixups=[])
-    app.conf.update(
-        task_serializer="msgpack",  # no base64 inside base64
-        accept_content=["msgpack", "json"],
-        result_accept_content=["msgpack", "json"],
-        task_publish_retry=False,  # the next save carries what this one could not
-        task_send_sent_event=False,
-        redis_socket_connect_timeout=CONNECT_SECONDS,
-        redis_socket_timeout=SOCKET_SECONDS,
-        redis_retry_on_timeout=False,
+    # Not `conf.update`: Celery would fill up the rest from the agent's own CELERY_CONFIG_MODULE.
+    app.config_from_object(
+        {
+            "task_serializer": "msgpack",  # no base64 inside base64
+            "accept_content": ["msgpack", "json"],
+            "result_accept_content": ["msgpack", "json"],
+            "task_publish_retry": False,  # the next save carries what this one could not
+            "task_send_sent_event": False,
+            "redis_socket_connect_timeout": CONNECT_SECONDS,
+            "redis_socket_timeout": SOCKET_SECONDS,
+            "redis_retry_on_timeout": False,
+        }
     )
     return app
 

@@ -1,5 +1,6 @@
 """The Celery app: queues, and what must hold so that no message is lost or shown."""
 
+import os
 import sys
 from typing import Any
 
@@ -11,7 +12,7 @@ from kombu import Exchange, Queue
 from history_sink.address import tls_of
 from history_sink.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, READ_QUEUE, UPLOAD_QUEUE
 from history_sink.errors import ConfigurationError
-from history_sink_worker import startup
+from history_sink_worker import foreign_environment, startup
 from history_sink_worker.events import EventPace
 from history_sink_worker.gate.gatekeeper import Gatekeeper
 from history_sink_worker.intake import privacy
@@ -114,16 +115,18 @@ def make_app(settings: BrokerSettings) -> Celery:
     made = Celery(
         "history_sink_worker",
         task_cls="history_sink_worker.task:Task",
+        loader="app",
+        fixups=[],
         include=["history_sink_worker.tasks"],
         set_as_current=True,
     )
-    made.conf.update(configure(settings))
+    made.config_from_object(configure(settings))  # and so from no module that a variable names
     made.steps["consumer"].add(Renewal)
     made.steps["consumer"].add(EventPace)
     made.steps["consumer"].add(Upkeep)
     made.steps["consumer"].add(Gatekeeper)
     made.steps["consumer"].add(Watcher)
-    startup.connect()
+    startup.connect(_ignored)
     return made
 
 
@@ -137,6 +140,7 @@ def read_settings() -> BrokerSettings:
     context = click.get_current_context(silent=True)
     command = context.invoked_subcommand if context else None
     try:
+        foreign_environment.refuse_talkative(os.environ)
         if command == "worker":  # everything that is wrong is said at once
             return WorkerSettings.from_env().broker
         settings = BrokerSettings.from_env()
@@ -147,4 +151,5 @@ def read_settings() -> BrokerSettings:
     return settings
 
 
+_ignored = foreign_environment.forget(os.environ)
 app = make_app(read_settings())

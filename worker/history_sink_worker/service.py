@@ -75,6 +75,7 @@ def _make_store(settings: WorkerSettings, read_timeout_seconds: float) -> S3Stor
         read_timeout_seconds=read_timeout_seconds,
         sse=settings.sse,
         sse_kms_key_id=settings.sse_kms_key_id,
+        ca_file=settings.ca_file,
     )
 
 

@@ -91,6 +91,7 @@ class WorkerSettings:
     resolve_cap_bytes: int
     sse: str | None = None
     sse_kms_key_id: str | None = None
+    ca_file: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -109,6 +110,7 @@ class WorkerSettings:
             resolve_cap_bytes=variables.get("RESOLVE_CAP_BYTES", _size, 8 * 1024 * 1024),
             sse=variables.get("S3_SSE", _sse, None),
             sse_kms_key_id=variables.get("S3_SSE_KMS_KEY_ID", str, None),
+            ca_file=variables.get("S3_CA_FILE", _readable_file, None),
             broker=BrokerSettings._read(variables, variables.need("BROKER_URL", _broker_url)),
         )
         variables.check()
@@ -236,6 +238,14 @@ def _sse(text: str) -> str:
     if text not in ("AES256", "aws:kms"):
         raise ValueError("AES256 or aws:kms")
     return text
+
+
+def _readable_file(text: str) -> str:
+    try:
+        with open(text, "rb"):
+            return text
+    except OSError as error:
+        raise ValueError(f"a file that can be read: {error.strerror}") from None
 
 
 def _log_format(text: str) -> str:

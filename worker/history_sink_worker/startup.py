@@ -4,6 +4,8 @@ import random
 import sys
 import time
 import warnings
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from celery.signals import celeryd_after_setup
@@ -22,12 +24,15 @@ from history_sink_worker.watch.vitals import CHART
 _log = log.get("history_sink_worker")
 
 
-def connect() -> None:
-    """Have every worker of this process check itself before it starts its pool and its consumer."""
-    celeryd_after_setup.connect(_on_setup, weak=False)
+def connect(ignored: Sequence[str] = ()) -> None:
+    """Have every worker of this process check itself before it starts its pool and its consumer.
+
+    `ignored` names the foreign variables that are told of as being without effect.
+    """
+    celeryd_after_setup.connect(partial(_on_setup, ignored), weak=False)
 
 
-def _on_setup(instance: Any = None, **_: Any) -> None:
+def _on_setup(ignored: Sequence[str], instance: Any = None, **_: Any) -> None:
     # At each loss of the broker Celery would advise to cancel what runs: see `application`. It switches these
     # warnings on while it sets up its logging, so that they can be switched off only now.
     warnings.filterwarnings("ignore", message=r"\s*In Celery 5.1 we introduced an optional breaking change")
@@ -38,6 +43,8 @@ def _on_setup(instance: Any = None, **_: Any) -> None:
     _open_endpoint(work.settings)
     if log.is_for_programs(work.settings.broker.log_format):
         instance.quiet = True  # Celery's banner is no event
+    if ignored:
+        _log.warning("variables ignored", names=list(ignored), consequence="only CODETETHER_HISTORY_… is read")
     report = check_store(work, is_for_readers(instance.app.amqp.queues.consume_from))
     CHART.note(waits_for="the broker")
     _say(work, report, str(getattr(instance, "hostname", "")))

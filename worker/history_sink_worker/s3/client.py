@@ -3,11 +3,9 @@
 import os
 import threading
 from contextlib import closing
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-import boto3.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -21,6 +19,7 @@ from history_sink_worker.s3.errors import (
 )
 from history_sink_worker.s3.grow import grow
 from history_sink_worker.s3.hooks import attach
+from history_sink_worker.s3.isolation import no_plugins, session
 from history_sink_worker.store import (
     Blob,
     Delete,
@@ -57,12 +56,6 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
-@cache
-def _session() -> boto3.session.Session:
-    """One for all stores: what it knows of S3 takes 12 MB."""
-    return boto3.session.Session()
-
-
 class S3Store:
     """One bucket. Safe to share between threads; after a fork each process makes its own client.
 
@@ -83,11 +76,14 @@ class S3Store:
         read_timeout_seconds: float = 20.0,
         sse: str | None = None,
         sse_kms_key_id: str | None = None,
+        ca_file: str | None = None,
     ) -> None:
         """`concurrency` is how many threads call at once: so many connections are kept open.
 
         `sse` and `sse_kms_key_id` go with each write (S3's x-amz-server-side-encryption); None: as the bucket says.
+        `ca_file` holds the authorities that a https endpoint's certificate is checked with; None: certifi's.
         """
+        self.verify: str | bool = ca_file or True  # botocore would ask REQUESTS_CA_BUNDLE if it were told nothing
         self.endpoint = endpoint
         self.bucket = bucket
         self._region = region
@@ -117,14 +113,16 @@ class S3Store:
         with _making:  # to make a client is not thread-safe; to use it is
             if self._made is None:
                 access_key, secret_key = self._credentials
-                self._made = _session().client(
-                    "s3",
-                    endpoint_url=self.endpoint,
-                    region_name=self._region,
-                    aws_access_key_id=access_key,
-                    aws_secret_access_key=secret_key,
-                    config=self._config,
-                )
+                with no_plugins():
+                    self._made = session().client(
+                        "s3",
+                        endpoint_url=self.endpoint,
+                        region_name=self._region,
+                        verify=self.verify,
+                        aws_access_key_id=access_key,
+                        aws_secret_access_key=secret_key,
+                        config=self._config,
+                    )
                 attach(self._made)
             return self._made
 

@@ -10,8 +10,9 @@ import botocore
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from history_sink_worker.s3.client import S3Store, _addressing, _session
+from history_sink_worker.s3.client import S3Store, _addressing
 from history_sink_worker.s3.errors import FOREIGN, code_and_status
+from history_sink_worker.s3.isolation import session
 
 
 def read_clock(store: S3Store) -> tuple[float | None, str]:
@@ -37,10 +38,11 @@ def read_clock(store: S3Store) -> tuple[float | None, str]:
 
 def find_what_anybody_may(store: S3Store, key: str) -> tuple[str, ...]:
     """What works without credentials; `key` is an object that is there, and will be deleted."""
-    client: Any = _session().client(
+    client: Any = session().client(
         "s3",
         endpoint_url=store.endpoint,
         region_name=store._region,
+        verify=store.verify,
         config=Config(
             signature_version=botocore.UNSIGNED,
             connect_timeout=3,

@@ -1,0 +1,130 @@
+"""What other programs' variables and files say has no effect on worker and library, or is refused by name."""
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import celery.app.utils
+import pytest
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
+
+from history_sink import HistorySink
+from history_sink.errors import ConfigurationError
+from history_sink_worker.foreign_environment import forget, refuse_talkative
+from stack.processes import wait_until
+from stack.worker import Worker
+
+NAMESPACE = "CODETETHER_HISTORY_"
+URLS = {NAMESPACE + "BROKER_URL": "redis://ours:6379/0"}
+
+# All that the libraries themselves say they read.
+CELERY_READS = re.findall(r"environ\.get\('(\w+)'", inspect.getsource(celery.app.utils.Settings))
+BOTOCORE_READS = sorted(
+    name
+    for _, names, _, _ in BOTOCORE_DEFAUT_SESSION_VARIABLES.values()
+    for name in (names if isinstance(names, list) else [names])
+    if name
+)
+
+LOOK = """
+import json, sys
+sys.argv = ["celery"]
+{make}
+conf = app.conf
+print(json.dumps([conf.broker_read_url, conf.broker_write_url, conf.result_backend, dict(conf.task_annotations or {{}}),
+                  conf.result_compression, conf.task_compression, conf.task_default_delivery_mode]))
+"""
+WORKER = LOOK.format(make="from history_sink_worker.application import app")
+LIBRARY = LOOK.format(make="from history_sink.broker import _make_app; app = _make_app()")
+
+
+def run(program: str, environment: Mapping[str, str], directory: Path | None = None) -> str:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith((NAMESPACE, "AWS_", "CELERY_"))}
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(
+        command, env={**kept, **environment}, cwd=directory, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_celery_says_which_variables_win_over_an_applications_settings() -> None:
+    assert set(CELERY_READS) >= {"CELERY_BROKER_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"}
+    environment = dict.fromkeys(CELERY_READS, "redis://theirs:6379/9") | {"PATH": "/bin"}
+    assert forget(environment) == tuple(sorted(CELERY_READS))
+    assert environment == {"PATH": "/bin"}
+
+
+@pytest.mark.parametrize("program", [WORKER, LIBRARY], ids=["worker", "library"])
+def test_another_applications_configuration_module_has_no_effect(program: str, tmp_path: Path) -> None:
+    theirs = "task_annotations = {'*': {'acks_late': False}}\nresult_compression = task_compression = 'gzip'\n"
+    theirs += "task_default_delivery_mode = 1\n"
+    for name in ("shopconfig", "celeryconfig"):  # the second is Celery's own default
+        (tmp_path / f"{name}.py").write_text(theirs)
+    foreign = {"CELERY_CONFIG_MODULE": "shopconfig", "PYTHONPATH": str(tmp_path), "DJANGO_SETTINGS_MODULE": "shop.no"}
+    foreign["CELERY_LOADER"] = "default"
+    assert run(program, {**URLS, **foreign}, tmp_path) == run(program, URLS)
+
+
+def test_another_applications_broker_is_never_the_workers() -> None:
+    foreign = dict.fromkeys(CELERY_READS, "redis://theirs:6379/9")
+    seen = json.loads(run(WORKER, {**URLS, **foreign}).splitlines()[-1])
+    assert seen[:3] == ["redis://ours:6379/0"] * 3
+
+
+MAKE_CLIENT = """
+from history_sink_worker.s3.client import S3Store
+store = S3Store(endpoint="http://127.0.0.1:1", bucket="b", access_key="ours", secret_key="s")
+client = store._client()
+config = client.meta.config
+credentials = client._request_signer._credentials
+print(client.meta.endpoint_url, client.meta.region_name, credentials.access_key, credentials.token, config.retries,
+      config.user_agent, config.s3, config.request_checksum_calculation, config.use_fips_endpoint,
+      config.use_dualstack_endpoint, config.defaults_mode, client._endpoint.http_session._verify)
+"""
+
+
+def test_no_variable_and_no_file_of_aws_tools_changes_the_stores_client(tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[default\nregion : = \n")  # damaged
+    (tmp_path / ".aws" / "credentials").write_text("\0\0")
+    (tmp_path / "plug.py").write_text("def initialize_client_plugin(client): raise SystemExit('loaded')\n")
+    plain = run(MAKE_CLIENT, {"HOME": str(tmp_path / "nobody")})
+    foreign = {name: "nonsense" for name in BOTOCORE_READS if name != "AWS_CONFIG_FILE"}
+    foreign |= {
+        "AWS_ENDPOINT_URL": "http://theirs:1", "AWS_ENDPOINT_URL_S3": "http://theirs:1", "AWS_ACCESS_KEY_ID": "theirs",
+        "AWS_SECRET_ACCESS_KEY": "theirs", "AWS_SESSION_TOKEN": "theirs", "AWS_REGION": "theirs",
+        "AWS_PROFILE": "nobody", "REQUESTS_CA_BUNDLE": "/nowhere", "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path),
+        "BOTOCORE_EXPERIMENTAL__PLUGINS": "plug=plug",
+    }  # fmt: skip
+    assert run(MAKE_CLIENT, foreign) == plain
+    named = {"HOME": str(tmp_path), "AWS_CONFIG_FILE": str(tmp_path / ".aws" / "config")}
+    assert run(MAKE_CLIENT, named) == plain
+
+
+def test_the_variables_by_which_kombu_would_log_messages_are_refused_by_name() -> None:
+    refuse_talkative({"PATH": "/bin", "KOMBU_LOG_DEBUG": ""})
+    with pytest.raises(ConfigurationError, match="KOMBU_LOG_CHANNEL"):
+        refuse_talkative({"KOMBU_LOG_CHANNEL": "1"})
+
+
+def test_a_worker_beside_another_applications_variables_stores_and_answers(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    theirs = environment[NAMESPACE + "BROKER_URL"].rsplit("/", 1)[0] + "/4001"
+    foreign = dict.fromkeys(CELERY_READS, theirs) | {"CELERY_WORKER_QUEUES": "shop", "CELERY_WORKER_POOL": "solo"}
+    worker = Worker({**environment, **foreign}, log_path=tmp_path / "log", name="beside")
+    worker.start()
+    try:
+        with HistorySink.from_env(environment) as sink:
+            sink.save("beside", [{"a": 1}])
+            assert sink.flush("beside", 10)
+        wait_until(lambda: "variables ignored" in worker.process.log(), timeout_seconds=5, what="the names")
+        assert "CELERY_BROKER_WRITE_URL" in worker.process.log()
+    finally:
+        worker.stop()
