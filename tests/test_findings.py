@@ -113,6 +113,7 @@ def test_what_else_may_be_wrong_with_a_redis(changes: dict[str, Any], level: str
         ({"error": "refused"}, "problem", "http://minio:9000: refused"),
         ({"rights": {**RIGHTS, "delete": "403"}}, "problem", "may not delete: 403"),
         ({"missing_features": ("UploadPartCopy",)}, "problem", "missing: UploadPartCopy"),
+        ({"missing_features": None, "probe_error": "PUT failed: 413"}, "problem", "not be found out: PUT failed: 413"),
         ({"anybody_may": ("read objects",)}, "problem", "anybody without credentials may read objects"),
         ({"other_buckets": 2, "reads_other_buckets": True}, "warning", "read other buckets (2 seen)"),
         ({"may_delete_buckets": True}, "warning", "may delete buckets"),

@@ -6,10 +6,14 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from celery import Celery
 
+from history_sink_worker import startup
+from history_sink_worker.service import service
+from history_sink_worker.store import Rejected
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until
 from stack.proxy import Proxy
@@ -126,6 +130,27 @@ def test_a_store_that_is_away_is_waited_for(
     finally:
         worker.stop()
         late.stop()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(KeyError("surprise"), "the check at the start broke"), (Rejected("PUT failed: 413"), "cannot be examined: PUT")],
+)
+def test_a_start_check_that_breaks_ends_the_worker(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(startup, "check_bucket", broken)
+    monkeypatch.setattr(startup, "is_for_readers", lambda _: False)
+    service.cache_clear()
+    with pytest.raises(SystemExit, match=said):
+        startup._on_setup((), Mock())
+    service.cache_clear()
 
 
 def test_it_says_what_it_found_and_takes_exactly_the_three_queues(

@@ -40,6 +40,9 @@ MAX_OFFSET = 2**64 - 1
 CLOCKS_DIFFER_SECONDS = 900.0
 """So much may the clocks of two machines differ."""
 
+PREFIX_BYTES = 700
+"""The longest key prefix: a key has 1,024 bytes, and what follows the prefix takes up to 300 of them."""
+
 _SESSION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _BRANCH = re.compile(r"[0-9]{12}-[0-9a-f]{16}")
 
@@ -50,6 +53,19 @@ def check_session(session: object) -> str:
         shown = repr(session)[:80] if isinstance(session, str) else type(session).__name__
         raise Malformed(f"a session id is 1 to 200 of A-Z a-z 0-9 . _ -, not starting with a dot, not {shown}")
     return session
+
+
+def check_prefix(prefix: str) -> str:
+    """Return `prefix`, which ends in ``/``, or raise `Malformed`: servers do not take every key as it is.
+
+    MinIO stores what begins with ``/`` under another name than it lists, and refuses an empty, ``.`` or ``..`` part.
+    """
+    parts = prefix.removesuffix("/").split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise Malformed("a key prefix has no slash in front, and no part that is empty, . or ..")
+    if len(prefix.encode(errors="replace")) > PREFIX_BYTES or any(len(part.encode()) > 255 for part in parts):
+        raise Malformed(f"a key prefix has at most {PREFIX_BYTES} bytes, and each part of it 255")
+    return prefix
 
 
 def check_branch(branch: object) -> str | None:

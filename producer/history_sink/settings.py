@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from history_sink.errors import ConfigurationError
+from history_sink.contract import check_prefix
+from history_sink.errors import ConfigurationError, Malformed
 from history_sink.secret_files import read_secrets
 
 BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
@@ -66,10 +67,16 @@ class ProducerSettings:
 
 
 def normal_prefix(prefix: str | None) -> str:
-    """The key prefix that a deployment's variable means: ``history/`` when unset or blank; always ends in ``/``."""
+    """The key prefix that a deployment's variable means: ``history/`` when unset or blank; always ends in ``/``.
+
+    Raises `ConfigurationError` for one that a store would not keep as it is.
+    """
     if prefix is None or not prefix.strip():
         return DEFAULT_PREFIX
-    return prefix if prefix.endswith("/") else prefix + "/"
+    try:
+        return check_prefix(prefix if prefix.endswith("/") else prefix + "/")
+    except Malformed as error:
+        raise ConfigurationError(f"{S3_PREFIX}: {error}") from None
 
 
 def _check_url(variable: str, url: str, schemes: frozenset[str]) -> None:

@@ -17,9 +17,9 @@ from kombu.transport import TRANSPORT_ALIASES
 from history_sink.address import check_certificates
 from history_sink.errors import ConfigurationError
 from history_sink.secret_files import read_secrets
+from history_sink.settings import DEFAULT_PREFIX, normal_prefix
 
 NAMESPACE = "CODETETHER_HISTORY_"
-DEFAULT_PREFIX = "history/"
 _URLS = tuple(NAMESPACE + name for name in ("BROKER_URL", "RESULT_URL", "REDIS_URL"))
 _KEYS = tuple(NAMESPACE + name for name in ("S3_ACCESS_KEY", "S3_SECRET_KEY"))
 
@@ -100,7 +100,7 @@ class WorkerSettings:
         settings = cls(
             endpoint=variables.need("S3_ENDPOINT", _endpoint),
             bucket=variables.need("S3_BUCKET", _bucket),
-            prefix=full_prefix(env.get(f"{NAMESPACE}S3_PREFIX")),
+            prefix=variables.prefix(),
             access_key=variables.need("S3_ACCESS_KEY", str),
             secret_key=variables.need("S3_SECRET_KEY", str),
             region=variables.get("S3_REGION", str, "us-east-1"),
@@ -117,16 +117,6 @@ class WorkerSettings:
         if settings.sse_kms_key_id and settings.sse != "aws:kms":
             raise ConfigurationError(f"{NAMESPACE}S3_SSE_KMS_KEY_ID is for {NAMESPACE}S3_SSE=aws:kms alone")
         return settings
-
-
-def full_prefix(text: str | None) -> str:
-    """The key prefix that ``CODETETHER_HISTORY_S3_PREFIX`` stands for, as the older sink read it.
-
-    Missing or blank is the default; else it is kept as it is, blanks too, and ends in ``/``.
-    """
-    if text is None or not text.strip():
-        return DEFAULT_PREFIX
-    return text if text.endswith("/") else f"{text}/"
 
 
 class _Variables:
@@ -155,6 +145,13 @@ class _Variables:
         if not self._env.get(NAMESPACE + name, "").strip():
             self._missing.append(NAMESPACE + name)
         return self.get(name, parse, "")
+
+    def prefix(self) -> str:
+        try:
+            return normal_prefix(self._env.get(f"{NAMESPACE}S3_PREFIX"))
+        except ConfigurationError as error:
+            self._malformed.append(str(error))
+            return DEFAULT_PREFIX
 
     def check(self) -> None:
         missing = [f"not set: {', '.join(self._missing)}"] if self._missing else []

@@ -17,7 +17,7 @@ from history_sink_worker.gate.lookout import PAUSE_SECONDS, is_for_readers
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.service import Service, service
 from history_sink_worker.settings import WorkerSettings
-from history_sink_worker.store import Away, Denied, NoBucket
+from history_sink_worker.store import Away, Denied, NoBucket, StoreError
 from history_sink_worker.watch.endpoint import open_endpoint
 from history_sink_worker.watch.vitals import CHART
 
@@ -33,6 +33,15 @@ def connect(ignored: Sequence[str] = ()) -> None:
 
 
 def _on_setup(ignored: Sequence[str], instance: Any = None, **_: Any) -> None:
+    # Celery swallows what a handler of a signal raises, all but SystemExit: a check that broke would count as passed.
+    try:
+        _check(ignored, instance)
+    except Exception:  # noqa: BLE001  # whatever it is, the check is not finished
+        _log.exception("start check broke")
+        _end("the check at the start broke; see above")
+
+
+def _check(ignored: Sequence[str], instance: Any) -> None:
     # At each loss of the broker Celery would advise to cancel what runs: see `application`. It switches these
     # warnings on while it sets up its logging, so that they can be switched off only now.
     warnings.filterwarnings("ignore", message=r"\s*In Celery 5.1 we introduced an optional breaking change")
@@ -87,6 +96,10 @@ def _check_once(work: Service, is_reader: bool) -> ProbeReport:
         report = ProbeReport((), ()) if is_reader else work.run(probe(work.settings.prefix))
     except Denied as error:
         _end(f"the store does not let us in: {error}")
+    except Away:
+        raise
+    except StoreError as error:
+        _end(f"the store cannot be examined: {error}")
     if report.refusal:
         _end(report.refusal)
     return report

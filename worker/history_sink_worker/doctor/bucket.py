@@ -4,7 +4,6 @@ It writes under ``<prefix>.probe/`` only, and deletes that again.
 """
 
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 from history_sink_worker.archive.names import DEAD
@@ -32,12 +31,14 @@ def ask_store(work: Service, is_read_only: bool) -> StoreFacts:
     anybody_may = examination.find_what_anybody_may(store, key)
     count, reads_others = examination.count_other_buckets(store)
     trouble = _ask(work, Delete((key,)))[1]
+    missing, probe_error = (None, None) if is_read_only or any(rights.values()) or trouble else _probe(work)
     return StoreFacts(
         address,
         server=server,
         clock_skew_seconds=skew_seconds,
         rights={**rights, "delete": trouble},
-        missing_features=None if is_read_only or any(rights.values()) or trouble else _probe(work),
+        missing_features=missing,
+        probe_error=probe_error,
         anybody_may=anybody_may,
         other_buckets=count,
         reads_other_buckets=reads_others,
@@ -65,18 +66,14 @@ def _ask(work: Service, request: Request) -> tuple[Any, str | None]:
         return None, str(error)
 
 
-def _probe(work: Service) -> tuple[str, ...] | None:
-    # Under a name of its own for each run, so that it may run beside workers.
-    return _or_none(lambda: work.run(probe(work.settings.prefix)).missing)
+def _probe(work: Service) -> tuple[tuple[str, ...] | None, str | None]:
+    """What is missing, or why that could not be found out."""
+    try:  # under a name of its own for each run, so that it may run beside workers
+        return work.run(probe(work.settings.prefix)).missing, None
+    except StoreError as error:
+        return None, str(error)
 
 
 def _count_letters(work: Service) -> int | None:
     page, _ = _ask(work, List(work.settings.prefix + DEAD))
     return len(page.entries) if page is not None else None
-
-
-def _or_none(ask: Callable[[], tuple[str, ...]]) -> tuple[str, ...] | None:
-    try:
-        return ask()
-    except StoreError:
-        return None

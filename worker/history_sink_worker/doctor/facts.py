@@ -46,7 +46,8 @@ class OtherBrokerFacts:
 class StoreFacts:
     """The store and the bucket, with these credentials.
 
-    `rights`: by operation, None where it works, else why it does not. `missing_features`: see `archive.probe`.
+    `rights`: by operation, None where it works, else why it does not. `missing_features`: see `archive.probe`;
+    `probe_error` is why that could not be found out.
     `anybody_may`: what somebody without credentials can do. `other_buckets`: how many others these credentials see, and
     whether they can list the objects of one.
     """
@@ -57,6 +58,7 @@ class StoreFacts:
     clock_skew_seconds: float | None = None
     rights: Mapping[str, str | None] = field(default_factory=dict)
     missing_features: tuple[str, ...] | None = None
+    probe_error: str | None = None
     anybody_may: tuple[str, ...] = ()
     other_buckets: int = 0
     reads_other_buckets: bool = False

@@ -152,6 +152,9 @@ def judge_store(facts: StoreFacts, settle_seconds: float, is_read_only: bool = F
     if facts.missing_features:
         advice = f"use one of these: {KNOWN_GOOD}"
         yield Finding("problem", name, f"missing: {', '.join(facts.missing_features)}; no worker starts on it", advice)
+    elif facts.probe_error is not None:
+        text = f"whether it honours conditional writes could not be found out: {facts.probe_error}"
+        yield Finding("problem", name, text, "a proxy's limit on bodies? 5 MiB must pass; no worker starts without")
     elif facts.missing_features is not None:
         yield Finding("ok", name, "conditional writes, multipart copy, ranges, LIST: as they must be")
     for act in facts.anybody_may:

@@ -6,9 +6,9 @@ import sys
 
 import click
 
+from history_sink.settings import normal_prefix
 from history_sink_worker.rights import s3_policies
 from history_sink_worker.rights.redis_acl import USERS, user_line
-from history_sink_worker.settings import full_prefix
 
 
 @click.command("acl")
@@ -37,6 +37,6 @@ def policy(role: str, bucket: str, prefix: str | None) -> None:
     may delete dead letters as well.
     """
     try:
-        click.echo(json.dumps(s3_policies.policy(role, bucket, full_prefix(prefix)), indent=2))
+        click.echo(json.dumps(s3_policies.policy(role, bucket, normal_prefix(prefix)), indent=2))
     except ValueError as error:
         sys.exit(f"history-sink-worker: {error}")
