@@ -27,6 +27,9 @@ PUBLISH_SECONDS = 0.5
 CONFIRM_SECONDS = 0.9
 """How long RabbitMQ may take to confirm: it has then written to its disk."""
 
+TURN_SECONDS = 1.0
+"""How long a thread may wait for one of the connections that other threads are sending on."""
+
 LOOK_PAUSE_SECONDS = 30.0
 """A look at outcomes that failed is not tried again for so long: a save must not wait for what it does not need."""
 
@@ -35,6 +38,14 @@ NO_ANSWERS = f"{RESULT_URL} is not set, and the broker is no Redis: there are no
 _QUICK_SECONDS = 0.2
 
 T = TypeVar("T")
+
+
+class _Busy(Unavailable):
+    """A save that did not get its turn: that tells nothing new of the broker."""
+
+
+class _Retired(HistorySinkError):
+    """The connections were given up while this thread waited for one of them."""
 
 
 class Broker:
@@ -106,9 +117,10 @@ class Broker:
 
     def close(self) -> None:
         """Let go of the connections. A later call opens new ones."""
-        link, self._link = self._link, None
+        with self._lock:
+            link, self._link = self._link, None
         if link is not None:
-            link.close()
+            link.retire()
 
     def renew_after_fork(self) -> None:
         """In a child: let the parent's connections lie, untouched, and start afresh."""
@@ -121,14 +133,16 @@ class Broker:
         start = time.monotonic()
         try:
             try:
-                result = self._use(act)
+                result = self._use(breaker, act)
             except HistorySinkError:
                 raise
             except Exception:
                 if time.monotonic() - start > _QUICK_SECONDS:
                     raise
                 # At once: perhaps a connection that died while it lay idle. A new one tells.
-                result = self._use(act)
+                result = self._use(breaker, act)
+        except _Busy:
+            raise
         except HistorySinkError:
             breaker.succeed()  # it was there; a worker was not
             raise
@@ -137,19 +151,33 @@ class Broker:
         breaker.succeed()
         return result
 
-    def _use(self, act: "Callable[[_Link], T]") -> T:
+    def _use(self, breaker: Breaker, act: "Callable[[_Link], T]") -> T:
+        while True:
+            try:
+                return self._use_link(act)
+            except _Retired:
+                try:
+                    breaker.check()
+                except Unavailable as error:
+                    raise _Busy(str(error)) from None
+
+    def _use_link(self, act: "Callable[[_Link], T]") -> T:
         link = self._connect()
         try:
             return act(link)
         except HistorySinkError:
             raise
         except Exception:
-            if self._link is link:
-                self._link = None
-            link.close()  # left to the garbage collector, its sockets would pile up while the broker is away
+            with self._lock:
+                if self._link is link:
+                    self._link = None
+            link.retire()  # left to the garbage collector, its sockets would pile up while the broker is away
             raise
+        finally:
+            link.leave()
 
     def _connect(self) -> "_Link":
+        """The link, entered: whoever gets it has to leave it."""
         with self.fork_gate.inside():
             if self._link is None:
                 check_name(
@@ -159,16 +187,21 @@ class Broker:
                 if self._link is None:
                     self._app = self._app or _make_app()
                     self._link = _Link(self._settings, self._app)
+                self._link.enter()
                 return self._link
 
 
 class _Link:
-    """One process's connections; given up as a whole when one fails."""
+    """One process's connections; given up as a whole when one fails, and closed when the last thread has left it."""
 
     def __init__(self, settings: ProducerSettings, app: "Celery") -> None:
-        from history_sink.steady import make_producers
+        from history_sink.steady import POOL_SIZE, make_producers
 
         self._app = app
+        self._lock = threading.Lock()
+        self._users = 0
+        self._is_retired = self._is_closed = False
+        self._turns = threading.Semaphore(POOL_SIZE)
         broker_url = check_certificates(settings.broker_url or "")
         self._producers = make_producers(broker_url, PUBLISH_SECONDS)
         self._answers = Answers(app, check_certificates(settings.result_url)) if settings.result_url else None
@@ -183,7 +216,7 @@ class _Link:
         return self._answers
 
     def send(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
-        with self._producers.acquire(block=True, timeout=PUBLISH_SECONDS) as producer, _collecting(producer):
+        with self._turn(), self._producers.acquire(block=True) as producer, _collecting(producer):
             result = self._app.send_task(
                 task,
                 args,
@@ -200,7 +233,37 @@ class _Link:
             )
         return str(result.id)
 
-    def close(self) -> None:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for a free connection. The pool itself would fail for whoever finds none, as if the broker had."""
+        if not self._turns.acquire(timeout=TURN_SECONDS):
+            raise _Busy(f"busy: other threads used all connections for {TURN_SECONDS:g} s")
+        try:
+            if self._is_retired:
+                raise _Retired
+            yield
+        finally:
+            self._turns.release()
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+        self._close_if_idle()
+
+    def retire(self) -> None:
+        """Close it as soon as no thread uses it: to close it at once would cut the others' saves short."""
+        self._is_retired = True
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        with self._lock:
+            if self._users or not self._is_retired or self._is_closed:
+                return
+            self._is_closed = True
         with suppress(Exception):
             self._producers.force_close_all()  # type: ignore[attr-defined]  # kombu's types lack it
             self._producers.connections.force_close_all()

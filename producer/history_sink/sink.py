@@ -179,23 +179,26 @@ class HistorySink:
     ) -> Receipt:
         """`save`, and the event loop goes on meanwhile.
 
-        Saves go out in the order in which they were begun. The list is looked at now, its messages when their turn is.
+        Saves of one session go out in the order in which they were begun, those of others beside them. The list is
+        looked at now, its messages when their turn is.
         """
         given = [*messages] if isinstance(messages, list) else messages
-        return await self._calls.run(lambda: self.save(session_id, given, unencodable))
+        return await self._calls.run(str(session_id), lambda: self.save(session_id, given, unencodable))
 
     async def aappend(self, session_id: str, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
         """`append`, as `asave`."""
-        return await self._calls.run(lambda: self.append(session_id, *messages, unencodable=unencodable))
+        return await self._calls.run(
+            str(session_id), lambda: self.append(session_id, *messages, unencodable=unencodable)
+        )
 
     async def aflush(self, session_id: str, timeout_seconds: float = 30.0) -> bool:
         """`flush`, behind the saves that were begun before."""
-        await self._calls.run(lambda: None)
-        return await run_beside(lambda: self.flush(session_id, timeout_seconds))
+        await self._calls.run(str(session_id), lambda: None)
+        return await self._calls.run_aside(lambda: self.flush(session_id, timeout_seconds))
 
     async def aresolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
         """`resolve`, and the event loop goes on meanwhile. (For other reads there is `asyncio.to_thread`.)"""
-        return await run_beside(lambda: self.resolve(handle, timeout_seconds))
+        return await self._calls.run_aside(lambda: self.resolve(handle, timeout_seconds))
 
     async def aclose(self) -> None:
         """`close`, behind the saves that were begun before."""
