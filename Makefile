@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # most tests wait for servers of their own
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services test test-system torture bench aof check audit format constraints
+.PHONY: help install demo services worker test test-system torture bench aof check audit format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -25,8 +25,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## a transcript through queue and worker into MinIO and back (TRANSCRIPT=path: your own)
 	@$(BIN)/python -m stack.demo $(if $(TRANSCRIPT),"$(TRANSCRIPT)")
 
-services: $(STAMP) ## MinIO and Redis in the foreground, with the lines that a worker and a producer need
-	@$(BIN)/python -m stack.services
+services: $(STAMP) ## MinIO and Redis in the foreground, with the lines that a producer needs (DATA=dir: keep the data)
+	@$(BIN)/python -m stack.services $(if $(DATA),--data "$(DATA)")
+
+worker: $(STAMP) ## a worker for the services that run in another terminal; any number of them
+	@$(BIN)/python -m stack.services_worker
 
 test: $(STAMP) ## the suite on real servers; the first run builds MinIO and versitygw, about five minutes
 	@$(BIN)/python -m stack.go_programs

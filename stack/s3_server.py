@@ -64,6 +64,11 @@ class S3Server:
             ),
         )
 
+    def ensure_bucket(self, name: str) -> str:
+        """`create_bucket`, unless the data has it from an earlier start."""
+        known = [each["Name"] for each in self.client().list_buckets()["Buckets"]]
+        return name if name in known else self.create_bucket(name)
+
     def create_bucket(self, name: str | None = None) -> str:
         """The name of a bucket that is there now; without `name`, a new one each time."""
         client = self.client()

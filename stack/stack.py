@@ -34,7 +34,7 @@ def producer_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class Stack:
-    """Both servers on free ports, with all data in a directory that goes away at the end.
+    """Both servers on free ports, with all data in `directory`, or one that goes away at the end.
 
     Workers and Flowers that it starts end with it.
     """
@@ -48,15 +48,18 @@ class Stack:
         minio_port: int | None = None,
         console_port: int | None = None,
         redis_port: int | None = None,
+        directory: Path | None = None,
     ) -> None:
         self._minio_port, self._console_port = minio_port, console_port
         self._redis_port = redis_port
+        self._given_directory = directory
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:  # ends what has started if the rest does not
-            name = tempfile.TemporaryDirectory(prefix="history-sink-", ignore_cleanup_errors=True)
-            self.directory = Path(starting.enter_context(name))
+            self.directory = self._given_directory or Path(
+                starting.enter_context(tempfile.TemporaryDirectory(prefix="history-sink-", ignore_cleanup_errors=True))
+            )
             self.minio = MinioServer(self.directory / "minio", port=self._minio_port, console_port=self._console_port)
             starting.callback(self.minio.stop)
             self.minio.start()

@@ -1,6 +1,8 @@
 """The command `history-sink`, run as a user runs it, against a real worker."""
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from celery import Celery
 
 from command import Command, number, objects, write
 from history_sink.backfill import cut_steps
-from history_sink.contract import UPLOAD, UPLOAD_QUEUE
+from history_sink.contract import UPLOAD, UPLOAD_QUEUE, check_session
+from history_sink.files import find_files, name_by_path
 from history_sink.transcripts import Transcript
 from stack.processes import wait_until
 from stack.stack import producer_environment
@@ -199,3 +202,100 @@ def test_steps_begin_behind_what_is_stored_and_end_with_the_file() -> None:
     assert list(cut_steps(lines, 40, 30)) == [7, 10]
     assert list(cut_steps(lines, 1000, 30)) == [10]
     assert list(cut_steps([], 0, 30)) == []
+
+
+# Files and names
+
+
+def test_in_a_folder_only_files_are_opened_and_the_rest_is_named(run: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    write(folder / "plain-file.jsonl", *number(0, 2))
+    os.mkfifo(folder / "pipe.jsonl")
+    (folder / "gone.jsonl").symlink_to(tmp_path / "nothing")
+    saved = run("save", folder)
+    assert saved.status == 1
+    assert b"session plain-file: 2 messages" in saved.out
+    assert f"{folder}/pipe.jsonl: not opened: it is a pipe" in saved.err
+    assert f"{folder}/gone.jsonl: a link to nothing" in saved.err
+
+
+def test_folders_that_are_links_are_followed_once() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        home, elsewhere = Path(name, "home"), Path(name, "elsewhere")
+        write(home / "z" / "stays.jsonl", "{}")
+        write(elsewhere / "moved.jsonl", "{}")
+        (home / "project").symlink_to(elsewhere)
+        (home / "again").symlink_to(elsewhere)
+        (home / "a-loop").symlink_to(home)
+        (home / "self").symlink_to(home / "self")
+        found = find_files([home, home / "z" / "stays.jsonl"])
+        assert found == [(home / "again" / "moved.jsonl", None), (home / "z" / "stays.jsonl", None)]
+        (elsewhere / "moved.jsonl").unlink()
+        ((empty, trouble),) = find_files([elsewhere])
+        assert (empty, str(trouble)) == (elsewhere, "a folder without any *.jsonl file")
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(run: Command, tmp_path: Path) -> None:
+    one = write(tmp_path / "one" / "chat.jsonl", '{"n":1}')
+    other = write(tmp_path / "other" / "chat.jsonl", '{"n":2}')
+    by_path = run("save", "--name-from", "path", "--json", tmp_path)
+    assert by_path.status == 0, by_path.err
+    first, second = [each["session"] for each in objects(by_path)]
+    assert first != second
+    assert run("resolve", first).out == one.read_bytes()
+    assert objects(run("save", "--name-from", "path", "--json", one))[0]["session"] == first
+
+    assert run("save", one).err == ""
+    warned = run("save", other)
+    assert (warned.status, "--name-from path keeps them apart" in warned.err) == (0, True)
+    assert run("resolve", "chat").out == one.read_bytes()
+    assert run("save", write(one, '{"n":1}', '{"n":3}')).err == ""
+
+
+def test_a_path_makes_a_legal_name_whatever_it_holds() -> None:
+    names = [
+        name_by_path(Path(text)) for text in ("/a/b.jsonl", "/a-b.jsonl", "/ø/半.jsonl", "/" + "x/" * 300, "/.a.b/")
+    ]
+    assert [check_session(name) for name in names] == names
+    assert len(set(names)) == len(names)
+
+
+def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(run: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "dry.jsonl", *number(0, 3))
+    planned = run("save", "--dry-run", path)
+    assert (planned.status, b"session dry: 3 messages, 24 bytes, 3 would be sent" in planned.out) == (0, True)
+    assert run("status", "dry").status == 3
+    run("save", path)
+    write(path, *number(0, 5))
+    told = objects(run("save", "--dry-run", "--json", path))[0]
+    assert (told["sent_messages"], told["messages"], told["stored"]) == (2, 5, False)
+    write(path, '{"n":"other"}')
+    assert objects(run("save", "--dry-run", "--json", path))[0]["branch"] is not None
+    assert [log["messages"] for log in objects(run("status", "dry", "--json"))[0]["logs"]] == [3]
+
+
+def test_a_byte_order_mark_is_named(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "marked.jsonl").write_bytes(b'\xef\xbb\xbf{"n":0}\n')
+    assert "begins with the byte order mark (BOM) of UTF-8" in run("save", tmp_path / "marked.jsonl").err
+
+
+def test_a_session_whose_name_begins_with_a_dash_works_everywhere(run: Command, tmp_path: Path) -> None:
+    for name in ("-Users-home-x", "--twice", "-h2"):
+        path = write(tmp_path / f"{name}.jsonl", '{"n":0}')
+        assert run("save", path).status == 0
+        assert run("status", name, "--json").status == 0, name
+        assert run("resolve", "--messages", "0:1", name).out == path.read_bytes()
+        assert run("restore", name, tmp_path / f"back{name}").status == 0
+        assert run("save", "--session", name, path).status == 0
+    typed = run("status", "s", "--jsno")
+    assert (typed.status, "No such option" in typed.err) == (2, True)
+    assert run("status", "--help").status == 0
+
+
+def test_restore_to_stdout_writes_the_bytes_and_nothing_else(run: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "piped-out.jsonl", *number(0, 3))
+    run("save", path)
+    restored = run("restore", "piped-out", "-")
+    assert (restored.status, restored.out) == (0, path.read_bytes())
+    assert "as in the store" in restored.err
+    assert run("restore", "none-at-all", "-").status == 3

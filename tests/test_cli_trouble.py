@@ -78,20 +78,46 @@ def test_a_broker_that_is_away_is_named_and_says_to_try_again(tmp_path: Path) ->
         assert run(*arguments).status == 4, arguments
 
 
-def test_without_a_worker_a_save_says_that_nothing_is_confirmed(lonely: Command, tmp_path: Path) -> None:
+def count_uploads(redis: RedisServer, run: Command) -> int:
+    with redis.client(run.variables[BROKER_URL]) as queue:
+        return int(queue.llen(UPLOAD_QUEUE))
+
+
+def test_where_no_worker_answers_a_save_sends_nothing_and_says_so(
+    lonely: Command, redis_server: RedisServer, tmp_path: Path
+) -> None:
     path = write(tmp_path / "waiting.jsonl", '{"n":0}')
     saved = lonely("save", path, "--timeout", "0.5")
     assert saved.status == 4
-    assert "the store has not confirmed it within 0.5 s" in saved.err
+    assert "nothing was sent, as nobody says what the store has of it: no worker answered within 0.5 s" in saved.err
+    assert count_uploads(redis_server, lonely) == 0
     handed_over = lonely("save", path, "--no-wait")
     assert handed_over.status == 0
     assert b"1 sent; handed over" in handed_over.out
+    assert count_uploads(redis_server, lonely) == 1
     assert lonely("status", "waiting", "--timeout", "0.3").status == 4
 
 
+@pytest.fixture
+def reader_only(redis_server: RedisServer, minio_server: MinioServer, tmp_path: Path) -> Iterator[Command]:
+    """The command, with a worker that answers questions and stores nothing."""
+    environment = variables(minio_server, redis_server.new_database(), minio_server.create_bucket())
+    worker = Worker(environment, log_path=tmp_path / "worker.log", queues=["history.read"])
+    worker.start()
+    yield Command(producer_environment(environment))
+    worker.stop()
+
+
+def test_a_save_that_the_store_does_not_confirm_says_so(reader_only: Command, tmp_path: Path) -> None:
+    saved = reader_only("save", write(tmp_path / "waiting.jsonl", '{"n":0}'), "--timeout", "3")
+    assert saved.status == 4
+    assert "the store has not confirmed it within 3 s" in saved.err
+
+
 def test_ctrl_c_ends_a_save_and_says_what_was_handed_over(
-    lonely: Command, redis_server: RedisServer, tmp_path: Path
+    reader_only: Command, redis_server: RedisServer, tmp_path: Path
 ) -> None:
+    lonely = reader_only
     files = [write(tmp_path / f"{name}.jsonl", *number(0, 3)) for name in "ab"]
     child = lonely.launch("save", *files)
     with redis_server.client(lonely.variables[BROKER_URL]) as queue:

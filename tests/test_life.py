@@ -154,7 +154,7 @@ def test_what_waited_in_the_queue_is_dropped_and_acknowledged(
     upload = "history_sink.upload_history"
     plain = app.send_task(upload, args=["waits", [{"text": "canary"}]], queue="history.upload")
     broken = app.send_task(upload, args=["waits", [{"text": "canary"}, 7]], queue="history.upload")
-    place("delete", "waits", "--yes")
+    place("delete", "waits", "--yes", "--missing-ok")
     with place.worker(tmp_path) as worker, redis_server.client(url) as redis:
         assert plain.get(timeout=20)["outcome"] == "deleted"
         with pytest.raises(Exception, match="messages"):
@@ -191,8 +191,18 @@ def test_nothing_is_deleted_without_a_yes(place: Place) -> None:
     assert place("verify").output == "1 sessions, 1 logs, 1 objects, 39 bytes read: 0 problems, 0 notes\n"
 
 
+def test_a_session_whose_name_begins_with_a_dash_is_deleted_like_any_other(place: Place) -> None:
+    place.put_log("-Users-home-x", some_lines(3))
+    assert "-Users-home-x: deleted; " in place("delete", "-Users-home-x", "--yes").output
+    assert "deleted at 20" in place("verify", "-Users-home-x").output
+    assert "No such option" in place("delete", "s", "--yess", status=2).stderr
+
+
 def test_a_session_of_which_nothing_is_stored_can_be_blocked(place: Place) -> None:
-    assert "Nothing is stored of later." in place("delete", "later", stdin="y\n").output
+    refused = place("delete", "later", "--yes", status=1)
+    assert "nothing is stored of later, and nothing was done" in refused.stderr
+    assert place.list_keys() == []
+    assert "Nothing is stored of later." in place("delete", "later", "--missing-ok", stdin="y\n").output
     assert "later was deleted before." in place("delete", "later", stdin="y\n").output
     assert "; a worker sweeps once more at 20" in place("delete", "later", "--yes").output
     assert "nothing is stored of never" in place("verify", "never", status=2).stderr

@@ -1,6 +1,7 @@
 """The stack that the other tests stand on does what they take for granted."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import redis
 
 from stack.minio import MinioServer
 from stack.processes import NotReady, Process, free_port, port_is_free, wait_until
@@ -147,13 +149,14 @@ def test_what_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def services(tmp_path: Path, minio_server: MinioServer) -> Callable[[], Process]:
+def services(tmp_path: Path, minio_server: MinioServer) -> Callable[..., Process]:
     """`make services` on free ports, not started."""
     del minio_server  # as above: built before the clock starts
     ports = [f"--{name}-port={free_port()}" for name in ("minio", "console", "redis")]
-    return lambda: Process(
+    published = f"--environment={tmp_path / 'services.env'}"
+    return lambda *options: Process(
         "services",
-        [sys.executable, "-m", "stack.services", *ports],
+        [sys.executable, "-m", "stack.services", *ports, published, *options],
         log_path=tmp_path / "log",
         environment={**os.environ, "TMPDIR": str(tmp_path)},
         directory=REPOSITORY,
@@ -161,7 +164,7 @@ def services(tmp_path: Path, minio_server: MinioServer) -> Callable[[], Process]
 
 
 def test_services_print_what_a_worker_needs_and_leave_nothing_behind(
-    tmp_path: Path, services: Callable[[], Process]
+    tmp_path: Path, services: Callable[..., Process]
 ) -> None:
     process = services()
     process.start(lambda: "# A producer" in process.log())
@@ -175,7 +178,7 @@ def test_services_print_what_a_worker_needs_and_leave_nothing_behind(
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
-def test_services_name_the_port_that_is_taken(services: Callable[[], Process]) -> None:
+def test_services_name_the_port_that_is_taken(services: Callable[..., Process]) -> None:
     process = services()
     port = int(next(part for part in process.command if "redis-port" in part).partition("=")[2])
     with socket.create_server(("127.0.0.1", port)):
@@ -183,3 +186,62 @@ def test_services_name_the_port_that_is_taken(services: Callable[[], Process]) -
         process.launch()
         assert process.wait(timeout_seconds=30) == 1
     assert f"port {port} is taken" in process.log()
+
+
+def is_up(process: Process) -> bool:
+    return "# A producer" in process.log()
+
+
+def test_the_end_of_one_server_leaves_the_data_and_the_log_that_services_point_to(
+    tmp_path: Path, services: Callable[..., Process]
+) -> None:
+    process = services()
+    process.start(lambda: is_up(process))
+    port = next(part for part in process.command if "redis-port" in part).partition("=")[2]
+    with redis.Redis(port=int(port)) as client:
+        client.set("kept", 1)
+        client.shutdown(nosave=True)
+    assert process.wait(timeout_seconds=40) == 1
+    found = re.search(r"Redis has ended by itself; its log is (\S+),", process.log())
+    assert found, process.log()
+    log = Path(found[1])
+    assert "Redis" in log.read_text()
+    assert (log.parents[1] / "minio" / "data" / "history").is_dir()
+    assert b"kept" in b"".join(path.read_bytes() for path in log.parent.glob("appendonlydir/*"))
+    assert not (tmp_path / "services.env").exists()
+
+
+def test_data_in_a_folder_of_ones_own_is_there_at_the_next_start(
+    tmp_path: Path, services: Callable[..., Process]
+) -> None:
+    data = tmp_path / "data"
+    process = services("--data", str(data))
+    port = next(part for part in process.command if "redis-port" in part).partition("=")[2]
+    for expected in (1, 2):
+        process.start(lambda: is_up(process))
+        with redis.Redis(port=int(port)) as client:
+            assert client.incr("starts") == expected
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(timeout_seconds=40) == 0
+        assert f"their data is in {data}" in process.log()
+
+
+def test_a_worker_finds_the_services_that_run_and_says_so_where_none_do(
+    tmp_path: Path, services: Callable[..., Process]
+) -> None:
+    published = f"--environment={tmp_path / 'services.env'}"
+    command = [sys.executable, "-m", "stack.services_worker", published]
+    foreign = {**os.environ, "CODETETHER_HISTORY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    worker = Process("worker", command, log_path=tmp_path / "worker.log", environment=foreign, directory=REPOSITORY)
+    worker.launch()
+    assert worker.wait(timeout_seconds=30) == 1
+    assert "no services run here" in worker.log()
+
+    process = services()
+    process.start(lambda: is_up(process))
+    try:
+        assert (tmp_path / "services.env").stat().st_mode & 0o777 == 0o600
+        worker.start(lambda: " ready" in worker.log())
+    finally:
+        worker.stop()
+        process.stop(timeout_seconds=40)

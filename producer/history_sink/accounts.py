@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,33 +18,38 @@ if TYPE_CHECKING:
 SESSION_HEADER = f"{'LAST WRITE':<20}  {'MESSAGES':>9}  {'BYTES':>15}  SESSION"
 
 
-def tell_saved(saved: "Saved", as_json: bool, has_waited: bool) -> None:
+def tell_saved(saved: "Saved", as_json: bool, has_waited: bool, is_dry: bool = False) -> None:
     """One file is done with: what was saved on stdout, what was not on stderr."""
     if as_json:
         click.echo(json.dumps(asdict(saved)))
     elif saved.messages or not saved.problem:
-        click.echo(_describe_saved(saved, has_waited))
+        click.echo(_describe_saved(saved, has_waited, is_dry))
+    for note in saved.notes:
+        click.echo(f"{saved.file}: note: {note}", err=True)
     if saved.problem:
         line = f", line {saved.line}" if saved.line else ""
         click.echo(f"{saved.file}{line}: {saved.problem}", err=True)
 
 
-def _describe_saved(saved: "Saved", has_waited: bool) -> str:
+def _describe_saved(saved: "Saved", has_waited: bool, is_dry: bool) -> str:
     if not saved.messages:
         return f"{saved.file}: no messages"
     log = f"session {saved.session}" + (f", branch {saved.branch}" if saved.branch else "")
+    if is_dry:
+        return f"{saved.file}: {log}: {_size(saved.messages, saved.bytes)}, {saved.sent_messages:,} would be sent"
     state = "stored" if saved.stored else "not confirmed" if has_waited else "handed over"
     blanks = f"; {count(saved.blank_lines, 'blank line')} left out" if saved.blank_lines else ""
     return f"{saved.file}: {log}: {_size(saved.messages, saved.bytes)}, {saved.sent_messages:,} sent; {state}{blanks}"
 
 
-def tell_end(work: "Backfill", files: int) -> None:
+def tell_end(work: "Backfill", files: int, is_dry: bool = False) -> None:
     """How it went with many files, on stderr."""
     done = work.results
     troubled = sum(saved.problem is not None for saved in done)
     if files > 1:
         sent = sum(saved.sent_messages for saved in done)
-        parts = [f"{count(len(done) - troubled, 'file')} saved, {count(sent, 'message')} sent"]
+        verbs = ("looked at", "would be sent") if is_dry else ("saved", "sent")
+        parts = [f"{count(len(done) - troubled, 'file')} {verbs[0]}, {count(sent, 'message')} {verbs[1]}"]
         parts += [f"{troubled} with a problem"] if troubled else []
         parts += [f"{files - len(done)} not tried"] if len(done) < files else []
         click.echo("; ".join(parts), err=True)
@@ -86,11 +90,11 @@ def _describe_log(log: LogStatus) -> list[str]:
     return [f"{name}: {size}, chain {log.chain}, last write {_time(log.last_write)}", f"  {log.key}"]
 
 
-def describe_restored(session: str, file: Path, source: "Source", meter: "ChainMeter", as_json: bool) -> str:
+def describe_restored(session: str, file: str, source: "Source", meter: "ChainMeter", as_json: bool) -> str:
     """What `restore` has written."""
     if as_json:
         sizes = {"messages": meter.messages, "bytes": meter.size_bytes, "chain": meter.chain16}
-        return json.dumps({"session": session, "file": str(file), "key": source.key, **sizes})
+        return json.dumps({"session": session, "file": file, "key": source.key, **sizes})
     return f"{file}: {_size(meter.messages, meter.size_bytes)}, as in the store (chain {meter.chain16})"
 
 

@@ -5,11 +5,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from history_sink.errors import Malformed, Unavailable
+from history_sink.comparison import Comparison
+from history_sink.errors import HistorySinkError, Unavailable
+from history_sink.files import STDIN, NotTaken
 from history_sink.outcome import Receipt
-from history_sink.transcripts import STDIN, NotTaken, Transcript, read_transcript
+from history_sink.transcripts import Transcript, describe_mark, read_transcript
 
 if TYPE_CHECKING:
     from history_sink.sink import HistorySink
@@ -22,6 +24,13 @@ WINDOW_BYTES = 2 * STEP_BYTES
 """How much may be on its way to the store at a time, so that the workers always have something to do."""
 
 
+_DRY_SECONDS = 60.0
+_FOREIGN = (
+    "session {session} in the store begins with another message: if that is another transcript of the same name,"
+    " --name-from path keeps them apart"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What became of one file.
@@ -29,6 +38,7 @@ class Saved:
     Of its history, `messages` of `bytes` bytes are handed over or were there; of these, `sent_messages` had to be sent.
     `branch` None is the session's main log. `stored`: the store has said that it holds them all. `problem` says why
     something is missing, from line `line` on where that is known; `is_away`: because the broker or the workers are.
+    `notes`: what may not be as it was meant, though it is saved.
     """
 
     file: str
@@ -42,6 +52,7 @@ class Saved:
     line: int | None = None
     problem: str | None = None
     is_away: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Backfill:
@@ -53,10 +64,12 @@ class Backfill:
         wait_seconds: float | None,
         report: Callable[[Saved], None] = lambda _: None,
         advance: Callable[[int], None] = lambda _: None,
+        *,
+        is_dry: bool = False,
     ) -> None:
         """`wait_seconds`: how long the store may take for a step; None: it is not waited for.
 
-        `report` is told each result, `advance` how many bytes more are handed over.
+        `report` is told each result, `advance` how many bytes more are handed over. `is_dry`: hand over nothing.
         """
         self.results: list[Saved] = []
         self.waiting: deque[Saved] = deque()
@@ -64,6 +77,7 @@ class Backfill:
         self._wait_seconds = wait_seconds
         self._report = report
         self._advance = advance
+        self._is_dry = is_dry
 
     def save(self, file: Path, session: str | NotTaken) -> None:
         """Hand over one file, and wait for earlier ones when many are on their way."""
@@ -76,7 +90,11 @@ class Backfill:
             self._end(Saved(str(file), session, problem=f"cannot be read: {error.strerror}"))
             return
         self.waiting.append(Saved(str(file), session, blank_lines=len(transcript.blanks)))
-        self._hand_over(session, transcript)
+        if mark := describe_mark(transcript.lines):
+            self._change(notes=(mark,))
+        comparison = self._compare(session, transcript)
+        if not self._is_dry and not self.waiting[-1].problem:
+            self._hand_over(session, transcript, comparison.held_bytes if comparison else 0)
         while self.waiting and self._is_enough():
             self._settle_oldest()
 
@@ -95,10 +113,32 @@ class Backfill:
             return True
         return len(self.waiting) > WINDOW_FILES or sum(saved.bytes for saved in self.waiting) > WINDOW_BYTES
 
-    def _hand_over(self, session: str, transcript: Transcript) -> None:
+    def _change(self, **fields: Any) -> None:
+        self.waiting[-1] = replace(self.waiting[-1], **fields)
+
+    def _compare(self, session: str, transcript: Transcript) -> Comparison | None:
+        """Ask how much of it the store has; None where nobody says: all of it would be sent again."""
+        if not transcript.lines or (self._wait_seconds is None and not self._is_dry) or not self._sink.can_ask:
+            return None
+        try:
+            found = self._sink.compare(session, [*transcript.lines], self._wait_seconds or _DRY_SECONDS)
+        except Unavailable as error:
+            self._change(problem=f"nothing was sent, as nobody says what the store has of it: {error}", is_away=True)
+            return None
+        except HistorySinkError as error:
+            self._change(problem=f"nothing was sent: {error}")
+            return None
+        notes = self.waiting[-1].notes
+        self._change(notes=(*notes, _FOREIGN.format(session=session)) if found.is_foreign else notes)
+        if self._is_dry:
+            messages, size = found.held_messages + found.messages, found.held_bytes + found.bytes
+            self._change(branch=found.branch, messages=messages, bytes=size, sent_messages=found.messages)
+        return found
+
+    def _hand_over(self, session: str, transcript: Transcript, held_bytes: int) -> None:
         """Step by step, each waited for but the last; the last of `waiting` tells how far it is."""
         total = len(transcript.lines)
-        for count in cut_steps(transcript.lines, self._ask_stored_bytes(session, transcript)):
+        for count in cut_steps(transcript.lines, held_bytes):
             before = self.waiting[-1]
             receipt = self._sink.save(session, [*transcript.lines[:count]])
             saved = self.waiting[-1] = take_receipt(before, transcript, count, receipt)
@@ -111,18 +151,9 @@ class Backfill:
                 self.waiting[-1] = self._as_unconfirmed(saved)
                 return
 
-    def _ask_stored_bytes(self, session: str, transcript: Transcript) -> int:
-        """How far a session may be in the store already; 0 also where nobody answers: uploads bear duplicates."""
-        if transcript.size_bytes <= STEP_BYTES:
-            return 0
-        try:
-            return max((log.bytes for log in self._sink.status(session).logs), default=0)
-        except (Unavailable, Malformed):
-            return 0
-
     def _settle_oldest(self) -> None:
         saved = self.waiting[0]
-        if self._wait_seconds is not None and not saved.is_away:
+        if self._wait_seconds is not None and not self._is_dry and not saved.is_away:
             is_stored = saved.messages == 0 or self._flush(saved)
             saved = replace(saved, stored=is_stored and saved.messages > 0)
             if not is_stored and not saved.problem:

@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from history_sink.terminal import FAILED, FAULT, TERMINATED, UNAVAILABLE, Comman
 
 if TYPE_CHECKING:
     from history_sink.backfill import Backfill
+    from history_sink.files import NameFrom
 
 _PAGE_SESSIONS = 50
 
@@ -65,13 +67,29 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 @click.option(
     "--session", type=SessionType(), help="Save as this session.  [default: the file's name without its ending]"
 )
+@click.option(
+    "--name-from",
+    type=click.Choice(["name", "path"]),
+    default="name",
+    show_default=True,
+    help="What each session is named after; path: files of one name in different folders are different sessions.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be sent to which sessions, and send nothing.")
 @click.option("--no-wait", is_flag=True, help="End when the broker has it all, without waiting for the store.")
 @click.option(
     "--timeout", "timeout_seconds", type=click.FloatRange(min=0.1), default=60.0, show_default=True, metavar="SECONDS",
     help="How long the store may take for each file, and for each 8 MiB of one.",
 )  # fmt: skip
 @json_option
-def save(files: tuple[Path, ...], session: str | None, no_wait: bool, timeout_seconds: float, as_json: bool) -> None:
+def save(
+    files: tuple[Path, ...],
+    session: str | None,
+    name_from: "NameFrom",
+    dry_run: bool,
+    no_wait: bool,
+    timeout_seconds: float,
+    as_json: bool,
+) -> None:
     """Save transcripts, new or grown, into the archive.
 
     A FILE is JSONL, one message a line; - is stdin, read to its end. In place of a directory its *.jsonl files at any
@@ -80,26 +98,29 @@ def save(files: tuple[Path, ...], session: str | None, no_wait: bool, timeout_se
         history-sink save ~/.agent/sessions
 
     Only what the store lacks is sent: the same command again goes on where it was interrupted, or adds what has been
-    written since. A history that is not the one in the store goes into a branch beside it.
+    written since. Where no worker says in time what that is, nothing is sent (with --no-wait: all of it). A history
+    that is not the one in the store goes into a branch beside it.
 
     Lines are kept byte for byte. A last line without a newline is whole; blank lines are left out, and counted. At a
     line that is no JSON object a file ends: the line is named, all before it is saved, nothing behind it.
     """
     from history_sink.backfill import Backfill
-    from history_sink.transcripts import STDIN, find_files, measure, name_sessions
+    from history_sink.files import STDIN, find_files, measure, name_sessions
 
     found = find_files(files)
     if session is not None and len(found) != 1:
         raise click.UsageError(f"--session names one session, and there are {len(found)} files")
     if session is None and (STDIN, None) in found:
         raise click.UsageError("stdin has no name: give one with --session")
-    todo = name_sessions(found, session)
-    with open_sink() as sink, show_progress("saving", measure(file for file, _ in found)) as advance:
+    todo = name_sessions(found, session, name_from)
+    size_bytes = measure(file for file, trouble in found if not trouble)
+    with open_sink() as sink, show_progress("saving", size_bytes) as advance:
         work = Backfill(
             sink,
             None if no_wait else timeout_seconds,
-            lambda saved: accounts.tell_saved(saved, as_json, has_waited=not no_wait),
+            lambda saved: accounts.tell_saved(saved, as_json, has_waited=not no_wait, is_dry=dry_run),
             advance,
+            is_dry=dry_run,
         )
         try:
             for file, name in todo:
@@ -111,11 +132,11 @@ def save(files: tuple[Path, ...], session: str | None, no_wait: bool, timeout_se
             work.abandon()
             accounts.tell_interrupted(work, len(todo))
             raise
-    _end_save(work, len(todo))
+    _end_save(work, len(todo), dry_run)
 
 
-def _end_save(work: "Backfill", count: int) -> None:
-    accounts.tell_end(work, count)
+def _end_save(work: "Backfill", count: int, is_dry: bool) -> None:
+    accounts.tell_end(work, count, is_dry)
     if any(saved.is_away for saved in work.results):
         raise click.exceptions.Exit(UNAVAILABLE)
     if any(saved.problem for saved in work.results):
@@ -169,39 +190,45 @@ def status(session: str, timeout_seconds: float, as_json: bool) -> None:
 
 @main.command()
 @session_argument
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @branch_option
 @click.option("--stray", metavar="KEY", help="The history that ends in this stray, as `status` names it.")
 @click.option("--force", is_flag=True, help="Take the place of FILE if it exists.")
 @timeout_option
 @json_option
 def restore(
-    session: str, file: Path, branch: str | None, stray: str | None, force: bool, timeout_seconds: float, as_json: bool
+    session: str, file: str, branch: str | None, stray: str | None, force: bool, timeout_seconds: float, as_json: bool
 ) -> None:
     """Write the log of SESSION to FILE, whole.
 
     Byte for byte, whatever its size. FILE comes into being complete and on disk or not at all, and only if its chain of
     hashes is the one that the store names. It is readable by you alone. Of a session that is being written to, it has
-    what was there at the start.
+    what was there at the start. - is stdout: there the bytes go as they come, what is said goes to stderr, and bytes
+    that are not those of the store are told by the exit status.
     """
     from history_sink import restore as restoring
 
     if branch and stray:
         raise click.UsageError("--branch or --stray, not both")
+    is_piped = file == "-"
     with open_sink() as sink:
         try:
             source = restoring.find_source(sink.status(session, timeout_seconds), branch, stray)
             with show_progress(f"restoring {session}", source.end) as advance:
-                meter = restoring.restore(
-                    lambda handle: sink.resolve(handle, timeout_seconds), source, file, force=force, advance=advance
-                )
+                ask = partial(sink.resolve, timeout_seconds=timeout_seconds)
+                if is_piped:
+                    meter = restoring.write_out(ask, source, sys.stdout.buffer, advance)
+                else:
+                    meter = restoring.restore(ask, source, Path(file), force=force, advance=advance)
         except (restoring.NotFound, restoring.Faulted) as error:
             raise Failure(str(error), FAULT) from None
         except FileExistsError as error:
             raise Failure(f"{error}; --force takes its place", FAILED) from None
         except OSError as error:
+            if is_piped:
+                raise
             raise Failure(f"{file} cannot be written: {error.strerror}", FAILED) from None
-    click.echo(accounts.describe_restored(session, file, source, meter, as_json))
+    click.echo(accounts.describe_restored(session, file, source, meter, as_json), err=is_piped)
 
 
 @main.command()

@@ -7,8 +7,9 @@ Pure: no I/O and no clock. `give` or `append` what the agent says, `decide` whic
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from history_sink.comparison import Comparison
 from history_sink.contract import SAVE_BYTES
-from history_sink.known import KnownLog, KnownLogs
+from history_sink.known import KnownLog, KnownLogs, name_branch
 from history_sink.lines import Line, Message, Unencodable
 from history_sink.points import Points
 from history_sink.question import Question
@@ -152,6 +153,16 @@ class Ledger:
             size += len(line.data)
             replaced += line.replaced
         return Piece(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced) if lines else None
+
+    def compare(self, is_known: bool) -> Comparison:
+        """`decide`, and tell all that `next_piece` would give then. `is_known`: the store has the session."""
+        history = self._draft() if self._history is None else self._history
+        self.decide()
+        branch, start, end = self.log.branch, history[self._matched], history.end
+        size = end.offset - start.offset
+        is_foreign = is_known and len(history) > 0 and branch == name_branch(history[1])
+        messages = len(history) - self._matched
+        return Comparison(branch, self._matched, start.offset, messages, size, not is_known, is_foreign)
 
     def accept(self, piece: Piece) -> None:
         """The broker has taken `piece`, the one that `next_piece` gave last."""

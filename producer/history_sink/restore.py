@@ -138,14 +138,20 @@ def restore(
     `advance` is told the size of each piece. Raises `FileExistsError` where `path` exists, without `force`; `Faulted`,
     `Mismatch`, and `OSError` from the file.
     """
-    meter = ChainMeter()
     with create_whole(path, force) as file:
-        for body in read_source(resolve, source):
-            meter.feed(body)
-            file.write(body)
-            advance(len(body))
-        if meter.chain16 != source.chain16:
-            raise Mismatch(f"the chain of {source.key} is {meter.chain16}, and the store says {source.chain16}")
+        return write_out(resolve, source, file, advance)
+
+
+def write_out(resolve: Resolve, source: Source, file: BinaryIO, advance: Callable[[int], None]) -> ChainMeter:
+    """Write all of `source` to an open file, and see at its end that its chain is the store's. Raises as `restore`."""
+    meter = ChainMeter()
+    for body in read_source(resolve, source):
+        meter.feed(body)
+        file.write(body)
+        advance(len(body))
+    file.flush()
+    if meter.chain16 != source.chain16:
+        raise Mismatch(f"the chain of {source.key} is {meter.chain16}, and the store says {source.chain16}")
     return meter
 
 

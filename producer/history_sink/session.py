@@ -13,6 +13,7 @@ from typing import Any
 
 from history_sink.answers import Answer
 from history_sink.broker import Broker
+from history_sink.comparison import Comparison
 from history_sink.contract import STATUS, UPLOAD
 from history_sink.errors import Malformed, Unavailable
 from history_sink.ledger import Ledger, Piece
@@ -215,6 +216,15 @@ class Session:
         with self.lock:
             self.ledger.learn(status, question)
         return status, question
+
+    def compare(self, messages: list[Message], timeout_seconds: float) -> Comparison:
+        """Ask the store about `messages`, the whole history, and hand over none. Raises as `ask`."""
+        with self.lock:
+            self.ledger.give(messages)
+        status, _ = self.ask(timeout_seconds)
+        with self.lock:
+            self._is_asked = True
+            return self.ledger.compare(bool(status.logs))
 
     def rewind(self, offset: int, question: Question) -> None:
         """Hand over again, with the next save, what is behind `offset`: the store lacks it."""

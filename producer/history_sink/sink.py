@@ -8,6 +8,7 @@ from typing import Self, TypeVar, get_args
 
 from history_sink.broker import Broker
 from history_sink.calls import CallQueue, run_beside
+from history_sink.comparison import Comparison
 from history_sink.contract import check_branch, check_session
 from history_sink.errors import HistorySinkError, Malformed, Unavailable
 from history_sink.flush import flush
@@ -71,6 +72,25 @@ class HistorySink:
             return session.save(given, unencodable)
 
         return self._guard(session_id, unencodable, act)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a result store, so that questions have answers."""
+        return self._broker.has_answers
+
+    def compare(self, session_id: str, messages: list[Message], timeout_seconds: float = 10.0) -> Comparison:
+        """What a `save` of `messages`, the first of a session, would hand over. That save then asks no more.
+
+        Without one, `forget` the session: else `close` hands it over. Raises `Unavailable` where no worker says what
+        the store has, and `Malformed`; the session is forgotten then.
+        """
+        self._check_open()
+        session = self._sessions.open(check_session(session_id))
+        try:
+            return session.compare(messages, timeout_seconds)
+        except HistorySinkError:
+            self.forget(session_id)
+            raise
 
     def append(self, session_id: str, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
         """Hand over `messages`, which follow what this sink was given of the session last.

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from history_sink.dashes import NamedGroup
 from history_sink.errors import ConfigurationError, HistorySinkError, Unavailable
 
 FAILED, MISUSED, FAULT, UNAVAILABLE, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 143
@@ -21,7 +22,7 @@ class Failure(click.ClickException):
         self.__dict__["exit_code"] = status
 
 
-class Commands(click.Group):
+class Commands(NamedGroup):
     """Errors of ours end as a text and an exit status. Anything else is a defect, and keeps its traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -1,20 +1,9 @@
-"""Transcripts on disk: which files there are, whose session each is, and their lines."""
+"""The lines of transcripts."""
 
-import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-from history_sink.contract import check_session
-from history_sink.errors import HistorySinkError, Malformed
-
-STDIN = Path("-")
 _BLANK = b" \t\r\n"
-
-
-class NotTaken(HistorySinkError):
-    """A file that is not saved at all. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +43,14 @@ def read_transcript(stream: BinaryIO) -> Transcript:
     return Transcript(tuple(lines), tuple(blanks))
 
 
-def find_files(paths: Iterable[Path]) -> list[tuple[Path, NotTaken | None]]:
-    """`paths` as given, with ``*.jsonl`` at any depth, by name, in place of a directory; each once.
-
-    A directory that cannot be read comes with the reason.
-    """
-    found: dict[Path, NotTaken | None] = {}
-    for path in paths:
-        if path.is_dir():
-            found.update(_walk(path))
-        else:
-            found[path] = None
-    return list(found.items())
+_MARKS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
 
 
-def _walk(directory: Path) -> Iterator[tuple[Path, NotTaken | None]]:
-    errors: list[OSError] = []
-    files = [Path(folder, name) for folder, _, names in os.walk(directory, onerror=errors.append) for name in names]
-    yield from ((Path(error.filename), NotTaken(f"cannot be read: {error.strerror}")) for error in errors)
-    yield from ((file, None) for file in sorted(files) if file.suffix == ".jsonl")
-
-
-def name_sessions(
-    files: Iterable[tuple[Path, NotTaken | None]], session: str | None = None
-) -> list[tuple[Path, str | NotTaken]]:
-    """Each file with its session: `session`, or else the file's stem; or with the reason why it has none."""
-    owners: dict[str, Path] = {}
-    return [(file, trouble or _name(file, session, owners)) for file, trouble in files]
-
-
-def _name(file: Path, session: str | None, owners: dict[str, Path]) -> str | NotTaken:
-    try:
-        name = check_session(file.stem if session is None else session)
-    except Malformed as error:
-        return NotTaken(f"{error}; give one with --session")
-    owner = owners.setdefault(name, file)
-    if owner != file:  # as one session they would be one history and its edit
-        return NotTaken(f"session {name} is {owner} already; give another with --session")
-    return name
-
-
-def measure(files: Iterable[Path]) -> int | None:
-    """How many bytes they have; None where that cannot be known."""
-    try:
-        return sum(file.stat().st_size for file in files)
-    except OSError:  # stdin, or one that is missing, which will be said when it is its turn
-        return None
+def describe_mark(lines: tuple[bytes, ...]) -> str | None:
+    """What a byte order mark in front of them means; None without one. Windows' programs write it."""
+    for mark, encoding in _MARKS:
+        if lines and lines[0].startswith(mark):
+            return (
+                f"begins with the byte order mark (BOM) of {encoding}: it is part of line 1, so that is no JSON object"
+            )
+    return None

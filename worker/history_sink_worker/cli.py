@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from history_sink.dashes import NamedGroup
 from history_sink_worker.console import open_progress, open_service
 from history_sink_worker.dead.cli import dead
 from history_sink_worker.doctor.command import doctor
@@ -20,7 +21,7 @@ from history_sink_worker.tidy import Tidied, find_logs, tidy
 from history_sink_worker.watch.command import health
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=NamedGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Look after the archive of history-sink.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from history_sink.dashes import NamedGroup
 from history_sink.errors import Malformed
 from history_sink_worker.console import open_service
 from history_sink_worker.dead.letters import Letter
@@ -24,7 +25,7 @@ _ALL = click.option("--all", "everything", is_flag=True, help="All there are.")
 _NAMES = click.argument("names", nargs=-1, metavar="[LETTER]...")
 
 
-@click.group()
+@click.group(cls=NamedGroup)
 def dead() -> None:
     """Look at dead letters, send them again, or drop them.
 

@@ -6,30 +6,40 @@ from dataclasses import asdict
 import click
 from rich.filesize import decimal
 
+from history_sink.dashes import Named
 from history_sink_worker.console import giving_up, open_service, read_session
 from history_sink_worker.life.age import is_deleted, show_time
-from history_sink_worker.life.deletion import Removed, remove_letters
+from history_sink_worker.life.deletion import Removed, has_letters, remove_letters
 from history_sink_worker.life.deletion import delete as delete_session
 from history_sink_worker.life.inventory import Folder, list_folders
 from history_sink_worker.s3.retention import keeps_versions
 from history_sink_worker.service import Service
 
 
-@click.command("delete")
+@click.command("delete", cls=Named)
 @click.argument("session", callback=read_session)
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--missing-ok", is_flag=True, help="Of a session that never was, block the id, so that it never will be.")
 @click.option("--json", "as_json", is_flag=True, help="What was done as one JSON object. Needs --yes.")
-def delete(session: str, yes: bool, as_json: bool) -> None:
+def delete(session: str, yes: bool, missing_ok: bool, as_json: bool) -> None:
     """Delete a session for good: all its logs, strays, dead letters.
 
     Asks first. A tombstone stays, so that nothing that arrives later brings it back; there is no undelete, and the id
-    stays taken. Safe beside workers, and to be done again, which removes what has been left over.
+    stays taken. Safe beside workers, and to be done again, which removes what has been left over. Where nothing is
+    stored of SESSION, nothing is done, and the exit status is 1.
     """
     if as_json and not yes:
         raise click.UsageError("--json asks nothing: it needs --yes")
     work = open_service()
     with giving_up():
         folder = next(list_folders(work, session), Folder(session))
+        if not (folder.objects or missing_ok or has_letters(work, session)):
+            click.echo(
+                f"history-sink-worker: nothing is stored of {session}, and nothing was done;"
+                " --missing-ok blocks the id all the same",
+                err=True,
+            )
+            raise click.exceptions.Exit(1)
         if not yes:
             click.confirm(_question(work, folder), abort=True)
         warn_of_versions(work)

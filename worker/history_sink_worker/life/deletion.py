@@ -55,6 +55,11 @@ def remove_letters(work: Service, sessions: Collection[str]) -> tuple[int, int]:
     return removed, unknown
 
 
+def has_letters(work: Service, session: str) -> bool:
+    """Whether a dead letter is of this session. Raises `StoreError`."""
+    return any(_read_owner(work, name) == session for name in list_names(work))
+
+
 def _read_owner(work: Service, name: str) -> str | None:
     """The session of a dead letter; None where it does not say, "" where it is gone meanwhile."""
     try:

@@ -9,13 +9,14 @@ import click
 from rich.filesize import decimal
 from rich.progress import Progress
 
+from history_sink.dashes import Named
 from history_sink_worker.console import giving_up, open_progress, open_service, read_session
 from history_sink_worker.life.inspection import Inspection, Verified
 
 UNFINISHED, INTERRUPTED = 2, 130
 
 
-@click.command("verify")
+@click.command("verify", cls=Named)
 @click.argument("session", required=False, callback=read_session)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding on stdout, and one with the totals.")
 def verify(session: str | None, as_json: bool) -> None:

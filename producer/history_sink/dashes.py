@@ -1,0 +1,59 @@
+"""Arguments that begin with a dash: agents name sessions after paths, such as ``-home-me-project``."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+import click
+
+
+class Named(click.Command):
+    """A command whose arguments may begin with a dash.
+
+    What is no option of the command's is a name, except what is written like one of them (``--jsn``): that is told as
+    wrong usage. A name that is an option's (``--json``) comes behind ``--``.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, put_names_last(args, self._count_values(ctx)))
+
+    def _count_values(self, ctx: click.Context) -> dict[str, int]:
+        """How many words follow each option."""
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        return {
+            name: 0 if each.is_flag or each.count else each.nargs
+            for each in options
+            for name in (*each.opts, *each.secondary_opts)
+        }
+
+
+class NamedGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = Named
+
+
+def put_names_last(args: Sequence[str], values: Mapping[str, int]) -> list[str]:
+    """`args` with all that is no option, nor an option's value, behind ``--``. `values`: words behind each option."""
+    options: list[str] = []
+    names: list[str] = []
+    left = [*args]
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            names += left
+            break
+        if word in values:
+            options += [word, *left[: values[word]]]
+            del left[: values[word]]
+        elif _is_option(word, values):
+            options.append(word)
+        else:
+            names.append(word)
+    return [*options, "--", *names] if names else options
+
+
+def _is_option(word: str, values: Mapping[str, int]) -> bool:
+    if not word.startswith("--"):
+        return False
+    name = word.partition("=")[0]
+    return name in values or bool(get_close_matches(name, values, cutoff=0.75))
