@@ -151,7 +151,7 @@ def test_the_app_loads_without_a_store_and_without_a_broker() -> None:
         ("redis://one;redis://two", False),
         ("amqp://host", False),
         ("sentinel://host", False),
-        ("memory://", False),
+        ("redis+socket:///run/redis.sock?virtual_host=3", True),
     ],
 )
 def test_results_and_hints_are_kept_in_the_broker_if_that_is_redis(broker: str, is_redis: bool) -> None:

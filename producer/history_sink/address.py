@@ -1,10 +1,9 @@
 """Where a broker is: what its URL means, and whether its name can be found."""
 
+import re
 import socket
 import threading
 from urllib.parse import urlsplit
-
-AMQP_SCHEMES = frozenset({"amqp", "amqps", "pyamqp"})
 
 
 def check_certificates(url: str) -> str:
@@ -12,6 +11,8 @@ def check_certificates(url: str) -> str:
 
     Kombu would take any certificate at ``rediss://host``, and Celery's result backend would refuse that URL.
     """
+    # Two readers know kombu's older words for it, redis-py these alone.
+    url = re.sub(r"(?<=[?&]ssl_cert_reqs=)(?:CERT_)?(NONE|OPTIONAL|REQUIRED)(?=&|$)", lambda word: word[1].lower(), url)
     parts = urlsplit(url)
     if parts.scheme != "rediss" or "ssl_cert_reqs=" in parts.query or ";" in url:
         return url
@@ -48,4 +49,5 @@ def check_name(url: str, timeout_seconds: float) -> None:
     if thread.is_alive():
         raise TimeoutError(f"the name {host} was not resolved within {timeout_seconds} s")
     if failures:
-        raise failures[0]
+        # The resolver's own text lacks the name, which is what is wrong with it.
+        raise OSError(f"the name {host} was not found ({failures[0].strerror})")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from history_sink.broker_urls import for_backend
 from history_sink.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Answers:
         from kombu.serialization import loads
 
         # The backend reads the URL as workers read it; of its own requests none is used.
-        self._backend = RedisBackend(app=app, url=url)
+        self._backend = RedisBackend(app=app, url=for_backend(url))
         self._client = self._backend.client
         self._loads = loads
 

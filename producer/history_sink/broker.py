@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from history_sink.address import AMQP_SCHEMES, check_certificates, check_name
+from history_sink.address import check_certificates, check_name
 from history_sink.answers import CONNECT_SECONDS, SOCKET_SECONDS, Answer, Answers
 from history_sink.breaker import Breaker
+from history_sink.broker_urls import AMQP_SCHEMES
 from history_sink.contract import CLOCKS_DIFFER_SECONDS, QUEUE_OF_TASK, SENT_AT
 from history_sink.errors import HistorySinkError, Unavailable
 from history_sink.forking import ForkGate

@@ -18,8 +18,8 @@ from kombu.transport.redis import Channel, Transport
 from kombu.utils.functional import lazy
 from redis import Connection, SSLConnection
 
-from history_sink.address import AMQP_SCHEMES, tls_of
-from history_sink.settings import REDIS_SCHEMES
+from history_sink.address import tls_of
+from history_sink.broker_urls import AMQP_SCHEMES, REDIS_SCHEMES
 
 POOL_SIZE = 32
 

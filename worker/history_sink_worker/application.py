@@ -26,7 +26,7 @@ from history_sink_worker.watch.watcher import Watcher
 
 def configure(settings: BrokerSettings) -> dict[str, Any]:
     """Celery's settings, each with its reason."""
-    is_redis = (settings.broker_url or "").startswith(("redis://", "rediss://"))
+    is_redis = (settings.broker_url or "").startswith(("redis://", "rediss://", "redis+socket://"))
     return {
         "broker_url": settings.broker_url,
         "broker_use_ssl": tls_of(settings.broker_url or ""),

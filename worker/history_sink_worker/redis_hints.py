@@ -43,6 +43,10 @@ class RedisShelf:
             # Once more, for a pooled connection that a restart of Redis has closed.
             retry=Retry(NoBackoff(), 1, (redis.ConnectionError,)),
         )
+        asked = self._client.connection_pool.connection_kwargs  # in which the URL's options have won over ours
+        asked |= {"decode_responses": False, "socket_timeout": TIMEOUT_SECONDS}
+        if "socket_connect_timeout" in asked:
+            asked["socket_connect_timeout"] = TIMEOUT_SECONDS
         self._paused_until = 0.0
 
     def ask(self, command: Callable[["redis.Redis"], Any], default: _T) -> _T:
@@ -51,7 +55,7 @@ class RedisShelf:
             return default
         try:
             return cast(_T, command(self._client))
-        except redis.RedisError as error:
+        except Exception as error:  # noqa: BLE001  # whatever its URL or its answer makes redis-py raise costs no save
             self._paused_until = time.monotonic() + PAUSE_SECONDS
             _log.warning("redis away", consequence="saves cost a LIST each", error=type(error).__name__)
             return default

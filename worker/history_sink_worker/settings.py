@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from kombu.transport import TRANSPORT_ALIASES
-
 from history_sink.address import check_certificates
+from history_sink.broker_urls import REDIS_SCHEMES, check_broker, check_redis, for_redis_py
 from history_sink.errors import ConfigurationError
 from history_sink.secret_files import read_secrets
 from history_sink.settings import DEFAULT_PREFIX, normal_prefix
@@ -55,12 +54,12 @@ class BrokerSettings:
     @classmethod
     def _read(cls, variables: "_Variables", broker_url: str | None) -> Self:
         redis = None
-        if broker_url and ";" not in broker_url and _scheme(broker_url) in ("redis", "rediss"):
+        if broker_url and ";" not in broker_url and _scheme(broker_url) in REDIS_SCHEMES:
             redis = broker_url
         return cls(
             broker_url=broker_url,
             result_url=variables.get("RESULT_URL", _any_url, redis),
-            redis_url=variables.get("REDIS_URL", _redis_url, redis),
+            redis_url=variables.get("REDIS_URL", _redis_url, for_redis_py(redis) if redis else None),
             visibility_timeout_seconds=variables.get("VISIBILITY_TIMEOUT_SECONDS", _seconds, 60.0),
             result_expires_seconds=variables.get("RESULT_EXPIRES_SECONDS", _seconds, 86_400.0),
             log_format=variables.get("LOG_FORMAT", _log_format, "auto"),
@@ -175,22 +174,22 @@ def _scheme(url: str) -> str:
 
 
 def _broker_url(text: str) -> str:
-    # Several, separated by ";", are Celery's way to name brokers that stand in for each other.
-    if all(_scheme(url).partition("+")[0] in TRANSPORT_ALIASES for url in text.split(";")):
-        return check_certificates(text)
-    raise ValueError("a broker's URL, such as redis://host:6379/0")
+    if _scheme(text) != "sentinel":  # refused with its reason where it is connected to
+        check_broker(text)
+    return check_certificates(text)
 
 
 def _any_url(text: str) -> str:
-    if all(map(_scheme, text.split(";"))):
-        return check_certificates(text)
-    raise ValueError("the URL of a Celery result backend, such as redis://host:6379/0")
+    if _scheme(text) in REDIS_SCHEMES and ";" not in text:
+        check_redis(text)
+    elif not all(map(_scheme, text.split(";"))):
+        raise ValueError("the URL of a Celery result backend, such as redis://host:6379/0")
+    return check_certificates(text)
 
 
 def _redis_url(text: str) -> str:
-    if _scheme(text) in ("redis", "rediss", "unix"):
-        return check_certificates(text)
-    raise ValueError("the URL of a Redis, such as redis://host:6379/0")
+    check_redis(text, REDIS_SCHEMES | {"unix"})
+    return check_certificates(for_redis_py(text))
 
 
 def _endpoint(text: str) -> str:

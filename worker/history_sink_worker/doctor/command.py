@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from history_sink.broker_urls import REDIS_SCHEMES, for_redis_py
 from history_sink_worker.console import open_service
 from history_sink_worker.doctor.bucket import ask_store
 from history_sink_worker.doctor.findings import Finding, exit_status, judge_other_broker, judge_redis, judge_store
@@ -19,7 +20,7 @@ from history_sink_worker.doctor.redis_server import ask_redis
 from history_sink_worker.service import Service
 from history_sink_worker.settings import BrokerSettings
 
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
+_REDIS_SCHEMES = REDIS_SCHEMES | {"unix"}
 _COLOURS = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "red"}
 
 
@@ -71,7 +72,7 @@ def _find_servers(settings: BrokerSettings) -> tuple[dict[str, frozenset[str]], 
     others = []
     named = [("broker", url) for url in (settings.broker_url or "").split(";")]
     named += [("results", settings.result_url or ""), ("hints", settings.redis_url or "")]
-    for use, url in named:
+    for use, url in [(use, for_redis_py(url)) for use, url in named]:
         if urlsplit(url).scheme in _REDIS_SCHEMES:
             used[url] = used.get(url, frozenset()) | {use}
         elif use == "broker":

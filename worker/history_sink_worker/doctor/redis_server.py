@@ -1,5 +1,6 @@
 """Asks a Redis what it is and how it is set, changing nothing."""
 
+import re
 import secrets
 import time
 from functools import partial
@@ -11,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from redis.retry import Retry
 
+from history_sink.broker_urls import for_redis_py
 from history_sink.contract import QUEUE_OF_TASK, UPLOAD_QUEUE
 from history_sink_worker.doctor.facts import RedisFacts
 from history_sink_worker.queue.servers import UnsupportedBrokerError, check_server
@@ -22,14 +24,19 @@ _SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory", "prot
 
 def ask_redis(url: str, uses: frozenset[str]) -> RedisFacts:
     """Whatever can be found out. Never raises, and quotes no password."""
+    url = for_redis_py(url)
     parts = urlsplit(url)
-    address = f"{parts.hostname or 'unix socket'}:{parts.port or 6379}"
+    address = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
     try:
         with _connect(url) as client:
             client.ping()
             return _ask(client, url, uses, address)
-    except (RedisError, OSError, ValueError) as error:  # ValueError: a URL that redis-py cannot use
-        reason = type(error).__name__ if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"[:200]
+    except (RedisError, OSError, ValueError, TypeError) as error:  # a URL that redis-py cannot use
+        reason = (
+            type(error).__name__
+            if isinstance(error, (ValueError, TypeError))
+            else f"{type(error).__name__}: {error}"[:200]
+        )
         return RedisFacts(uses, address, error=reason)
 
 
@@ -108,8 +115,7 @@ def _measure_skew(client: Any) -> float:
 
 
 def _is_open(url: str) -> bool:
-    parts = urlsplit(url)
-    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    bare = re.sub(r"//[^/?#]*@", "//", url, count=1)
     try:
         with _connect(bare, username=None, password=None) as client:
             return bool(client.ping())
