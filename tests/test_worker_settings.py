@@ -242,3 +242,11 @@ def test_certificates_are_checked_unless_a_url_says_otherwise() -> None:
     assert settings.broker_url == "rediss://b/0?ssl_cert_reqs=required"
     assert settings.result_url == "rediss://r/0?ssl_ca_certs=/ca&ssl_cert_reqs=required"
     assert settings.redis_url == "redis://h/0"
+
+
+def test_a_misspelt_variable_is_refused_with_the_name_that_was_meant() -> None:
+    meant = "CODETETHER_HISTORY_SETLE_SECONDS is no setting: did you mean CODETETHER_HISTORY_SETTLE_SECONDS"
+    for read in (WorkerSettings.from_env, BrokerSettings.from_env, ProducerSettings.from_env):
+        with pytest.raises(ConfigurationError, match=meant):
+            read(env(SETLE_SECONDS="9"))
+        read(env())  # each side's names in one environment

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from history_sink.broker_urls import REDIS_SCHEMES, check_broker, check_redis
 from history_sink.contract import check_prefix
 from history_sink.errors import ConfigurationError, Malformed
+from history_sink.names import check_names
 from history_sink.secret_files import read_secrets
 
 BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
@@ -46,7 +47,9 @@ class ProducerSettings:
 
         A URL may hold a password: ``…_BROKER_URL_FILE`` and ``…_RESULT_URL_FILE`` name files to read them from.
         """
-        env = read_secrets(os.environ if env is None else env, (BROKER_URL, RESULT_URL))
+        env = os.environ if env is None else env
+        check_names(env)
+        env = read_secrets(env, (BROKER_URL, RESULT_URL))
         return cls(
             broker_url=env.get(BROKER_URL, "").strip() or None,
             result_url=env.get(RESULT_URL, "").strip() or None,

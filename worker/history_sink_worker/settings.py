@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from history_sink.address import check_certificates
 from history_sink.broker_urls import REDIS_SCHEMES, check_broker, check_redis, for_redis_py
 from history_sink.errors import ConfigurationError
+from history_sink.names import check_names
 from history_sink.secret_files import read_secrets
 from history_sink.settings import DEFAULT_PREFIX, normal_prefix
 
@@ -46,6 +47,7 @@ class BrokerSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Nothing is required. Raises ConfigurationError, naming all that is malformed."""
+        check_names(env)
         variables = _Variables(read_secrets(env, _URLS))
         settings = cls._read(variables, variables.get("BROKER_URL", _broker_url, None))
         variables.check()
@@ -95,6 +97,7 @@ class WorkerSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Raises ConfigurationError, naming all that is missing and all that is malformed."""
+        check_names(env)
         variables = _Variables(read_secrets(env, _URLS + _KEYS))
         settings = cls(
             endpoint=variables.need("S3_ENDPOINT", _endpoint),
