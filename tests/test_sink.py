@@ -136,7 +136,6 @@ class TestSettings:
             (" ", "history/"),
             ("a", "a/"),
             ("a/", "a/"),
-            ("/", "/"),
             (" a ", " a /"),
         ],
     )
