@@ -98,6 +98,11 @@ def test_an_edited_history_goes_into_a_branch(run: Command, tmp_path: Path) -> N
     assert run("resolve", "edited", "--branch", branch, "--messages", "3:9").out == b'{"n":"other"}\n'
     assert run("restore", "edited", tmp_path / "back.jsonl", "--branch", branch).status == 0
     assert (tmp_path / "back.jsonl").read_bytes() == edited
+    note = f"note: branch {branch} was written later than the main log"
+    assert note in told
+    assert note in run("resolve", "edited").err
+    assert note in run("restore", "edited", tmp_path / "main.jsonl").err
+    assert run("resolve", "edited", "--branch", branch).err == ""
     missing = run("restore", "edited", tmp_path / "none.jsonl", "--branch", "000000000001-0000000000000000")
     assert missing.status == 3
     assert branch in missing.err

@@ -79,9 +79,19 @@ def describe_status(status: Status) -> str:
         lines += _describe_log(log)
     for stray in status.strays:
         lines += [f"stray: bytes {stray.start:,} to {stray.end:,} of a history of its own", f"  {stray.key}"]
+    if note := describe_later(status):
+        lines.append(note)
     if status.pending:
         lines += [f"pending: {count(status.pending, 'object')} waiting for what comes before"]
     return "\n".join(lines)
+
+
+def describe_later(status: Status) -> str | None:
+    """That a branch is newer than the main log, which is what a reader gets who names none."""
+    later = status.written_later
+    if later is None:
+        return None
+    return f"note: branch {later.branch} was written later than the main log: {_time(later.last_write)}"
 
 
 def _describe_log(log: LogStatus) -> list[str]:

@@ -29,6 +29,7 @@ from history_sink.terminal import FAILED, FAULT, TERMINATED, UNAVAILABLE, Comman
 if TYPE_CHECKING:
     from history_sink.backfill import Backfill
     from history_sink.files import NameFrom
+    from history_sink.status import Status
 
 _PAGE_SESSIONS = 50
 
@@ -213,7 +214,9 @@ def restore(
     is_piped = file == "-"
     with open_sink() as sink:
         try:
-            source = restoring.find_source(sink.status(session, timeout_seconds), branch, stray)
+            status = sink.status(session, timeout_seconds)
+            source = restoring.find_source(status, branch, stray)
+            _tell_later(status, branch or stray)
             with show_progress(f"restoring {session}", source.end) as advance:
                 ask = partial(sink.resolve, timeout_seconds=timeout_seconds)
                 if is_piped:
@@ -229,6 +232,12 @@ def restore(
                 raise
             raise Failure(f"{file} cannot be written: {error.strerror}", FAILED) from None
     click.echo(accounts.describe_restored(session, file, source, meter, as_json), err=is_piped)
+
+
+def _tell_later(status: "Status", chosen: str | None) -> None:
+    note = accounts.describe_later(status)
+    if note and not chosen:
+        click.echo(f"{note}; --branch reads it", err=True)
 
 
 @main.command()
@@ -258,6 +267,8 @@ def resolve(
         try:
             handle = sink.pointer(session, messages, byte_range, timeout_seconds, branch)
             answer = sink.resolve(handle, timeout_seconds)
+            if not isinstance(answer, Fault):
+                _tell_later(sink.status(session, timeout_seconds), branch)
         except NotFound:
             answer = Fault("no_match")
         except Faulted as error:

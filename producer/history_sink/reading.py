@@ -1,5 +1,6 @@
 """What a producer asks of the workers: bytes, and how far the store is."""
 
+import logging
 from collections.abc import Iterator
 
 from history_sink.broker import Broker
@@ -10,6 +11,8 @@ from history_sink.pointer import Fault, PointerHandle
 from history_sink.restore import find_source, read_source
 from history_sink.settings import ProducerSettings
 from history_sink.status import Status
+
+log = logging.getLogger("history_sink")
 
 
 class Reading:
@@ -45,7 +48,14 @@ class Reading:
 
     def read(self, session: str, branch: str | None, timeout_seconds: float) -> Iterator[bytes]:
         """The whole log, as far as the store has it now, range after range."""
-        source = find_source(self.status(session, timeout_seconds), branch)
+        status = self.status(session, timeout_seconds)
+        source, later = find_source(status, branch), status.written_later
+        if later and branch is None:
+            log.warning(
+                "history-sink: session %s: the main log is read; branch %s beside it was written later",
+                session,
+                later.branch,
+            )
         return read_source(lambda handle: self.resolve(handle, timeout_seconds), source)
 
     def measure_lines(

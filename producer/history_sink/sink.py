@@ -157,15 +157,18 @@ class HistorySink:
             return Fault("backend_error", str(error))
         return self._reading.resolve(handle, timeout_seconds)
 
-    def read(self, session_id: str, timeout_seconds: float = 10.0) -> Iterator[bytes]:
-        """The whole log that this sink's session is on, of any size, piece by piece, as far as the store has it now.
+    def read(self, session_id: str, timeout_seconds: float = 10.0, branch: str | None = None) -> Iterator[bytes]:
+        """The log that this sink's session is on, or `branch`, whole, piece by piece, as far as the store has it now.
 
+        A sink that has not saved the session reads the main log; a warning in the log names a branch that was written
+        later (`Status.written_later`).
         `timeout_seconds` is for each piece. Raises `Unavailable`, `restore.NotFound`, and `restore.Faulted` with the
         fault.
         """
         self._check_open()
         session = self._sessions.get(check_session(session_id))
-        return self._reading.read(session_id, session.branch if session else None, timeout_seconds)
+        branch = check_branch(branch) or (session.branch if session else None)
+        return self._reading.read(session_id, branch, timeout_seconds)
 
     def status(self, session_id: str, timeout_seconds: float = 10.0) -> Status:
         """How far the store is with a session; branches; strays. Raises `Unavailable`, `Malformed`."""

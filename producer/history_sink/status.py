@@ -51,6 +51,13 @@ class Status:
     strays: tuple[StrayStatus, ...] = ()
     pending: int = 0
 
+    @property
+    def written_later(self) -> LogStatus | None:
+        """The branch that was written last, if that was after the main log: after an undo the history goes on there."""
+        main = max((log.last_write for log in self.logs if log.branch is None), default=0.0)
+        newest = max(self.logs, key=lambda log: log.last_write, default=None)
+        return newest if newest and newest.branch and newest.last_write > main else None
+
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""
         return asdict(self)
