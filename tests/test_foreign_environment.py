@@ -31,6 +31,22 @@ BOTOCORE_READS = sorted(
     if name
 )
 
+# What the libraries' sources read by name. A new name: find out what it does before it is listed. Without CELERY_…,
+# which the worker forgets as a whole.
+LISTED = """
+AUTOSCALE_KEEPALIVE AWS_CREDENTIAL_FILE AWS_DEFAULT_REGION AWS_EXECUTION_ENV AWS_LOGIN_CACHE_DIRECTORY
+AWS_REGION BOTOCORE_EXPERIMENTAL__PLUGINS BOTO_DISABLE_CRT BOTO_EXPERIMENTAL__ADD_PROXY_HOST_HEADER
+BOTO_EXPERIMENTAL__NO_EMPTY_CONTINUE C_BENCH C_BENCH_EVERY C_FAKEFORK C_FORCE_ROOT C_IMPDEBUG C_REMDEBUG
+C_STRICT_APP C_WARN_APP C_WNOCONF DISABLE_TRACEBACKS EVENTLET_NOBLOCK FLOWER_GITHUB_OAUTH_DOMAIN
+FLOWER_GITLAB_AUTH_ALLOWED_GROUPS FLOWER_GITLAB_MIN_ACCESS_LEVEL FLOWER_GITLAB_OAUTH_DOMAIN FLOWER_OAUTH2_KEY
+FLOWER_OAUTH2_OKTA_BASE_URL FLOWER_OAUTH2_REDIRECT_URI FLOWER_OAUTH2_SECRET FLOWER_UNAUTHENTICATED_API FOO
+FORKED_BY_MULTIPROCESSING ITERM_PROFILE KOMBU_DEBUG_POOL KOMBU_DISABLE_LIMIT_PROTECTION KOMBU_LOG_CHANNEL
+KOMBU_LOG_CONNECTION KOMBU_LOG_DEBUG MP_LOG MP_MAIN_FILE NOSETPS NO_WORKER PICKLE_PROTOCOL PUBSUB_EMULATOR_HOST
+PWD REQUESTS_CA_BUNDLE SLMQ_ACCOUNT SLMQ_HOST SLMQ_PORT SLMQ_SECURE SL_API_KEY SL_USERNAME SSLKEYLOGFILE TERM
+TEST_BROKER TIMER_DEBUG USE_FAST_LOCALS WORKER_LOGLEVEL _X_AMZN_TRACE_ID celery_dummy_proxy
+"""
+READS = re.compile(r"(?:environ(?:\.get|\.setdefault|\.pop)?|getenv)[\[(]\s*['\"](\w+)['\"]")
+
 LOOK = """
 import json, sys
 sys.argv = ["celery"]
@@ -51,6 +67,13 @@ def run(program: str, environment: Mapping[str, str], directory: Path | None = N
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+@pytest.mark.parametrize("package", ["celery", "kombu", "flower", "botocore", "boto3"])
+def test_a_library_reads_no_variable_by_name_that_is_not_listed(package: str) -> None:
+    sources = (Path(celery.__file__).parents[1] / package).rglob("*.py")
+    read = {name for source in sources for name in READS.findall(source.read_text(errors="replace"))}
+    assert {name for name in read if not name.startswith("CELERY_")} <= set(LISTED.split())
 
 
 def test_celery_says_which_variables_win_over_an_applications_settings() -> None:
