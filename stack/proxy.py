@@ -1,14 +1,17 @@
 """A TCP proxy on loopback that loses answers on their way, drops, delays and holds connections, and speaks TLS."""
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 _WRITES = (b"PUT ", b"POST ")
+_BEGINNING = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) [^\r\n]* HTTP/1\.1\r\n")
 
 
 class Proxy:
@@ -25,6 +28,8 @@ class Proxy:
         """If not empty, the HTTP response to each PUT and POST, which the server does not see."""
         self.answer_to_unmet = b""
         """If not empty, what a client gets in place of a 412: as from a store that does not look at conditions."""
+        self.refuse: Callable[[bytes], bytes] = lambda _: b""
+        """Told how each request begins, it returns the response in place of the server's, or nothing: passed on."""
         self._target_port, self._tls = target_port, tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: set[socket.socket] = set()
@@ -84,6 +89,10 @@ class Proxy:
                 # A client waits for the answer before it sends the next request: one begins where data begins.
                 if not is_answer and self.write_answer and data.startswith(_WRITES):
                     _answer(source, self.write_answer)
+                    break
+                refusal = b"" if is_answer or not _BEGINNING.match(data) else self.refuse(data)
+                if refusal:
+                    _answer(source, refusal)
                     break
                 sink.sendall(data)
         for each in (source, sink):

@@ -12,6 +12,7 @@ from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import (
     Away,
     Delete,
+    Denied,
     Get,
     Grow,
     Head,
@@ -21,6 +22,7 @@ from history_sink_worker.store import (
     Put,
     Reply,
     Request,
+    Unfit,
     run,
 )
 
@@ -135,6 +137,47 @@ def test_a_store_that_lacks_something_is_refused_by_name(
     assert report.refusal is not None
     for text in (*missing, "RELEASE.2025-09-07", "pgsty/silo", "versitygw from 1.8.0"):
         assert text in report.refusal
+
+
+def test_a_refusal_for_good_is_named_beside_all_else_that_was_found(store: S3Store) -> None:
+    """An S3 server without UploadPartCopy, a bucket with a retention, and no conditions looked at."""
+
+    def perform(request: Request) -> Reply:
+        if isinstance(request, Grow) and request.size_bytes:
+            raise Unfit("GROW (UploadPartCopy) s3://b/k failed: NotImplemented (501)")
+        if isinstance(request, Delete) and request.keys:
+            raise Denied("DELETE s3://b/k failed: AccessDenied")
+        if isinstance(request, Put) and request.if_match is not None:
+            store.perform(request)
+            return "ignored"
+        return store.perform(request)
+
+    report = run(probe("history/"), perform)
+    assert set(report.missing) == {probing.COPY, probing.REPLACE, probing.CLEAN_UP}
+    assert report.refusal is not None
+    for text in (*report.missing, "NotImplemented (501)", "DELETE s3://b/k failed", "without conditional writes"):
+        assert text in report.refusal
+
+
+def test_what_is_proved_missing_ends_it_though_the_rest_could_not_be_asked(store: S3Store) -> None:
+    """A proxy's limit on bodies before a store that ignores conditions."""
+
+    def perform(request: Request) -> Reply:
+        if isinstance(request, Put) and len(request.body) > 1 << 20:
+            raise Away("PUT s3://b/k failed: HTTP 413")
+        if isinstance(request, Put) and request.if_match is not None:
+            return "ignored"
+        return store.perform(request)
+
+    assert probing.REPLACE in run(probe("history/"), perform).missing
+
+
+def test_credentials_for_nothing_say_nothing_of_the_store() -> None:
+    def perform(request: Request) -> Reply:
+        raise Denied("PUT s3://b/k failed: AccessDenied (403)")
+
+    with pytest.raises(Denied, match="AccessDenied"):
+        run(probe("history/"), perform)
 
 
 def test_a_store_that_is_away_proves_nothing() -> None:

@@ -120,7 +120,7 @@ def test_each_setting_is_in_the_table_and_each_in_the_table_is_read() -> None:
             return super().get(name, default)
 
     required = ("S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY", "BROKER_URL")
-    values = dict(zip(required, ("http://minio:9000", "b", "a", "s", "redis://redis"), strict=True))
+    values = dict(zip(required, ("http://minio:9000", "bucket", "a", "s", "redis://redis"), strict=True))
     recorder = Recorder({f"CODETETHER_HISTORY_{name}": value for name, value in values.items()})
     ProducerSettings.from_env(recorder)
     by_producer = set(read)

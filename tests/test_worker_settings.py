@@ -56,7 +56,7 @@ def test_five_variables_are_enough() -> None:
 def test_every_variable_is_read() -> None:
     settings = WorkerSettings.from_env(
         env(
-            S3_ENDPOINT=" https://s3.example/storage/ ",
+            S3_ENDPOINT=" https://s3.example/ ",
             S3_PREFIX="team a",
             S3_REGION="eu-west-1",
             S3_CREATE_BUCKET="True",
@@ -71,7 +71,7 @@ def test_every_variable_is_read() -> None:
             LOG_LEVEL="debug",
         )
     )
-    assert settings.endpoint == "https://s3.example/storage"
+    assert settings.endpoint == "https://s3.example"
     assert (settings.prefix, settings.region) == ("team a/", "eu-west-1")
     assert settings.create_bucket is True
     assert (settings.settle_seconds, settings.idle_seconds) == (1.5, 2)
@@ -98,7 +98,14 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("S3_ENDPOINT", "http://minio:port-zzz"),
         ("S3_ENDPOINT", "http://user:zzz@minio"),
         ("S3_ENDPOINT", "http://minio/?zzz"),
+        ("S3_ENDPOINT", "http://minio/zzz"),
+        ("S3_ENDPOINT", "http://zzz_minio:9000"),
         ("S3_BUCKET", "zzz/zzz"),
+        ("S3_BUCKET", "Capitals-zzz"),
+        ("S3_BUCKET", "zzz..zzz"),
+        ("S3_BUCKET", "-zzz"),
+        ("S3_BUCKET", "z"),
+        ("S3_BUCKET", "192.168.0.1"),
         ("S3_BUCKET", "arn:aws:s3:::zzz"),
         ("S3_CREATE_BUCKET", "zzz"),
         ("BROKER_URL", "zzz"),

@@ -199,15 +199,19 @@ def _endpoint(text: str) -> str:
     parts = _split(text)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("the URL of an S3 endpoint, such as https://minio.example:9000")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("a URL of scheme, host, port and path only: it is shown in messages")
+    if parts.username is not None or parts.query or parts.fragment or parts.path.strip("/"):
+        raise ValueError("a URL of scheme, host and port only (what a path would sign, no store could verify)")
+    if not re.fullmatch(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*\.?|[0-9a-f:.]+(%\w+)?", parts.hostname):
+        raise ValueError("the URL of a host by a name of letters, digits and - alone: S3's signers take no other")
     return text.rstrip("/")
 
 
 def _bucket(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9._-]{1,255}", text):
+    # The rules: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+    is_name = re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", text) and not re.search(r"\.\.|\.-|-\.", text)
+    if is_name and not re.fullmatch(r"\d+(\.\d+){3}", text):
         return text
-    raise ValueError("a bucket's name: of A-Z a-z 0-9 . _ - alone")
+    raise ValueError("a bucket's name as S3 has them: 3 to 63 of a-z 0-9 . - (no capitals, no address)")
 
 
 def _seconds(text: str) -> float:

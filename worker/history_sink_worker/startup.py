@@ -17,7 +17,7 @@ from history_sink_worker.gate.lookout import PAUSE_SECONDS, is_for_readers
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.service import Service, service
 from history_sink_worker.settings import WorkerSettings
-from history_sink_worker.store import Away, Denied, NoBucket, StoreError
+from history_sink_worker.store import Away, Denied, NoBucket, StoreError, Unfit
 from history_sink_worker.watch.endpoint import open_endpoint
 from history_sink_worker.watch.vitals import CHART
 
@@ -84,9 +84,10 @@ def check_store(work: Service, is_reader: bool = False) -> ProbeReport:
             return _check_once(work, is_reader)
         except Away as error:
             CHART.note(waits_for=f"the store: {error}")
-            if str(error) != said:
-                said = str(error)
-                _log.warning("store away", reason=said)
+            what = error.gist or str(error)  # the text may name a key that is new at each try
+            if what != said:
+                said = what
+                _log.warning("store away", reason=str(error))
         time.sleep(random.uniform(*PAUSE_SECONDS))
 
 
@@ -96,6 +97,8 @@ def _check_once(work: Service, is_reader: bool) -> ProbeReport:
         report = ProbeReport((), ()) if is_reader else work.run(probe(work.settings.prefix))
     except Denied as error:
         _end(f"the store does not let us in: {error}")
+    except Unfit as error:  # is Away to all others
+        _end(f"the store cannot be worked with: {error}")
     except Away:
         raise
     except StoreError as error:

@@ -131,23 +131,28 @@ Steps: TypeAlias = Generator[Request, Any, T]
 
 
 def run(steps: Steps[T], perform: Callable[[Request], Reply]) -> T:
-    """Drive `steps` to the end on one store."""
+    """Drive `steps` to the end on one store. A `StoreError` is raised at the request that met it."""
     reply: Reply = None
+    trouble: StoreError | None = None
     while True:
         try:
-            request = steps.send(reply)
+            request = steps.send(reply) if trouble is None else steps.throw(trouble)
         except StopIteration as end:
             result: T = end.value
             return result
         try:
-            reply = perform(request)
-        except StoreError:
-            steps.close()
-            raise
+            reply, trouble = perform(request), None
+        except StoreError as error:
+            trouble = error
 
 
 class StoreError(HistorySinkError):
-    """The store gave no answer that the work can go on with. The text names operation, key and code."""
+    """The store gave no answer that the work can go on with. The text names operation, key and code.
+
+    `gist` is the operation and the code alone: the same each time, whatever the key and the store's words are.
+    """
+
+    gist: str = ""
 
 
 class Away(StoreError):
@@ -156,6 +161,13 @@ class Away(StoreError):
 
 class NoBucket(Away):
     """The bucket is missing: somebody has to make it."""
+
+
+class Unfit(Away):
+    """What answers is no S3 store, lacks what was asked of it, or a setting is wrong: waiting alone mends none of it.
+
+    It ends a worker's start. Who has already worked waits, as for all that is `Away`: what he has is not the culprit.
+    """
 
 
 class Denied(StoreError):

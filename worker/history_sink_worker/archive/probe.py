@@ -5,9 +5,24 @@ the first race. So what is not proved here is taken as missing.
 """
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from history_sink_worker.store import Blob, Delete, Get, Grow, Head, List, PastEnd, Put, Steps
+from history_sink_worker.store import (
+    Away,
+    Blob,
+    Delete,
+    Denied,
+    Get,
+    Grow,
+    Head,
+    List,
+    PastEnd,
+    Put,
+    Rejected,
+    Steps,
+    Unfit,
+)
 
 CREATE_ONCE = "PUT with If-None-Match: *"
 REPLACE = "PUT with If-Match"
@@ -15,8 +30,9 @@ COMPLETE = "CompleteMultipartUpload with If-Match"
 COPY = "UploadPartCopy"
 LIST_NEW = "LIST shows an object as soon as its PUT has answered"
 RANGES = "GET with Range"
+CLEAN_UP = "DELETE of what it has just taken"
 
-FEATURES = (CREATE_ONCE, REPLACE, COMPLETE, COPY, LIST_NEW, RANGES)
+FEATURES = (CREATE_ONCE, REPLACE, COMPLETE, COPY, LIST_NEW, RANGES, CLEAN_UP)
 
 KNOWN_GOOD = (
     "MinIO from RELEASE.2025-09-07 on and its successor pgsty/silo, AWS S3, RustFS from 1.0.0, "
@@ -30,21 +46,29 @@ _LEFT_OVER_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """What the store has of `FEATURES`, and what it has not."""
+    """What the store has of `FEATURES`, and what it has not; `refused` is what it said where it refused aloud."""
 
     supported: tuple[str, ...]
     missing: tuple[str, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def refusal(self) -> str | None:
         """Why no worker may start on this store, and which stores will do; None if it may."""
         if not self.missing:
             return None
-        return (
-            "a store without conditional writes is refused, as writers that race would destroy "
-            f"each other's history. Missing here: {', '.join(self.missing)}. "
-            f"Stores that have it: {KNOWN_GOOD}."
-        )
+        said = f" ({'; '.join(dict.fromkeys(self.refused.values()))})" if self.refused else ""
+        return f"{self._reason}. Missing here: {', '.join(self.missing)}{said}. Stores that have it: {KNOWN_GOOD}."
+
+    @property
+    def _reason(self) -> str:
+        if {CREATE_ONCE, REPLACE, COMPLETE} & (set(self.missing) - set(self.refused)):
+            return (
+                "a store without conditional writes is refused, as writers that race would destroy each other's history"
+            )
+        if CLEAN_UP in self.missing:
+            return "a store that does not let us delete (a bucket with a default retention does not) is refused"
+        return "a store that lacks what the archive is built on is refused"
 
 
 def probe(prefix: str, token: str | None = None) -> Steps[ProbeReport]:
@@ -56,19 +80,41 @@ def probe(prefix: str, token: str | None = None) -> Steps[ProbeReport]:
     home = f"{prefix}.probe/"
     ours = f"{home}{token or secrets.token_hex(8)}/"
     small, large = f"{ours}small", f"{ours}large"
-    proved = {
-        CREATE_ONCE: (yield from _creates_once(small)),
-        LIST_NEW: (yield from _lists_new(home, small)),
-        REPLACE: (yield from _replaces(small)),
-        COMPLETE: (yield from _refuses_stale_completion(small)),
-        COPY: (yield from _copies(large)),
-        RANGES: (yield from _reads_ranges(large)),
+    tries = {
+        CREATE_ONCE: _creates_once(small),
+        LIST_NEW: _lists_new(home, small),
+        REPLACE: _replaces(small),
+        COMPLETE: _refuses_stale_completion(small),
+        COPY: _copies(large),
+        RANGES: _reads_ranges(large),
+        CLEAN_UP: _deletes(small, large),
     }
-    yield Delete((small, large))
+    proved: dict[str, bool] = {}
+    refused: dict[str, str] = {}
+    away: Away | None = None
+    for name, steps in tries.items():
+        if away is not None and name != CLEAN_UP:
+            continue
+        try:
+            proved[name] = yield from steps
+        except (Unfit, Rejected, Denied) as error:
+            if isinstance(error, Denied) and not any(proved.values()):
+                raise  # no credentials for anything: that says nothing of the store
+            proved[name], refused[name] = False, str(error)
+        except Away as error:
+            away = away or error
+    if away is not None and all(proved.values()):
+        raise away
     return ProbeReport(
-        supported=tuple(name for name in FEATURES if proved[name]),
-        missing=tuple(name for name in FEATURES if not proved[name]),
+        supported=tuple(name for name in FEATURES if proved.get(name)),
+        missing=tuple(name for name in FEATURES if not proved.get(name, True)),
+        refused=refused,
     )
+
+
+def _deletes(*keys: str) -> Steps[bool]:
+    yield Delete(keys)
+    return True
 
 
 def _creates_once(key: str) -> Steps[bool]:

@@ -4,22 +4,33 @@ The status alone misleads: 403 is also a wrong clock and a full quota, 404 also 
 (versitygw) an unknown access key, 400 also a full bucket (MinIO).
 """
 
+import ssl
 from typing import Literal, TypeAlias
 
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     CredentialRetrievalError,
+    EndpointProviderError,
+    InvalidRegionError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
+    SSLError,
+    UnknownServiceError,
+    UnknownSignatureVersionError,
+    UnsupportedS3ConfigurationError,
+    ValidationError,
 )
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from history_sink_worker.store import Away, Denied, Get, Grow, Head, Put, Rejected, Request, StoreError
+from history_sink_worker.store import Away, Denied, Get, Grow, Head, Put, Rejected, Request, StoreError, Unfit
 
-Meaning: TypeAlias = Literal["conflict", "missing", "past_end", "denied", "refused", "away"]
+Meaning: TypeAlias = Literal["conflict", "missing", "past_end", "denied", "refused", "away", "unfit"]
+
+_NOT_YET_VALID, _EXPIRED = 9, 10
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and …_HAS_EXPIRED."""
 
 FOREIGN = (
     BotoCoreError,
@@ -50,27 +61,86 @@ _BY_CODE: dict[str, Meaning] = {
     "KeyTooLongError": "refused",
     "MetadataTooLarge": "refused",
     "XMinioInvalidObjectName": "refused",
+    "InvalidBucketName": "unfit",
+    "InvalidArgument": "unfit",  # also MinIO's console, to a request of S3
+    "InvalidRequest": "unfit",  # also an object under retention (MinIO)
+    "InvalidURI": "unfit",
+    "ObjectLocked": "unfit",
+    "InvalidObjectState": "unfit",
+    "MethodNotAllowed": "unfit",
+    "NotImplemented": "unfit",
+    "MissingContentLength": "unfit",
+    "PermanentRedirect": "unfit",
+    "TemporaryRedirect": "away",  # a bucket that is new
+    "AuthorizationHeaderMalformed": "unfit",
+    "IllegalLocationConstraintException": "unfit",
+    "InvalidLocationConstraint": "unfit",
+    "InvalidRegion": "unfit",  # MinIO
+    "KMS.NotFoundException": "unfit",
+    "KMS.DisabledException": "unfit",
 }
 
 _BY_STATUS: dict[int, Meaning] = {
     401: "denied",
     403: "denied",
+    405: "unfit",
+    411: "unfit",
     412: "conflict",
-    413: "refused",
     416: "past_end",
+    501: "unfit",
+    505: "unfit",
 }
 
-_ERRORS: dict[Meaning, type[StoreError]] = {"denied": Denied, "refused": Rejected}
+_ERRORS: dict[Meaning, type[StoreError]] = {"denied": Denied, "refused": Rejected, "unfit": Unfit}
+
+_SETTINGS = {
+    "BucketName": "CODETETHER_HISTORY_S3_BUCKET",
+    "Region": "CODETETHER_HISTORY_S3_REGION",
+    "Location": "CODETETHER_HISTORY_S3_REGION",
+    "AuthorizationHeaderMalformed": "CODETETHER_HISTORY_S3_REGION",
+    "PermanentRedirect": "CODETETHER_HISTORY_S3_REGION and CODETETHER_HISTORY_S3_ENDPOINT",
+    "KMS": "CODETETHER_HISTORY_S3_SSE_KMS_KEY_ID",
+    "KeyTooLong": "CODETETHER_HISTORY_S3_PREFIX",
+    "InvalidObjectName": "CODETETHER_HISTORY_S3_PREFIX",
+}
+
+_OF_THE_BUCKET = ("InvalidRequest", "ObjectLocked", "InvalidObjectState", "EntityTooLarge", "EntityTooSmall")
+"""No setting of ours would change these."""
+
+_UNSENT = (
+    ParamValidationError,
+    ValidationError,
+    InvalidRegionError,
+    EndpointProviderError,
+    UnsupportedS3ConfigurationError,
+    UnknownServiceError,
+    UnknownSignatureVersionError,
+)
+"""What botocore says before it sends anything, of settings that it cannot use."""
+
+_LIMITS = {
+    408: "for how long a request may take",
+    413: "of a request's body, such as nginx's client_max_body_size",
+    414: "of an address",
+    429: "of requests at a time",
+    421: "to the hosts that it serves",
+    425: "of what may be sent so early",
+    431: "of headers",
+}
+"""What a proxy may have to say by a status alone, and the store would say with an error of S3's."""
 
 
 def judge(code: str, status: int, operation: str = "") -> Meaning:
     """What an error answer means; `operation` is S3's name of the call, such as ``HeadObject``.
 
     ``away`` is said of everything unknown: waiting loses nothing, giving up may. ``refused`` is
-    only what lies in this very request, so that repeating it can never help.
+    only what lies in this very request, so that repeating it can never help, and only what S3's own
+    code says so: a status without one may be a proxy's. ``unfit`` is what no waiting mends.
     """
     if code in _BY_CODE:
         return _BY_CODE[code]
+    if (300 <= status <= 400) and has_no_document(code, status):  # 400: also plain HTTP to a port of HTTPS
+        return "unfit"
     if status == 404 and operation == "HeadObject":
         return "missing"  # a HEAD has no body, so no code; any other 404 without one is not S3's
     return _BY_STATUS.get(status, "away")
@@ -82,9 +152,31 @@ def meaning_of(error: Exception) -> Meaning:
         return judge(*code_and_status(error), error.operation_name)
     if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
         return "denied"
-    if isinstance(error, ParamValidationError):
-        return "refused"
+    if isinstance(error, SSLError):
+        return "unfit" if _is_no_tls(error) else "away"
+    if isinstance(error, (*_UNSENT, ResponseParserError, LookupError, ValueError)):
+        return "unfit"
     return "away"
+
+
+def has_no_document(code: str, status: int) -> bool:
+    """Whether an answer was no error of S3's: botocore makes a code of the status then, or none."""
+    return not code or code == str(status)
+
+
+def _is_no_tls(error: BaseException) -> bool:
+    """Not TLS at all, or a certificate that is not to be trusted, other than for its dates: those pass."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return cause.verify_code not in (_NOT_YET_VALID, _EXPIRED)
+    return isinstance(cause, ssl.SSLError) and cause.reason in (
+        "WRONG_VERSION_NUMBER",
+        "HTTP_REQUEST",
+        "UNKNOWN_PROTOCOL",
+        "RECORD_LAYER_FAILURE",
+    )
 
 
 def is_answer(request: Request, meaning: Meaning) -> bool:
@@ -104,8 +196,11 @@ def translate(error: Exception, what: str, endpoint: str) -> StoreError:
 
     `what` is what was tried, such as ``PUT s3://bucket/key``.
     """
-    kind = _ERRORS.get(meaning_of(error), Away)
-    return kind(f"{what} failed: {_evidence(error, endpoint)}")
+    meaning = meaning_of(error)
+    advice = _advice(error) if meaning in ("unfit", "refused") else ""
+    translated = _ERRORS.get(meaning, Away)(f"{what} failed: {_evidence(error, endpoint)}{advice}")
+    translated.gist = _gist(error, what)
+    return translated
 
 
 def code_and_status(error: Exception) -> tuple[str, int]:
@@ -120,8 +215,9 @@ def _evidence(error: Exception, endpoint: str) -> str:
     """What went wrong in a few words; never botocore's own text, which may quote a body."""
     if isinstance(error, ClientError):
         code, status = code_and_status(error)
-        if not code or code == str(status):  # no body, as to every HEAD
-            return f"HTTP {status}"
+        if has_no_document(code, status):
+            limit = f": not S3's own word, but a proxy's limit {_LIMITS[status]}" if status in _LIMITS else ""
+            return f"HTTP {status}{limit}"
         return f"{code[:60]} ({status})" if status else code[:60]
     if isinstance(error, BotoCoreError | HTTPError | ResponseParserError):
         return f"{type(error).__name__} ({_system_reason(error)}{endpoint})"
@@ -136,3 +232,26 @@ def _system_reason(error: BaseException) -> str:
             return f"{cause.strerror}, "
         cause = cause.__cause__ or cause.__context__
     return ""
+
+
+def _gist(error: Exception, what: str) -> str:
+    """The operation, and the code or what else kind of failure it was."""
+    code, status = code_and_status(error)
+    return f"{what.split()[0]} {code or status or type(error).__name__}"
+
+
+def _advice(error: Exception) -> str:
+    """Which setting to look at, as far as what was said tells."""
+    code, status = code_and_status(error)
+    if code in _OF_THE_BUCKET:
+        return ""
+    for words, setting in _SETTINGS.items():
+        if words in code:
+            return f"; see {setting}"
+    if isinstance(error, InvalidRegionError):
+        return f"; see {_SETTINGS['Region']}"
+    if isinstance(error, ParamValidationError):
+        return f"; see {_SETTINGS['BucketName']}"
+    if status in (405, 411, 501) or code in ("MethodNotAllowed", "NotImplemented", "MissingContentLength"):
+        return "; what answers lacks this request: is CODETETHER_HISTORY_S3_ENDPOINT an S3 store's?"
+    return "; is CODETETHER_HISTORY_S3_ENDPOINT the address of an S3 store's API, with the right scheme and port?"

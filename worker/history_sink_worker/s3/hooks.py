@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.exceptions import ConnectTimeoutError, HTTPClientError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 
 from history_sink_worker.watch.trail import note_request
 
@@ -27,12 +28,20 @@ def attach(client: "S3Client") -> None:
 
 
 def _begin(model: Any, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    if model.name == "HeadBucket" and "s3_redirect" in context:
+        # botocore asks so where a redirect leads; if that is redirected too, it would ask for ever.
+        context["s3_redirect"]["redirected"] = True
     context[_MARK] = model.name, time.monotonic(), params.get("url_path", "")
 
 
 def _end(http_response: Any, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
     request_id = parsed.get("ResponseMetadata", {}).get("RequestId", "")
     status = http_response.status_code
+    code = parsed.get("Error", {}).get("Code")
+    if status == 500 and code == "500" and getattr(http_response.raw, "status", status) == 200:
+        # botocore makes a 500 of a 200 that is no XML, which looks like an outage.
+        _tell(context, "unreadable", str(request_id))
+        raise ResponseParserError("not XML")
     _tell(context, str(status) if 100 <= status <= 599 else "unreadable", str(request_id))
 
 
