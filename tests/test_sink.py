@@ -565,7 +565,7 @@ class TestBrokerAway:
             assert "the broker" in (receipt.reason or "")
             history.append(message("b"))
             assert is_quick(lambda: sink.save("s", history), 0.1).state == "unreachable"
-            assert sink.flush("s", 0.5) is False
+            assert sink.flush("s", 0.5).state == "unreachable"
             bring_back()
             wait_until(lambda: sink.save("s", history).state == "enqueued", timeout_seconds=5, what="a save")
             with server.client() as client:
@@ -796,13 +796,13 @@ def test_what_a_program_may_log_shows_no_content() -> None:
 def test_a_flush_that_nobody_can_answer_is_false_at_once() -> None:
     with HistorySink(broker_url="amqp://127.0.0.1:1") as sink:
         start = time.monotonic()
-        assert sink.flush("s", 30) is False
+        assert sink.flush("s", 30).state == "no_answers"
         assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("session", [[], None, 7])
 def test_a_flush_of_no_session_is_false(sink: HistorySink, session: Any) -> None:
-    assert sink.flush(session) is False
+    assert not sink.flush(session)
 
 
 @pytest.mark.parametrize(
@@ -837,3 +837,15 @@ def test_tls_is_spoken_and_a_certificate_that_nobody_vouches_for_is_not_taken(
         assert receipt.state == "unreachable"
         assert "certificate" in (receipt.reason or "")
     assert list(worker.sessions) == ["s"]
+
+
+def test_a_flush_says_why_the_store_does_not_have_it_all(redis_server: RedisServer) -> None:
+    assert HistorySink().flush("s").state == "disabled"
+    with HistorySink(broker_url=redis_server.new_database()) as sink:
+        assert sink.flush("s", 0.5).state == "unknown"
+        sink.save("s", messages("a"))
+        flushed = sink.flush("s", 0.5)
+        assert (bool(flushed), flushed.state) == (False, "no_worker")
+        assert "no worker answered" in (flushed.reason or "")
+        sink.save("bad", [{"a": object()}], "refuse")
+        assert (sink.flush("bad", 0.5).state, bool(sink.flush("bad", 0.5))) == ("refused", False)

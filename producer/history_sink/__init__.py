@@ -9,7 +9,7 @@ from history_sink.errors import (
 )
 from history_sink.listing import Listing, SessionSummary
 from history_sink.messages import ChatMessage, Part
-from history_sink.outcome import Outcome, Receipt
+from history_sink.outcome import FlushResult, Outcome, Receipt
 from history_sink.pointer import Fault, PointerHandle
 from history_sink.settings import ProducerSettings
 from history_sink.sink import HistorySink
@@ -20,6 +20,7 @@ __all__ = [
     "ChatMessage",
     "ConfigurationError",
     "Fault",
+    "FlushResult",
     "HistorySink",
     "HistorySinkError",
     "Listing",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from history_sink.broker_urls import for_backend
-from history_sink.errors import Unavailable
+from history_sink.errors import NoAnswer
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -50,7 +50,7 @@ class Answers:
         return {task_id: answer for task_id, answer in answers if answer is not None}
 
     def take(self, task_id: str, timeout_seconds: float) -> Answer:
-        """Wait for an answer, and leave none behind. Raises `Unavailable` when the time is up."""
+        """Wait for an answer, and leave none behind. Raises `NoAnswer` when the time is up."""
         start = time.monotonic()
         while True:
             answer = self._decode(self._client.getdel(self._key(task_id)))
@@ -58,7 +58,7 @@ class Answers:
                 return answer
             waited = time.monotonic() - start
             if waited >= timeout_seconds:
-                raise Unavailable(f"no worker answered within {timeout_seconds:g} s")
+                raise NoAnswer(f"no worker answered within {timeout_seconds:g} s")
             pause = min(max(_FIRST_PAUSE_SECONDS, waited * _PAUSE_SHARE), _LAST_PAUSE_SECONDS)
             time.sleep(min(pause, timeout_seconds - waited))
 

@@ -163,7 +163,7 @@ class Backfill:
         self._end(saved)
 
     def _flush(self, saved: Saved) -> bool:
-        return self._sink.flush(saved.session or "", self._wait_seconds or 0.0)
+        return bool(self._sink.flush(saved.session or "", self._wait_seconds or 0.0))
 
     def _as_unconfirmed(self, saved: Saved) -> Saved:
         receipt = self._sink.append(saved.session or "")

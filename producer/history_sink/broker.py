@@ -15,7 +15,7 @@ from history_sink.answers import CONNECT_SECONDS, SOCKET_SECONDS, Answer, Answer
 from history_sink.breaker import Breaker
 from history_sink.broker_urls import AMQP_SCHEMES
 from history_sink.contract import CLOCKS_DIFFER_SECONDS, QUEUE_OF_TASK, SENT_AT
-from history_sink.errors import HistorySinkError, Unavailable
+from history_sink.errors import HistorySinkError, Unavailable, WorkerFailed
 from history_sink.forking import ForkGate
 from history_sink.settings import RESULT_URL, ProducerSettings
 
@@ -103,7 +103,7 @@ class Broker:
         """Wait for a task's result and remove it. Raises `Unavailable`, also for a task that failed."""
         answer = self._try(self._answers_breaker, lambda link: link.answers.take(task_id, timeout_seconds))
         if answer.failure is not None:
-            raise Unavailable(f"the worker failed with {answer.failure}")
+            raise WorkerFailed(f"the worker failed with {answer.failure}")
         return answer.value
 
     def call(

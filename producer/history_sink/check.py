@@ -113,10 +113,12 @@ class _Bench:
         receipt = self._sink.save(self.session, [*lines])
         if receipt.state != "enqueued":
             raise Trouble(f"a save was answered with {receipt.state}: {receipt.reason}")
-        if not self._sink.flush(self.session, self._timeout_seconds):
+        flushed = self._sink.flush(self.session, self._timeout_seconds)
+        if not flushed:
             raise Trouble(
-                f"a message was queued, and is not in the store after {self._timeout_seconds:g} s. Does a worker take"
-                f" the queue {UPLOAD_QUEUE}, and how long is that queue? Flower shows both"
+                f"a message was queued, and is not in the store after {self._timeout_seconds:g} s:"
+                f" {flushed.reason}. Does a worker take the queue {UPLOAD_QUEUE},"
+                f" and how long is that queue? Flower shows both"
             )
         end = sum(map(len, lines))
         handle = self._sink.pointer(self.session, byte_range=(end - len(lines[-1]), end))

@@ -19,3 +19,11 @@ class Malformed(HistorySinkError, ValueError):
 
 class Unavailable(HistorySinkError):
     """The broker, or every worker behind it, did not answer in time."""
+
+
+class NoAnswer(Unavailable):
+    """The broker is there, and no worker has answered in time."""
+
+
+class WorkerFailed(Unavailable):
+    """A worker has answered, with an error: its store may be away."""

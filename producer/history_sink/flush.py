@@ -4,9 +4,10 @@ import logging
 import time
 
 from history_sink.broker import NO_ANSWERS
-from history_sink.errors import Malformed, Unavailable
+from history_sink.errors import Malformed, NoAnswer, Unavailable, WorkerFailed
+from history_sink.outcome import FlushResult
 from history_sink.question import Question
-from history_sink.session import Session
+from history_sink.session import DELETED, Session
 from history_sink.status import LogStatus, Status
 
 log = logging.getLogger("history_sink")
@@ -19,43 +20,62 @@ _FIRST_PAUSE_SECONDS = 0.02
 _LAST_PAUSE_SECONDS = 0.5
 
 
-def flush(session: Session, timeout_seconds: float) -> bool:
+def flush(session: Session, timeout_seconds: float) -> FlushResult:
     """See `HistorySink.flush`."""
     deadline = time.monotonic() + timeout_seconds
     lookout = _Lookout()
+    result = FlushResult("time", "the time was up before the store was asked")
     pause = _FIRST_PAUSE_SECONDS
     is_whole = True  # each message is looked at once, the last ones in each round
     while True:
-        is_complete = session.hand_over(is_whole).state != "unreachable"
+        receipt = session.hand_over(is_whole)
+        is_complete = receipt.state != "unreachable"
+        if not is_complete:
+            result = FlushResult("unreachable", receipt.reason)
         is_whole = False
         if is_complete and session.is_empty:
-            return session.is_sound  # nothing to ask about
+            return _judge(session)  # nothing to ask about
         if is_complete and not session.can_ask:
             log.error(
                 "history-sink: session %s: nobody can tell whether the store has it: %s", session.name, NO_ANSWERS
             )
-            return False
+            return FlushResult("no_answers", NO_ANSWERS)
         remaining = deadline - time.monotonic()
-        if is_complete and remaining > 0 and _is_held(session, min(ASK_SECONDS, remaining), lookout):
-            return session.is_sound
+        if is_complete and remaining > 0:
+            result = _ask(session, min(ASK_SECONDS, remaining), lookout)
+            if result:
+                return _judge(session)
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            return False
+            return result
         time.sleep(min(pause, remaining))
         pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
 
 
-def _is_held(session: Session, timeout_seconds: float, lookout: "_Lookout") -> bool:
+def _judge(session: Session) -> FlushResult:
+    """What to say of a session of which the store holds all that it can hold."""
+    if session.is_deleted:
+        return FlushResult("deleted", DELETED)
+    refusal = session.refusal
+    return FlushResult("refused", f"message {refusal.index}: {refusal.reason}") if refusal else FlushResult("stored")
+
+
+def _ask(session: Session, timeout_seconds: float, lookout: "_Lookout") -> FlushResult:
     try:
         status, question = session.ask(timeout_seconds)
-    except (Unavailable, Malformed):
-        return False
+    except NoAnswer as error:
+        return FlushResult("no_worker", str(error))
+    except (WorkerFailed, Malformed) as error:
+        return FlushResult("no_store", str(error))
+    except Unavailable as error:
+        return FlushResult("unreachable", str(error))
     told = next((log for log in status.logs if log.branch == question.branch), None)
     if question.is_whole and told is not None and told.common >= question.end.offset:
-        return True
+        return FlushResult("stored")
     if lookout.is_stuck(status, question):
         session.rewind(_last_held(told, question), question)
-    return False
+    held = _last_held(told, question)
+    return FlushResult("time", f"the store has {held} of {question.end.offset} bytes")
 
 
 class _Lookout:

@@ -7,6 +7,19 @@ from typing import Any, Literal, TypeAlias, get_args
 from history_sink.errors import Malformed
 
 OutcomeKind: TypeAlias = Literal["stored", "duplicate", "pending", "diverged", "deleted"]
+FlushState: TypeAlias = Literal[
+    "stored",
+    "unknown",
+    "refused",
+    "deleted",
+    "disabled",
+    "unreachable",
+    "no_answers",
+    "no_worker",
+    "no_store",
+    "time",
+    "failed",
+]
 ReceiptState: TypeAlias = Literal["enqueued", "unchanged", "disabled", "unreachable", "refused"]
 
 
@@ -80,3 +93,21 @@ class Receipt:
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""
         return {**asdict(self), "task_ids": list(self.task_ids)}
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult:
+    """What `flush` found; true only when the store holds all of it, and `reason` says in words why it is not.
+
+    ``unknown``: this sink has no such session. ``refused``: a message cannot be a line; those before it are stored.
+    ``deleted``: an operator has deleted the session. ``disabled``: no broker is configured. ``unreachable``: the
+    broker did not take all. ``no_answers``: there is no result store. When the time was up: ``no_worker``, none had
+    answered; ``no_store``, one had, but not with what its store holds; ``time``, the store lacked something still.
+    ``failed``: an error of ours.
+    """
+
+    state: FlushState
+    reason: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.state == "stored"

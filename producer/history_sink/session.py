@@ -61,10 +61,15 @@ class Session:
             return not len(self.ledger.log.points) and not self.ledger.sendable
 
     @property
-    def is_sound(self) -> bool:
-        """Whether no message is refused, nor all of them."""
+    def is_deleted(self) -> bool:
+        """Whether an operator has deleted it, as far as this process knows."""
+        return self._is_deleted
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The first message that cannot be a line, if there is one."""
         with self.lock:
-            return self.ledger.refusal is None and not self._is_deleted
+            return self.ledger.refusal
 
     @property
     def is_handed_over(self) -> bool:

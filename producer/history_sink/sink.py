@@ -15,7 +15,7 @@ from history_sink.flush import flush
 from history_sink.lifecycle import watch
 from history_sink.lines import Message, Unencodable
 from history_sink.listing import Listing
-from history_sink.outcome import Receipt
+from history_sink.outcome import FlushResult, Receipt
 from history_sink.pointer import Fault, PointerHandle
 from history_sink.reading import Reading
 from history_sink.session import Session
@@ -100,18 +100,22 @@ class HistorySink:
         """
         return self._guard(session_id, unencodable, lambda session: session.append(messages, unencodable))
 
-    def flush(self, session_id: str, timeout_seconds: float = 30.0) -> bool:
+    def flush(self, session_id: str, timeout_seconds: float = 30.0) -> FlushResult:
         """Wait until the store has all of the session, and send again what it lacks. Never raises.
 
-        True only when a worker has looked and found it all, or when the history given is empty. False when the time is
-        up, when a message is refused, when this sink knows no such session, and when it is disabled.
+        True only when a worker has looked and found it all, or when the history given is empty; else the result's
+        `state` and `reason` say why not, see `FlushResult`.
         """
+        if not self.settings.is_enabled:
+            return FlushResult("disabled", DISABLED)
         try:
             session = self._sessions.get(session_id)
-            return session is not None and flush(session, timeout_seconds)
+            if session is None:
+                return FlushResult("unknown", "this sink was given nothing of the session since it began or forgot it")
+            return flush(session, timeout_seconds)
         except Exception as error:  # noqa: BLE001  # the agent must not fail because its history does
             log.error("history-sink: session %s: flush failed with %s", session_id, type(error).__name__)
-            return False
+            return FlushResult("failed", f"failed with {type(error).__name__}")
 
     def pointer(
         self,
@@ -214,7 +218,7 @@ class HistorySink:
             str(session_id), lambda: self.append(session_id, *messages, unencodable=unencodable)
         )
 
-    async def aflush(self, session_id: str, timeout_seconds: float = 30.0) -> bool:
+    async def aflush(self, session_id: str, timeout_seconds: float = 30.0) -> FlushResult:
         """`flush`, behind the saves that were begun before."""
         await self._calls.run(str(session_id), lambda: None)
         return await self._calls.run_aside(lambda: self.flush(session_id, timeout_seconds))

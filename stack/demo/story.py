@@ -52,7 +52,7 @@ def _wait_for_all(scene: Scene) -> None:
             advance(stored)
             sleep(0.2)
     screen.text(f"the store held all of it {monotonic() - began:.1f} s later, without the producer's help")
-    scene.claim(scene.sink.flush(scene.session, timeout_seconds=10), "flush says that the store holds all of it")
+    scene.claim(bool(scene.sink.flush(scene.session, timeout_seconds=10)), "flush says that the store holds all of it")
 
 
 def _count_stored(scene: Scene) -> int:
@@ -131,7 +131,7 @@ def _expect(scene: Scene, what: str, handle: PointerHandle, kind: str) -> None:
 
 
 def _show_undo(scene: Scene, edited: list[bytes]) -> None:
-    scene.claim(scene.sink.flush(scene.session, timeout_seconds=30), "the store holds the edited history")
+    scene.claim(bool(scene.sink.flush(scene.session, timeout_seconds=30)), "the store holds the edited history")
     status: Status = scene.sink.status(scene.session)
     scene.claim(len(status.logs) == 2, f"there are two logs, not {len(status.logs)}")
     old, new = (PointerHandle(status.bucket, log.key) for log in status.logs)

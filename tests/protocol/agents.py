@@ -146,7 +146,7 @@ class Agent:
             raise Violation("flush said True of a history with a message that is refused")
         if is_held:
             books.check_flushed(self.session.branch, self.given_lines)
-        return is_held
+        return bool(is_held)
 
     def _take_told(self) -> list[Message]:
         told, self.broker.told = [message for message in self.broker.told if message.task == UPLOAD], []
