@@ -56,7 +56,7 @@ class Site:
         return str(sent.id)
 
     def upload_broken(self, size_bytes: int = 0) -> None:
-        self.client.send_task(UPLOAD, ("broken", [{"text": "x" * size_bytes}, "no JSON"]), queue="history.upload")
+        self.client.send_task(UPLOAD, ("broken", [{"text": "x" * size_bytes}, "no\nline"]), queue="history.upload")
 
     def ask(self, task: str, *args: Any) -> tuple[Any, float]:
         """The answer, or the error, and after how many seconds."""

@@ -120,7 +120,9 @@ def _undecodable(site: BrokerSite) -> str:
 
 
 POISONS: dict[str, Callable[[BrokerSite], str]] = {
-    "messages[0]: a line that is not JSON": lambda site: str(site.upload("poison", "no JSON").id),
+    "messages[0]: a line with a line break inside: give each line as a message of its own": lambda site: str(
+        site.upload("poison", "no\nline").id
+    ),
     "its task is unknown: no.such": lambda site: str(site.client.send_task("no.such", queue="history.upload").id),
     "its body cannot be decoded: DecodeError": _undecodable,
     "revoked": _revoked,

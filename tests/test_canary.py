@@ -111,7 +111,7 @@ def test_no_word_of_a_transcript_is_said(talker: Talker) -> None:
         assert CANARY.encode() in b"".join(sink.read("library"))
         sink.save("library", [{**MESSAGE, "role": "undone"}])  # a branch
     talker.wait_for("task ended", talker.send(UPLOAD, "plain", [MESSAGE]))
-    talker.wait_for("message buried", talker.send(UPLOAD, "refused", [MESSAGE, f"no JSON {CANARY}"]))
+    talker.wait_for("message buried", talker.send(UPLOAD, "refused", [MESSAGE, f"no\nline {CANARY}"]))
     talker.wait_for("message buried", talker.send(UPLOAD, CANARY + "\n", [MESSAGE]))
     talker.wait_for("message buried", talker.send("a.task.that.nobody.knows", f"a {CANARY}"))
     talker.wait_for("task ended", talker.send("history_sink.resolve_pointer", {"key": CANARY}, queue=READS))

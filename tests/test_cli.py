@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from celery import Celery
 
 from command import Command, number, objects, write
 from history_sink.backfill import cut_steps
-from history_sink.contract import UPLOAD, UPLOAD_QUEUE, check_session
+from history_sink.contract import LINE_BYTES, UPLOAD, UPLOAD_QUEUE, check_session
 from history_sink.files import find_files, name_by_path
-from history_sink.transcripts import Transcript
+from history_sink.transcripts import Transcript, read_transcript
 from stack.processes import wait_until
 from stack.stack import producer_environment
 from stack.worker import Worker
@@ -32,19 +33,19 @@ def run(environment: Mapping[str, str], worker: Worker) -> Command:
 
 
 def test_a_transcript_comes_back_byte_for_byte(run: Command, tmp_path: Path) -> None:
-    body = '{"text": "naïve  spaces"}\r\n{"n":1}\n{"no newline behind me":true}'.encode()
+    body = '{"text": "naïve  spaces"}\r\n{"n":1}\n{"last":"of all of them"}\n'.encode()
     (tmp_path / "bytes.jsonl").write_bytes(body)
     saved = run("save", tmp_path / "bytes.jsonl")
     assert saved.status == 0
-    assert b"session bytes: 3 messages, 66 bytes, 3 sent; stored" in saved.out
+    assert b"session bytes: 3 messages, 62 bytes, 3 sent; stored" in saved.out
 
     restored = run("restore", "bytes", tmp_path / "back.jsonl")
     assert restored.status == 0, restored.err
-    assert (tmp_path / "back.jsonl").read_bytes() == body + b"\n"
-    assert run("resolve", "bytes").out == body + b"\n"
+    assert (tmp_path / "back.jsonl").read_bytes() == body
+    assert run("resolve", "bytes").out == body
     assert run("resolve", "bytes", "--bytes", "2:6").out == b"text"
     assert run("resolve", "bytes", "--messages", "1:2").out == b'{"n":1}\n'
-    assert run("resolve", "bytes", "--messages", "2:").out == b'{"no newline behind me":true}\n'
+    assert run("resolve", "bytes", "--messages", "2:").out == b'{"last":"of all of them"}\n'
 
 
 def test_only_what_is_new_is_sent(run: Command, tmp_path: Path) -> None:
@@ -125,14 +126,40 @@ def test_a_stray_is_restored_by_its_key(run: Command, tmp_path: Path) -> None:
 # What cannot be saved, and what is not there
 
 
-def test_a_bad_line_is_named_and_all_before_it_is_saved(run: Command, tmp_path: Path) -> None:
-    path = write(tmp_path / "bad.jsonl", '{"n":0}', "", '{"n":1}', "secret words", '{"n":2}')
+def test_lines_that_are_no_json_are_kept_and_a_half_one_is_left_for_later(run: Command, tmp_path: Path) -> None:
+    body = b'\n{"n":0}\r\n{"n":1}{"n":2}\n\r\n' + bytes(300) + b"\n\xff\xfe\n[]\n1e400\n\n\n"
+    path = tmp_path / "raw.jsonl"
+    path.write_bytes(body + b'{"half":')
+    saved = run("save", path, "--json")
+    assert saved.status == 0
+    assert f"{path}: 8 bytes behind the last newline left for later" in saved.err
+    told = objects(saved)[0]
+    assert (told["messages"], told["stored"], told["raw_lines"], told["unfinished_bytes"]) == (10, True, 9, 8)
+    assert run("restore", "raw", tmp_path / "back.jsonl").status == 0
+    assert (tmp_path / "back.jsonl").read_bytes() == body
+    assert run("resolve", "raw", "--messages", "2:3").out == b'{"n":1}{"n":2}\n'
+    path.write_bytes(body + b'{"half":2}\n')
+    again = run("save", path)
+    assert again.err == ""
+    assert b"11 messages" in again.out
+    assert b", 1 sent; stored" in again.out
+
+
+def test_a_file_that_is_one_half_line_is_no_failure(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "begun.jsonl").write_bytes(b'{"half":')
+    saved = run("save", tmp_path / "begun.jsonl")
+    assert (saved.status, saved.err.count("still being written")) == (0, 1)
+    assert b"no messages" in saved.out
+
+
+def test_a_line_that_is_too_long_is_named_and_all_before_it_is_saved(run: Command, tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.jsonl", '{"n":0}', '{"n":1}', "secret" * (LINE_BYTES // 6 + 1), '{"n":2}')
     saved = run("save", path, "--json")
     assert saved.status == 1
-    assert f"{path}, line 4: a line that is not JSON" in saved.err
+    assert f"{path}, line 3: a line of" in saved.err
     assert "secret" not in saved.err
     told = objects(saved)[0]
-    assert (told["messages"], told["stored"], told["line"], told["blank_lines"]) == (2, True, 4, 1)
+    assert (told["messages"], told["stored"], told["line"]) == (2, True, 3)
     assert run("resolve", "bad").out == b'{"n":0}\n{"n":1}\n'
 
 
@@ -152,7 +179,7 @@ def test_trouble_with_one_file_does_not_keep_the_others_from_being_saved(run: Co
 
 
 def test_stdin_is_saved_under_the_name_that_it_is_given(run: Command) -> None:
-    assert run("save", "-", "--session", "piped", stdin=b'{"n":0}').status == 0
+    assert run("save", "-", "--session", "piped", stdin=b'{"n":0}\n').status == 0
     assert run("resolve", "piped").out == b'{"n":0}\n'
     nameless = run("save", "-", stdin=b'{"n":0}')
     assert nameless.status == 2
@@ -196,9 +223,10 @@ def test_a_reader_that_goes_away_causes_no_traceback(run: Command, tmp_path: Pat
 # The pure parts
 
 
-def test_line_numbers_count_the_blank_lines_that_are_left_out() -> None:
-    transcript = Transcript((b"{}\n",) * 4, blanks=(1, 3, 4, 9))
-    assert [transcript.line_number(index) for index in range(4)] == [2, 5, 6, 7]
+@pytest.mark.parametrize("rest", [b"", b"{", b"\r", b"\xe2\x82"])
+def test_a_file_is_its_bytes_up_to_the_last_newline(rest: bytes) -> None:
+    lines = (b"\n", b"\r\n", b"{}\r\n", b"\x0b\x0c\x85\x1e\n", b"\n")
+    assert read_transcript(BytesIO(b"".join(lines) + rest)) == Transcript(lines, len(rest))
 
 
 def test_steps_begin_behind_what_is_stored_and_end_with_the_file() -> None:

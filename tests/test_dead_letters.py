@@ -38,12 +38,18 @@ def office(
 
 
 def test_a_poisonous_payload_is_buried_whole_and_comes_back_when_it_is_replayed(office: Office) -> None:
-    sent = office.send(UPLOAD, "poison", [MESSAGE, f"{CANARY}, but no JSON"], priority=3)
+    sent = office.send(UPLOAD, "poison", [MESSAGE, f"{CANARY},\nbut no line"], priority=3)
     letter = office.letter(sent.id)
-    assert office.reason(sent) == "Refused: messages[1]: a line that is not JSON"
-    assert json.loads(letter.body)[0] == ["poison", [MESSAGE, f"{CANARY}, but no JSON"]]
+    assert (
+        office.reason(sent)
+        == "Refused: messages[1]: a line with a line break inside: give each line as a message of its own"
+    )
+    assert json.loads(letter.body)[0] == ["poison", [MESSAGE, f"{CANARY},\nbut no line"]]
     assert (letter.task, letter.session, letter.attempts) == (UPLOAD, "poison", 1)
-    assert (letter.reason, letter.queue) == ("messages[1]: a line that is not JSON", UPLOADS)
+    assert (letter.reason, letter.queue) == (
+        "messages[1]: a line with a line break inside: give each line as a message of its own",
+        UPLOADS,
+    )
     assert (letter.content_type, letter.content_encoding) == ("application/json", "utf-8")
     assert letter.headers["id"] == sent.id
     assert letter.first <= letter.last

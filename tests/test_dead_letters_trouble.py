@@ -43,7 +43,7 @@ def office(
 
 
 def send_poison(office: Office, count: int = 1) -> list[AsyncResult[object]]:
-    return [office.send(UPLOAD, "s", ["no JSON"]) for _ in range(count)]
+    return [office.send(UPLOAD, "s", ["no\nline"]) for _ in range(count)]
 
 
 def in_redis(office: Office) -> int:

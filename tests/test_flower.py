@@ -145,7 +145,7 @@ def test_the_list_of_tasks_is_worth_looking_at(
     client: Celery, flower: Flower, bucket: str, events: list[dict[str, Any]]
 ) -> None:
     plain, saved = upload(client, "plain", [MESSAGE, MESSAGE]), save(client, "saved")
-    refused = upload(client, "refused", [MESSAGE, f"not JSON but {CANARY}"])
+    refused = upload(client, "refused", [MESSAGE, f"not a line\nbut {CANARY}"])
     for sent in (plain, saved):
         sent.get(timeout=20)
     read = resolve(client, bucket, "saved")
@@ -161,7 +161,10 @@ def test_the_list_of_tasks_is_worth_looking_at(
     shown = task_of(flower, saved.id, "SUCCESS")
     assert shown["kwargs"] == f"{{'messages': 1, 'bytes': {len(LINE)}, 'first_message': 0, 'offset': 0}}"
     shown = task_of(flower, refused.id, "FAILURE")
-    assert shown["exception"] == "Refused: messages[1]: a line that is not JSON"
+    assert (
+        shown["exception"]
+        == "Refused: messages[1]: a line with a line break inside: give each line as a message of its own"
+    )
     assert task_of(flower, read.id, "SUCCESS")["result"] == f"<{len(LINE)} bytes>"
     assert f"<{len(LINE)} bytes>" in fetch(flower, f"/api/task/result/{read.id}")
     assert {"task-received", "task-started", "task-succeeded", "task-failed"} <= {event["type"] for event in events}

@@ -32,8 +32,8 @@ wild_values = st.recursive(
 
 @given(objects)
 def test_an_object_is_one_line_that_reads_as_the_object(message: dict[str, Any]) -> None:
-    line, replaced = encode_line(message)
-    assert replaced == 0
+    line, replaced, raw = encode_line(message)
+    assert (replaced, raw) == (0, False)
     assert line.index(b"\n") == len(line) - 1
     assert json.loads(line) == message
     assert list(json.loads(line)) == list(message)
@@ -55,11 +55,13 @@ def test_nothing_raises_but_bad_message(value: Any) -> None:
     for message in (value, {"a": value}):
         for unencodable in get_args(Unencodable):
             try:
-                line, _ = encode_line(message, unencodable)
+                line = encode_line(message, unencodable).data
             except BadMessage:
                 continue
-            assert isinstance(json.loads(line), dict)
             assert line.count(b"\n") == 1
+            assert line.endswith(b"\n")
+            if not isinstance(message, (str, bytes)):
+                assert isinstance(json.loads(line), dict)
 
 
 @given(st.lists(st.sampled_from([math.nan, math.inf, -math.inf, "\ud800", "a\udfffb", "fine", 1.5])))
@@ -82,6 +84,38 @@ def test_compact_unescaped_and_in_the_order_given() -> None:
     message = {"b": '\N{SNOWMAN}\u2028\x7f\x1f/\\"\b\t', "a": [None, True, 1.0, -0.0, 1e100]}
     expected = '{"b":"\N{SNOWMAN}\u2028\x7f\\u001f/\\\\\\"\\b\\t","a":[null,true,1.0,-0.0,1e+100]}\n'
     assert encode_line(message).data == expected.encode()
+
+
+RAW: list[tuple[str | bytes, bytes]] = [
+    (b"", b""), (b"\r", b"\r"), (bytes(300), bytes(300)), (b"\xe9\xff\xfe", b"\xe9\xff\xfe"), (b"[]", b"[]"),
+    ("1e400", b"1e400"), ("null", b"null"), ('{"a":1}{', b'{"a":1}{'), ('{"a":1}{"b":2}', b'{"a":1}{"b":2}'),
+    ('{"a":NaN}', b'{"a":NaN}'), ('{"a":"\x01"}', b'{"a":"\x01"}'), ("\ufeff{}", b"\xef\xbb\xbf{}"),
+    ("\u2028\x85\x0b\r", b"\xe2\x80\xa8\xc2\x85\x0b\r"), ("[" * 100_000, b"[" * 100_000),
+    (b'{"a":"\xed\xa0\x80"}', b'{"a":"\xed\xa0\x80"}'), ('{"a":"\ud800"}', b'{"a":"\xed\xa0\x80"}'),
+    (b"caf\xe9 \xf0".decode(errors="surrogateescape"), b"caf\xe9 \xf0"), ("\udc7f\udd00", b"\xed\xb1\xbf\xed\xb4\x80"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "kept"), RAW, ids=lambda value: repr(value)[:30])
+def test_a_ready_made_line_that_is_no_json_object_is_kept_and_counted(given: str | bytes, kept: bytes) -> None:
+    ends: tuple[Any, Any] = ("", "\n") if isinstance(given, str) else (b"", b"\n")
+    for end in ends:
+        assert encode_line(given + end) == (kept + b"\n", 0, True)
+        with pytest.raises(BadMessage):
+            encode_line(given + end, "refuse")
+
+
+@given(st.binary().filter(lambda data: b"\n" not in data))
+def test_any_bytes_are_a_line(data: bytes) -> None:
+    escaped = data.decode(errors="surrogateescape")
+    for message in (data, data + b"\n", bytearray(data), memoryview(data), escaped, escaped + "\n"):
+        assert encode_line(message).data == data + b"\n"
+
+
+@given(st.text(st.characters(exclude_characters="\n", exclude_categories=()), max_size=20))
+def test_any_text_without_a_line_break_is_a_line(text: str) -> None:
+    assert encode_line(text).data.count(b"\n") == 1
+    assert encode_line(text, "replace") == encode_line(encode_line(text).data)
 
 
 class Reader(Mapping[str, Any]):
@@ -127,10 +161,9 @@ def cycle() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "message",
     [
-        None, 1, [], object(), "", "{", "[]", "1", '{"a":1}{', '{"a":NaN}', '{"a":-Infinity}', '{"a":"\x01"}', "{}\n{}",
-        "{}\n\n", "\n{}", "\ufeff{}", b"\xff", b'{"a":"\xed\xa0\x80"}', '{"a":"\ud800"}', {"a": {1}}, {1: 1}, {None: 1},
+        None, 1, [], object(), "{}\n{}", "{}\n\n", "\n{}", {"a": {1}}, {1: 1}, {None: 1},
         {"a": {2: 1}}, {"a": b"bytes"}, {("a",): 1}, dict.fromkeys(["\ud800", "\ufffd"]), {"a": 10**5000},
-        "[" * 100_000, nest(100_000), cycle(), Reader(KeyError("canary")), Reader(RuntimeError("canary")),
+        nest(100_000), cycle(), Reader(KeyError("canary")), Reader(RuntimeError("canary")),
         {"a": Reader()},
     ],
     ids=lambda message: repr(type(message)),
@@ -145,6 +178,7 @@ def test_what_is_no_message_is_refused(message: Any) -> None:
     "message",
     [
         '{"a":"canary"',
+        "canary\ncanary",
         b'{"a":"canary\xff"}',
         '{"a":"canary\ud800"}',
         {"a": "canary", "b": {1}},

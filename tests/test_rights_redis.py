@@ -153,7 +153,7 @@ def test_a_stock_client_may_save_and_wait_for_its_answer(place: Place) -> None:
 
 def test_a_worker_may_fold_bury_and_take_over_what_another_has_left(place: Place) -> None:
     log = place.worker.process.log
-    place.plain.send_task(UPLOAD, ("broken", ["no JSON"]), queue="history.upload")
+    place.plain.send_task(UPLOAD, ("broken", ["no\nline"]), queue="history.upload")
     with place.admin() as admin:
         admin.lpush("history.upload", "no message at all")
         wait_until(lambda: log().count("message buried") == 2, timeout_seconds=30, what="both to be buried")

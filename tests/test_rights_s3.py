@@ -133,7 +133,7 @@ def test_three_workers_each_with_its_own_rights_do_all_the_work(
         assert answer.count(b"\n") == 3
         broken = (("history_sink.upload_history", "history.upload"), ("history_sink.nobody", "history.read"))
         for task, queue in broken:  # one for the writer to bury, one for the reader
-            plain.send_task(task, ("broken", ["no JSON"]), queue=queue)
+            plain.send_task(task, ("broken", ["no\nline"]), queue=queue)
         for role, event in (("writer", "message buried"), ("reader", "message buried"), ("compactor", "folded_bytes")):
             wait_until(partial(says, workers[role], event), timeout_seconds=20, what=f"{event} by {role}")
         logs = {role: each.process.log() for role, each in workers.items()}

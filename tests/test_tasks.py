@@ -114,7 +114,7 @@ def test_saves_of_one_log_that_arrive_together_make_one_log(
 @pytest.mark.parametrize(
     ("args", "kwargs", "reason"),
     [
-        (("bad", [{"a": 1}, CANARY]), {}, r"messages\[1\]: a line that is not JSON"),
+        (("bad", [{"a": 1}, f"{CANARY}\n{CANARY}"]), {}, r"messages\[1\]: a line with a line break inside"),
         (("bad", {"role": CANARY}), {}, "messages is the whole history as a list"),
         (("bad", [{}], CANARY), {}, "not the arguments of history_sink.upload_history"),
         ((CANARY + " is no id", [{}]), {}, "a session id is 1 to 200 of"),

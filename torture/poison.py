@@ -40,7 +40,7 @@ def plant(url: str, task_id: str, only_children: bool) -> None:
         bomb = zlib.compress(bytes(10**7))
         publish(url, UPLOAD_QUEUE, UPLOAD, task_id, ((poison, None), _lines(encoding="zlib", lines=bomb)))
     elif poison == "no-object":
-        publish(url, UPLOAD_QUEUE, UPLOAD, task_id, ((poison, [{"role": "user"}, "no object"]), {}))
+        publish(url, UPLOAD_QUEUE, UPLOAD, task_id, ((poison, [{"role": "user"}, "no\nline"]), {}))
     elif poison == "expired":
         expired = {"expires": "2020-01-01T00:00:00+00:00"}
         publish(url, UPLOAD_QUEUE, UPLOAD, task_id, ((poison, None), _lines()), expired)

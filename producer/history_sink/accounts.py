@@ -26,6 +26,9 @@ def tell_saved(saved: "Saved", as_json: bool, has_waited: bool, is_dry: bool = F
         click.echo(_describe_saved(saved, has_waited, is_dry))
     for note in saved.notes:
         click.echo(f"{saved.file}: note: {note}", err=True)
+    if saved.unfinished_bytes and not saved.problem:
+        left = count(saved.unfinished_bytes, "byte")
+        click.echo(f"{saved.file}: {left} behind the last newline left for later: still being written", err=True)
     if saved.problem:
         line = f", line {saved.line}" if saved.line else ""
         click.echo(f"{saved.file}{line}: {saved.problem}", err=True)
@@ -38,8 +41,8 @@ def _describe_saved(saved: "Saved", has_waited: bool, is_dry: bool) -> str:
     if is_dry:
         return f"{saved.file}: {log}: {_size(saved.messages, saved.bytes)}, {saved.sent_messages:,} would be sent"
     state = "stored" if saved.stored else "not confirmed" if has_waited else "handed over"
-    blanks = f"; {count(saved.blank_lines, 'blank line')} left out" if saved.blank_lines else ""
-    return f"{saved.file}: {log}: {_size(saved.messages, saved.bytes)}, {saved.sent_messages:,} sent; {state}{blanks}"
+    raw = f" ({saved.raw_lines:,} no JSON object, kept as they are)" if saved.raw_lines else ""
+    return f"{saved.file}: {log}: {_size(saved.messages, saved.bytes)}, {saved.sent_messages:,} sent{raw}; {state}"
 
 
 def tell_end(work: "Backfill", files: int, is_dry: bool = False) -> None:

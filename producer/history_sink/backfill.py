@@ -39,6 +39,7 @@ class Saved:
     `branch` None is the session's main log. `stored`: the store has said that it holds them all. `problem` says why
     something is missing, from line `line` on where that is known; `is_away`: because the broker or the workers are.
     `notes`: what may not be as it was meant, though it is saved.
+    `raw_lines` of those sent are no JSON object. `unfinished_bytes` behind the last newline are not handed over.
     """
 
     file: str
@@ -47,7 +48,8 @@ class Saved:
     messages: int = 0
     bytes: int = 0
     sent_messages: int = 0
-    blank_lines: int = 0
+    raw_lines: int = 0
+    unfinished_bytes: int = 0
     stored: bool = False
     line: int | None = None
     problem: str | None = None
@@ -89,7 +91,7 @@ class Backfill:
         except OSError as error:
             self._end(Saved(str(file), session, problem=f"cannot be read: {error.strerror}"))
             return
-        self.waiting.append(Saved(str(file), session, blank_lines=len(transcript.blanks)))
+        self.waiting.append(Saved(str(file), session, unfinished_bytes=transcript.unfinished_bytes))
         if mark := describe_mark(transcript.lines):
             self._change(notes=(mark,))
         comparison = self._compare(session, transcript)
@@ -189,12 +191,17 @@ def cut_steps(lines: Sequence[bytes], stored_bytes: int = 0, step_bytes: int = S
 
 def take_receipt(saved: Saved, transcript: Transcript, count: int, receipt: Receipt) -> Saved:
     """`saved` after its first `count` lines were given to the sink."""
-    saved = replace(saved, branch=receipt.branch, sent_messages=saved.sent_messages + receipt.messages)
+    saved = replace(
+        saved,
+        branch=receipt.branch,
+        sent_messages=saved.sent_messages + receipt.messages,
+        raw_lines=saved.raw_lines + receipt.raw,
+    )
     if receipt.state == "unreachable":
         return replace(saved, problem=receipt.reason, is_away=True)
     if receipt.state == "refused":
         count = max(receipt.index or 0, saved.messages)
-        line = None if receipt.index is None else transcript.line_number(receipt.index)
+        line = None if receipt.index is None else receipt.index + 1
         saved = replace(saved, problem=receipt.reason, line=line)
     return replace(saved, messages=count, bytes=sum(map(len, transcript.lines[:count])))
 

@@ -102,8 +102,9 @@ def save(
     written since. Where no worker says in time what that is, nothing is sent (with --no-wait: all of it). A history
     that is not the one in the store goes into a branch beside it.
 
-    Lines are kept byte for byte. A last line without a newline is whole; blank lines are left out, and counted. At a
-    line that is no JSON object a file ends: the line is named, all before it is saved, nothing behind it.
+    Lines are kept byte for byte, also those that are blank or no JSON object. What follows the last newline is still
+    being written: it is left for the next time. At a line of more than 32 MiB a file ends: the line is named, all
+    before it is saved, nothing behind it.
     """
     from history_sink.backfill import Backfill
     from history_sink.files import STDIN, find_files, measure, name_sessions

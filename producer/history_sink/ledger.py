@@ -26,10 +26,11 @@ ROLLING_MESSAGES = 64
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One upload, and how many values in its lines were replaced."""
+    """One upload, how many values in its lines were replaced, and how many of its lines are no JSON object."""
 
     upload: Upload
     replaced: int
+    raw: int = 0
 
 
 class Ledger:
@@ -145,14 +146,15 @@ class Ledger:
         if self._matched < start:
             return None
         lines: list[bytes] = []
-        size = replaced = 0
+        size = replaced = raw = 0
         for line in self._lines(start):
             if lines and size + len(line.data) > SAVE_BYTES:
                 break
             lines.append(line.data)
             size += len(line.data)
             replaced += line.replaced
-        return Piece(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced) if lines else None
+            raw += line.raw
+        return Piece(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced, raw) if lines else None
 
     def compare(self, is_known: bool) -> Comparison:
         """`decide`, and tell all that `next_piece` would give then. `is_known`: the store has the session."""

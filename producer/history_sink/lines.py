@@ -1,7 +1,7 @@
 """Messages to lines: one compact JSON object a line, as ``serde_json::to_string`` writes it.
 
 No spaces, non-ASCII unescaped, keys in the order given. A message that is already a line (`str` or
-`bytes`) is kept byte for byte.
+`bytes`) is kept byte for byte, whatever it holds: real transcripts have damaged lines in their middle.
 """
 
 import json
@@ -12,22 +12,24 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from history_sink.errors import BadMessage
 
-Message: TypeAlias = Mapping[str, Any] | str | bytes
-"""A JSON object, or a ready-made line with or without its newline."""
+Message: TypeAlias = Mapping[str, Any] | str | bytes | bytearray | memoryview
+"""A JSON object, or a ready-made line, with or without its newline: any bytes without a newline inside."""
 
 Unencodable: TypeAlias = Literal["replace", "refuse"]
 """What to do with NaN, Infinity and lone surrogates, which JSON cannot carry."""
 
 _NAMES_A_TYPE = re.compile(r"Object of type \w+ is not JSON serializable|keys must be [\w, ]+ not \w+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATES_APART = re.compile("([\ud800-\udfff])")
 _write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 class Line(NamedTuple):
-    """The bytes of one message, newline included, and how many values in it were replaced."""
+    """The bytes of one message, newline included; how many values were replaced; whether it is no JSON object."""
 
     data: bytes
     replaced: int = 0
+    raw: bool = False
 
     def __repr__(self) -> str:
         return f"Line({len(self.data)} bytes)"  # what a repr shows ends up in somebody's log
@@ -36,11 +38,12 @@ class Line(NamedTuple):
 def encode_line(message: Message, unencodable: Unencodable = "replace") -> Line:
     """Make the line of one message.
 
-    NaN and the infinities become null, lone surrogates U+FFFD, each counted in `replaced`; with
-    ``unencodable="refuse"`` they raise. Raises `BadMessage` for what is no JSON object.
+    NaN and the infinities become null, lone surrogates U+FFFD, each counted in `replaced`. A ready-made line is kept
+    as it is, and `raw` where it is no JSON object. With ``unencodable="refuse"`` all these raise. Raises `BadMessage`
+    for a message that is no JSON object, and for a line with a newline inside.
     """
-    if isinstance(message, (str, bytes, bytearray)):
-        return Line(_keep(message))
+    if isinstance(message, (str, bytes, bytearray, memoryview)):
+        return _keep(message, unencodable)
     if not isinstance(message, Mapping):
         raise BadMessage(f"a message is a JSON object or a line of one, not {type(message).__name__}")
     try:
@@ -115,25 +118,41 @@ def _check_keys(value: Any) -> None:
             todo.extend(item)
 
 
-def _keep(line: str | bytes | bytearray) -> bytes:
-    """Check a ready-made line and return its bytes, ended by one newline."""
+def _keep(given: str | bytes | bytearray | memoryview, unencodable: Unencodable) -> Line:
+    """A ready-made line, ended by one newline."""
+    data = (_encode_text(given) if isinstance(given, str) else bytes(given)).removesuffix(b"\n")
+    if b"\n" in data:
+        raise BadMessage("a line with a line break inside: give each line as a message of its own") from None
+    damage = _find_damage(data)
+    if damage and unencodable == "refuse":
+        raise BadMessage(damage) from None
+    return Line(data + b"\n", raw=damage is not None)
+
+
+def _encode_text(text: str) -> bytes:
+    """UTF-8. Of lone surrogates, U+DC80 to U+DCFF become the bytes that they stand for in texts that were read with
+    ``errors="surrogateescape"``; others the three bytes that UTF-8 would have for them, were they allowed.
+    """
     try:
-        text = line if isinstance(line, str) else bytes(line).decode()
-        data = text.encode()
+        return text.encode()
+    except UnicodeEncodeError:
+        return b"".join(
+            part.encode("utf-8", "surrogateescape" if "\udc80" <= part <= "\udcff" else "surrogatepass")
+            for part in _SURROGATES_APART.split(text)
+        )
+
+
+def _find_damage(data: bytes) -> str | None:
+    """Why a line is no JSON object; None if it is one. One nested deeper than can be read counts as none."""
+    try:
+        value = json.loads(data.decode(), parse_constant=_refuse_constant, parse_int=float)
     except UnicodeError:
-        raise BadMessage("a line that is not valid UTF-8") from None
-    text = text.removesuffix("\n")
-    if "\n" in text:
-        raise BadMessage("a line with a line break inside")
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_int=float)
+        return "a line that is not valid UTF-8"
     except RecursionError:
-        raise BadMessage("nested too deeply") from None
-    except ValueError:  # the decoder's own text is fine, but its `doc` would travel with a chained exception
-        raise BadMessage("a line that is not JSON") from None
-    if not isinstance(value, dict):
-        raise BadMessage("a line that is JSON, but no object")
-    return data if data.endswith(b"\n") else data + b"\n"
+        return "nested too deeply"
+    except ValueError:
+        return "a line that is not JSON"
+    return None if isinstance(value, dict) else "a line that is JSON, but no object"
 
 
 def _refuse_constant(name: str) -> None:

@@ -77,7 +77,8 @@ class Receipt:
     ``unchanged``: nothing new. ``disabled``: no broker is configured. ``unreachable``: the broker did not accept
     all of it; the next save carries the rest. ``refused``: the message at `index` cannot be a line (`reason`);
     of what came before it `messages` were handed over, and
-    the rest, if the broker is away, goes with the next save. `replaced` counts values that JSON cannot carry.
+    the rest, if the broker is away, goes with the next save. `replaced` counts values that JSON cannot carry, `raw`
+    lines that are no JSON object: they are kept as they are.
     """
 
     state: ReceiptState
@@ -89,6 +90,7 @@ class Receipt:
     reason: str | None = None
     index: int | None = None
     replaced: int = 0
+    raw: int = 0
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""

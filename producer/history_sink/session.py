@@ -187,6 +187,7 @@ class Session:
             task_ids=tuple(task_ids),
             reason=reason,
             replaced=sum(piece.replaced for piece in pieces),
+            raw=sum(piece.raw for piece in pieces),
         )
 
     # What the store says

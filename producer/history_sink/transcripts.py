@@ -3,44 +3,28 @@
 from dataclasses import dataclass
 from typing import BinaryIO
 
-_BLANK = b" \t\r\n"
-
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The lines of one file, each with its newline, and the numbers (from 1) of its blank lines, which are left out."""
+    """The whole lines of one file, each with its newline, and how many bytes follow the last newline."""
 
     lines: tuple[bytes, ...]
-    blanks: tuple[int, ...] = ()
+    unfinished_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
         return sum(map(len, self.lines))
 
-    def line_number(self, index: int) -> int:
-        """Where in the file ``lines[index]`` stands, from 1."""
-        number = index + 1
-        for blank in self.blanks:
-            if blank > number:
-                break
-            number += 1
-        return number
-
 
 def read_transcript(stream: BinaryIO) -> Transcript:
-    """All lines of `stream`. The last one counts with or without its newline.
+    """All lines of `stream` as they are, blank ones too. Only 0x0A ends a line.
 
-    A blank line is no message, and no damage either: editors and some vendors leave one at the end. Only 0x0A ends a
-    line, so a carriage return stays a part of it.
+    What follows the last newline is still being written, perhaps in the middle of a character: archived now, the rest
+    of it would be an edit of the history later.
     """
-    lines: list[bytes] = []
-    blanks: list[int] = []
-    for number, line in enumerate(stream, 1):
-        if line.strip(_BLANK):
-            lines.append(line if line.endswith(b"\n") else line + b"\n")
-        else:
-            blanks.append(number)
-    return Transcript(tuple(lines), tuple(blanks))
+    lines = [*stream]
+    unfinished = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+    return Transcript(tuple(lines), len(unfinished))
 
 
 _MARKS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from history_sink.transcripts import read_transcript
 from stack.demo import DemoFailed
 
 BUNDLED = Path(__file__).with_name("transcript.jsonl")
@@ -13,7 +12,7 @@ def read_lines(path: Path) -> list[bytes]:
     """The lines of a JSONL file, each with its newline. Raises DemoFailed for a file that has none."""
     try:
         with path.open("rb") as stream:
-            lines = read_transcript(stream).lines
+            lines = stream.readlines()
     except OSError as error:
         raise DemoFailed(f"{path}: {error.strerror}") from None
     if not lines:
