@@ -108,7 +108,8 @@ def test_a_ready_made_line_that_is_no_json_object_is_kept_and_counted(given: str
 @given(st.binary().filter(lambda data: b"\n" not in data))
 def test_any_bytes_are_a_line(data: bytes) -> None:
     escaped = data.decode(errors="surrogateescape")
-    for message in (data, data + b"\n", bytearray(data), memoryview(data), escaped, escaped + "\n"):
+    given: list[Any] = [data, data + b"\n", bytearray(data), memoryview(data), escaped, escaped + "\n"]
+    for message in given:
         assert encode_line(message).data == data + b"\n"
 
 

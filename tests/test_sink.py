@@ -199,9 +199,26 @@ class TestSave:
         assert sink.flush(session, 10)
         assert worker.sessions[session].logs[None] == lines_of(messages("a", "b", "d"))
 
-    @pytest.mark.parametrize("given", [None, 7, {"role": "user"}, "text", [None], [[]], [7], [b"\xff"], ["{}\n{}"]])
+    @pytest.mark.parametrize("given", [None, 7, {"role": "user"}, "text", [None], [[]], [7], ["{}\n{}"]])
     def test_nothing_that_is_given_raises(self, sink: HistorySink, session: str, given: Any) -> None:
         assert sink.save(session, given).state == "refused"
+
+    @pytest.mark.parametrize("given", [None, 7, {"role": "user"}, "text", b"text", bytearray(b"text")])
+    def test_one_message_in_place_of_a_list_is_not_taken_apart_into_lines(
+        self, sink: HistorySink, session: str, given: Any
+    ) -> None:
+        receipt = sink.save(session, given)
+        assert (receipt.state, receipt.index) == ("refused", None)
+        assert "messages is a list of messages" in (receipt.reason or "")
+
+    def test_lines_that_are_no_json_are_kept_and_counted(
+        self, sink: HistorySink, worker: PlainWorker, session: str
+    ) -> None:
+        receipt = sink.save(session, [b'{"a":1}', b'{"b":2}{"c":3}', b"", b"\r\n", bytes(9), b"\xe9", "[]", "\ud800"])
+        assert (receipt.state, receipt.messages, receipt.raw) == ("enqueued", 8, 7)
+        assert sink.flush(session, 10)
+        kept = [b'{"a":1}\n', b'{"b":2}{"c":3}\n', b"\n", b"\r\n", bytes(9) + b"\n", b"\xe9\n", b"[]\n"]
+        assert worker.sessions[session].logs[None] == [*kept, b"\xed\xa0\x80\n"]
 
     @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a" * 201, None, 7, "a\n"])
     def test_a_bad_session_id_is_refused(self, sink: HistorySink, name: Any) -> None:

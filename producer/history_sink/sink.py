@@ -10,7 +10,7 @@ from history_sink.broker import Broker
 from history_sink.calls import CallQueue, run_beside
 from history_sink.comparison import Comparison
 from history_sink.contract import check_branch, check_session
-from history_sink.errors import HistorySinkError, Malformed, Unavailable
+from history_sink.errors import BadMessage, HistorySinkError, Malformed, Unavailable
 from history_sink.flush import flush
 from history_sink.lifecycle import watch
 from history_sink.lines import Message, Unencodable
@@ -68,8 +68,7 @@ class HistorySink:
         """
 
         def act(session: Session) -> Receipt:
-            given = messages if isinstance(messages, list) else [*messages]
-            return session.save(given, unencodable)
+            return session.save(_listed(messages), unencodable)
 
         return self._guard(session_id, unencodable, act)
 
@@ -295,3 +294,15 @@ class HistorySink:
         self._broker.renew_after_fork()
         self._sessions.renew_after_fork()
         self._calls.renew_after_fork()
+
+
+def _listed(messages: Iterable[Message]) -> list[Message]:
+    """The messages as a list. Raises `BadMessage` for one message in place of a list: its keys, or the letters of a
+    text, would be taken for lines.
+    """
+    if isinstance(messages, list):
+        return messages
+    is_one = isinstance(messages, (str, bytes, bytearray, memoryview, Mapping)) or hasattr(messages, "model_dump")
+    if is_one or not isinstance(messages, Iterable):
+        raise BadMessage(f"messages is a list of messages, not {type(messages).__name__}")
+    return [*messages]
