@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from history_sink import Fault, Listing, LogStatus, Malformed, Outcome, PointerHandle, Receipt, Status, StrayStatus
@@ -139,6 +139,7 @@ def test_answers_come_back_as_they_were_and_unknown_fields_are_ignored(value: An
 @pytest.mark.parametrize("kind", [Outcome, Status, Fault, PointerHandle, Listing])
 @given(value=junk)
 def test_junk_is_malformed(kind: Any, value: Any) -> None:
+    assume(not (kind is PointerHandle and isinstance(value, list)))  # a list of three is a handle's other form
     with pytest.raises(Malformed):
         kind.decode(value)
 
@@ -187,4 +188,5 @@ def test_a_receipt_is_plain_when_encoded() -> None:
         "reason": None,
         "index": None,
         "replaced": 0,
+        "raw": 0,
     }

@@ -148,17 +148,19 @@ def test_what_the_transport_has_parked_is_moved_to_the_dead_letters(office: Offi
 
 @pytest.mark.parametrize("office", ["threads"], indirect=True)
 def test_commands_show_what_matters_and_content_only_if_asked(office: Office) -> None:
-    sent = office.send(UPLOAD, "shown", [MESSAGE, CANARY])
+    sent = office.send(UPLOAD, "shown", [MESSAGE, f"{CANARY}\nis no line"])
     letter, listed = office.letter(sent.id), office.command("list")
     (name,) = office.letters(sent.id)
     row = next(line for line in listed.splitlines() if sent.id in line)
-    assert all(part in row for part in (UPLOAD, "shown", str(letter.size_bytes), "messages[1]: a line that is not"))
+    assert all(
+        part in row for part in (UPLOAD, "shown", str(letter.size_bytes), "messages[1]: a line with a line break")
+    )
     as_json = office.command("list", "--json")
     objects = [json.loads(line) for line in as_json.splitlines()]
     assert next(each for each in objects if each["name"] == name) == {"name": name, **letter.summary()}
     assert json.loads(office.command("show", name)) == {"name": name, **letter.summary()}
     whole = office.command("show", name, "--content")
-    assert json.loads(json.loads(whole)["body"])[0] == ["shown", [MESSAGE, CANARY]]
+    assert json.loads(json.loads(whole)["body"])[0] == ["shown", [MESSAGE, f"{CANARY}\nis no line"]]
     assert CANARY not in listed
     assert CANARY not in as_json
 
@@ -192,7 +194,7 @@ def test_flower_shows_why_and_no_content(office: Office) -> None:
         wait_until(listens, timeout_seconds=20, what="Flower to see a task")
         office.app.control.revoke("shown-revoked", reply=True, timeout=5, limit=1)
         sent = [
-            office.send(UPLOAD, "s", [MESSAGE, CANARY]),
+            office.send(UPLOAD, "s", [MESSAGE, f"{CANARY}\nis no line"]),
             office.send("no.such.task", MESSAGE),
             office.send(UPLOAD, "revoked-session", [MESSAGE], task_id="shown-revoked"),
         ]

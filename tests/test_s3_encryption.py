@@ -15,7 +15,7 @@ from stack.minio import MinioServer
 REQUIRED = {
     "CODETETHER_HISTORY_BROKER_URL": "redis://redis",
     "CODETETHER_HISTORY_S3_ENDPOINT": "http://minio:9000",
-    "CODETETHER_HISTORY_S3_BUCKET": "b",
+    "CODETETHER_HISTORY_S3_BUCKET": "bucket",
     "CODETETHER_HISTORY_S3_ACCESS_KEY": "a",
     "CODETETHER_HISTORY_S3_SECRET_KEY": "s",
 }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from history_sink import flush, session
+from history_sink import FlushResult, flush, session
 from history_sink.errors import Unavailable
 from history_sink.ledger import Ledger
 from history_sink.ledger import Piece as Sent
@@ -52,12 +52,13 @@ def _send_everything(self: Session, *given: Any) -> Receipt:
     return _save(self, *given)
 
 
-def _compare_sizes(asking: Session, timeout_seconds: float, _: Any) -> bool:
+def _compare_sizes(asking: Session, timeout_seconds: float, _: Any) -> FlushResult:
     try:
         status, question = asking.ask(timeout_seconds)
     except Unavailable:
-        return False
-    return any(log.branch == question.branch and log.bytes >= question.end.offset for log in status.logs)
+        return FlushResult("unreachable")
+    has_it = any(log.branch == question.branch and log.bytes >= question.end.offset for log in status.logs)
+    return FlushResult("stored" if has_it else "time")
 
 
 def _keep_a_stray(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
@@ -91,8 +92,8 @@ NAIVE: dict[str, list[Patch]] = {
     "a message that is refused is passed over in silence": [(session, "_as_refused", lambda receipt, _: receipt)],
     "each save sends the whole history": [(Session, "save", _send_everything)],
     "each save looks at the store first": [(plan, "hint_proves", lambda *_: False)],
-    "flush asks nobody": [(flush, "_is_held", lambda *_: True)],
-    "flush asks how long the log is": [(flush, "_is_held", _compare_sizes)],
+    "flush asks nobody": [(flush, "_ask", lambda *_: FlushResult("stored"))],
+    "flush asks how long the log is": [(flush, "_ask", _compare_sizes)],
     "a PUT that was made already is somebody else's": [(save, "place", _keep_a_stray)],
     "a PUT that found something there has stored": [(save, "place", _call_it_stored)],
     "what parts from the log is dropped": [(place._Placement, "_diverge", _leave_it_out)],
