@@ -221,3 +221,15 @@ def test_rabbitmq_is_asked_too(found: dict[str, str], server: RedisServer, tmp_p
     assert not texts(findings, "problem")
     assert "RabbitMQ" in texts(findings, "ok")
     assert "1 messages wait" in texts(findings, "ok")
+
+
+def test_a_bucket_that_could_not_be_tried_by_anybody_is_not_called_closed(
+    found: dict[str, str], minio_server: MinioServer
+) -> None:
+    busy = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with Proxy(minio_server.port) as proxy:
+        proxy.refuse = lambda head: b"" if b"authorization:" in head.lower() else busy
+        findings = look(found, S3_ENDPOINT=f"http://127.0.0.1:{proxy.port}")
+    problems = texts(findings, "problem")
+    for act in ("read objects", "list objects", "write objects"):
+        assert f"whether anybody without credentials may {act} could not be found out" in problems

@@ -117,6 +117,7 @@ def test_what_else_may_be_wrong_with_a_redis(changes: dict[str, Any], level: str
         ({"anybody_may": ("read objects",)}, "problem", "anybody without credentials may read objects"),
         ({"other_buckets": 2, "reads_other_buckets": True}, "warning", "read other buckets (2 seen)"),
         ({"may_delete_buckets": True}, "warning", "may delete buckets"),
+        ({"unclear": ("the store's clock",)}, "problem", "the store's clock could not be found out"),
         ({"dead_letters": 3}, "warning", "3 messages could never succeed"),
         ({"dead_letters": 1000}, "warning", "1,000 or more"),
         ({"clock_skew_seconds": -1200.0}, "problem", "1200.0 s behind"),

@@ -30,6 +30,15 @@ def ask_store(work: Service, is_read_only: bool) -> StoreFacts:
     rights = _try_rights(work, key)
     anybody_may = examination.find_what_anybody_may(store, key)
     count, reads_others = examination.count_other_buckets(store)
+    may_delete = examination.may_delete_buckets(store, f"history-sink-doctor-{token}", server)
+    letters = _count_letters(work)
+    found = {
+        "the store's clock": skew_seconds,
+        **{f"whether anybody without credentials may {act}": works for act, works in anybody_may.items()},
+        "whether these credentials read other buckets": reads_others,
+        "whether these credentials may delete buckets": may_delete,
+        "how many dead letters there are": letters,
+    }
     trouble = _ask(work, Delete((key,)))[1]
     missing, probe_error = (None, None) if is_read_only or any(rights.values()) or trouble else _probe(work)
     return StoreFacts(
@@ -39,11 +48,12 @@ def ask_store(work: Service, is_read_only: bool) -> StoreFacts:
         rights={**rights, "delete": trouble},
         missing_features=missing,
         probe_error=probe_error,
-        anybody_may=anybody_may,
+        anybody_may=tuple(act for act, works in anybody_may.items() if works),
         other_buckets=count,
-        reads_other_buckets=reads_others,
-        may_delete_buckets=examination.may_delete_buckets(store, f"history-sink-doctor-{token}", server),
-        dead_letters=_count_letters(work),
+        reads_other_buckets=bool(reads_others),
+        may_delete_buckets=bool(may_delete),
+        dead_letters=letters,
+        unclear=tuple(what for what, answer in found.items() if answer is None),
     )
 
 

@@ -49,7 +49,7 @@ class StoreFacts:
     `rights`: by operation, None where it works, else why it does not. `missing_features`: see `archive.probe`;
     `probe_error` is why that could not be found out.
     `anybody_may`: what somebody without credentials can do. `other_buckets`: how many others these credentials see, and
-    whether they can list the objects of one.
+    whether they can list the objects of one. `unclear`: what the store gave no usable answer to.
     """
 
     address: str
@@ -64,3 +64,4 @@ class StoreFacts:
     reads_other_buckets: bool = False
     may_delete_buckets: bool = False
     dead_letters: int | None = None
+    unclear: tuple[str, ...] = ()

@@ -161,6 +161,10 @@ def judge_store(facts: StoreFacts, settle_seconds: float, is_read_only: bool = F
         advice = "remove the bucket's policy or ACL that lets anybody in (block public access)"
         yield Finding("problem", name, f"anybody without credentials may {act} in this bucket", advice)
     yield from _judge_width(facts)
+    for what in facts.unclear:
+        yield Finding(
+            "problem", name, f"{what} could not be found out", "look at the store's log, and run doctor again"
+        )
     if facts.dead_letters:
         count = "1,000 or more" if facts.dead_letters >= 1000 else str(facts.dead_letters)
         yield Finding(

@@ -11,7 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from history_sink_worker.s3.client import S3Store, _addressing
-from history_sink_worker.s3.errors import FOREIGN, code_and_status
+from history_sink_worker.s3.errors import FOREIGN, code_and_status, meaning_of
 from history_sink_worker.s3.isolation import session
 
 
@@ -36,8 +36,8 @@ def read_clock(store: S3Store) -> tuple[float | None, str]:
     return (0.0 if at <= middle < at + 1 else at + 0.5 - middle), str(headers.get("server", ""))
 
 
-def find_what_anybody_may(store: S3Store, key: str) -> tuple[str, ...]:
-    """What works without credentials; `key` is an object that is there, and will be deleted."""
+def find_what_anybody_may(store: S3Store, key: str) -> dict[str, bool | None]:
+    """Whether each act works without credentials, None where nobody can tell; `key` is there, and will be deleted."""
     client: Any = session().client(
         "s3",
         endpoint_url=store.endpoint,
@@ -56,39 +56,42 @@ def find_what_anybody_may(store: S3Store, key: str) -> tuple[str, ...]:
         "list objects": lambda: client.list_objects_v2(Bucket=store.bucket, MaxKeys=1),
         "write objects": lambda: client.put_object(Bucket=store.bucket, Key=key, Body=b"doctor\n"),
     }
-    return tuple(act for act, attempt in tries.items() if _works(attempt))
+    return {act: _works(attempt) for act, attempt in tries.items()}
 
 
-def count_other_buckets(store: S3Store) -> tuple[int, bool]:
-    """How many other buckets these credentials see, and whether they may list the objects of one."""
+def count_other_buckets(store: S3Store) -> tuple[int, bool | None]:
+    """How many other buckets these credentials see, and whether they may list one's objects; None: nobody can tell."""
     client: Any = store._client()
     try:
         names = [each["Name"] for each in client.list_buckets()["Buckets"] if each["Name"] != store.bucket]
-    except FOREIGN:
-        return 0, False
-    tries = [partial(client.list_objects_v2, Bucket=name, MaxKeys=1) for name in names[:5]]
-    return len(names), any(map(_works, tries))
+    except FOREIGN as error:
+        return 0, _refused_or_unclear(error)
+    answers = [_works(partial(client.list_objects_v2, Bucket=name, MaxKeys=1)) for name in names[:5]]
+    return len(names), True if True in answers else None if None in answers else False
 
 
-def may_delete_buckets(store: S3Store, absent_name: str, server: str) -> bool:
+def may_delete_buckets(store: S3Store, absent_name: str, server: str) -> bool | None:
     """Tried on a bucket that there is not: who may is told so, who may not is refused first.
 
-    But not by AWS, which tells everybody.
+    But not by AWS, which tells everybody. None: nobody can tell.
     """
     if server == "AmazonS3":
         return False
     try:
         store._client().delete_bucket(Bucket=absent_name)
-    except ClientError as error:
-        return code_and_status(error)[0] == "NoSuchBucket"
-    except FOREIGN:
-        return False
+    except FOREIGN as error:
+        return True if code_and_status(error)[0] == "NoSuchBucket" else _refused_or_unclear(error)
     return True
 
 
-def _works(attempt: Callable[[], Any]) -> bool:
+def _works(attempt: Callable[[], Any]) -> bool | None:
     try:
         attempt()
-    except FOREIGN:
-        return False
+    except FOREIGN as error:
+        return _refused_or_unclear(error)
     return True
+
+
+def _refused_or_unclear(error: Exception) -> bool | None:
+    """False where the store refuses, None for a failure that says nothing: a timeout is no proof of a closed bucket."""
+    return False if meaning_of(error) == "denied" else None
