@@ -10,8 +10,8 @@ import pytest
 
 from broker_site import UPLOAD, BrokerSite
 from history_sink import Fault, HistorySink
-from history_sink.broker import CONFIRM_SECONDS
 from history_sink.lines import encode_line
+from history_sink.link import CONFIRM_SECONDS
 from slow_link import slow_link
 from stack.minio import MinioServer
 from stack.processes import wait_until

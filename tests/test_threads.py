@@ -12,7 +12,9 @@ from history_sink import HistorySink, Receipt
 from history_sink.broker import Broker
 from history_sink.contract import UPLOAD
 from history_sink.settings import ProducerSettings
+from history_sink.turns import Turns
 from plain_store import message
+from stack.processes import wait_until
 from stack.redis import RedisServer
 
 THREADS = 200
@@ -61,3 +63,32 @@ def test_a_connection_that_fails_does_not_cut_short_what_others_send(redis_serve
         may_go_on.set()
         sent.result(10)
     broker.close()
+
+
+def test_who_has_waited_longest_is_next_and_nobody_overtakes() -> None:
+    turns, order = Turns(1), []
+    assert turns.take(0)
+
+    def wait(number: int) -> None:
+        assert turns.take(10)
+        order.append(number)
+        turns.give_back()
+
+    threads = []
+    for number in range(5):
+        threads.append(threading.Thread(target=wait, args=(number,)))
+        threads[-1].start()
+        wait_until(lambda: len(turns._waiting) == len(threads), timeout_seconds=5, what="it to wait")
+    turns.give_back()
+    for thread in threads:
+        thread.join(10)
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_a_turn_that_was_waited_for_in_vain_goes_to_the_next() -> None:
+    turns = Turns(1)
+    assert turns.take(0)
+    assert not turns.take(0.01)
+    turns.give_back()
+    assert turns.take(0)
+    assert not turns.take(0)

@@ -3,8 +3,8 @@
 import logging
 import time
 
-from history_sink.broker import NO_ANSWERS
 from history_sink.errors import Malformed, NoAnswer, Unavailable, WorkerFailed
+from history_sink.link import NO_ANSWERS
 from history_sink.outcome import FlushResult
 from history_sink.question import Question
 from history_sink.session import DELETED, Session

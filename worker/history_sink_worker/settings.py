@@ -15,11 +15,10 @@ from urllib.parse import SplitResult, urlsplit
 from history_sink.address import check_certificates
 from history_sink.broker_urls import REDIS_SCHEMES, check_broker, check_redis, for_redis_py
 from history_sink.errors import ConfigurationError
-from history_sink.names import check_names
+from history_sink.names import NAMESPACE, check_names
 from history_sink.secret_files import read_secrets
 from history_sink.settings import DEFAULT_PREFIX, normal_prefix
 
-NAMESPACE = "CODETETHER_HISTORY_"
 _URLS = tuple(NAMESPACE + name for name in ("BROKER_URL", "RESULT_URL", "REDIS_URL"))
 _KEYS = tuple(NAMESPACE + name for name in ("S3_ACCESS_KEY", "S3_SECRET_KEY"))
 

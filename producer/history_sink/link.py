@@ -1,0 +1,154 @@
+"""One process's connections to the broker: taken in turns, given up together when one fails.
+
+Kombu and Celery are imported when the first one is made: they take a quarter of a second.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from history_sink.address import check_certificates
+from history_sink.answers import CONNECT_SECONDS, SOCKET_SECONDS, Answers
+from history_sink.broker_urls import AMQP_SCHEMES
+from history_sink.contract import SENT_AT
+from history_sink.errors import HistorySinkError, Unavailable
+from history_sink.settings import RESULT_URL, ProducerSettings
+from history_sink.turns import Turns
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+PUBLISH_SECONDS = 0.5
+"""How long a broker may take to connect, and to answer."""
+
+CONFIRM_SECONDS = 0.9
+"""How long RabbitMQ may take to confirm: it has then written to its disk."""
+
+TURN_SECONDS = 1.0
+"""How long a thread may wait for one of the connections that other threads are sending on."""
+
+NO_ANSWERS = f"{RESULT_URL} is not set, and the broker is no Redis: there are no answers to read"
+
+
+class Busy(Unavailable):
+    """A save that did not get its turn: that tells nothing new of the broker."""
+
+
+class Retired(HistorySinkError):
+    """The connections were given up while this thread waited for one of them."""
+
+
+class Link:
+    """One process's connections; given up as a whole when one fails, and closed when the last thread has left it."""
+
+    def __init__(self, settings: ProducerSettings, app: "Celery") -> None:
+        from history_sink.steady import POOL_SIZE, make_producers
+
+        self._app = app
+        self._lock = threading.Lock()
+        self._users = 0
+        self._is_retired = self._is_closed = False
+        self._turns = Turns(POOL_SIZE)
+        broker_url = check_certificates(settings.broker_url or "")
+        self._producers = make_producers(broker_url, PUBLISH_SECONDS)
+        self._answers = Answers(app, check_certificates(settings.result_url)) if settings.result_url else None
+        is_amqp = urlsplit(broker_url).scheme in AMQP_SCHEMES
+        # Mandatory: what is for a queue that somebody has deleted would be dropped, and confirmed.
+        self._amqp: dict[str, Any] = {"confirm_timeout": CONFIRM_SECONDS, "mandatory": True} if is_amqp else {}
+
+    @property
+    def answers(self) -> Answers:
+        if self._answers is None:
+            raise Unavailable(NO_ANSWERS)
+        return self._answers
+
+    def send(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+        with self._turn(), self._producers.acquire(block=True) as producer, _collecting(producer):
+            result = self._app.send_task(
+                task,
+                args,
+                dict(kwargs),
+                producer=producer,
+                argsrepr=repr(tuple(args)),
+                retry=False,
+                # Celery would subscribe to the result of each save. Workers go by the header: they keep it.
+                ignore_result=True,
+                headers={"ignore_result": False, SENT_AT: time.time()},
+                add_to_parent=False,
+                **self._amqp,
+                **options,
+            )
+        return str(result.id)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for a free connection. The pool itself would fail for whoever finds none, as if the broker had."""
+        if not self._turns.take(TURN_SECONDS):
+            raise Busy(f"busy: other threads used all connections for {TURN_SECONDS:g} s")
+        try:
+            if self._is_retired:
+                raise Retired
+            yield
+        finally:
+            self._turns.give_back()
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+        self._close_if_idle()
+
+    def retire(self) -> None:
+        """Close it as soon as no thread uses it: to close it at once would cut the others' saves short."""
+        self._is_retired = True
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        with self._lock:
+            if self._users or not self._is_retired or self._is_closed:
+                return
+            self._is_closed = True
+        with suppress(Exception):
+            self._producers.force_close_all()  # type: ignore[attr-defined]  # kombu's types lack it
+            self._producers.connections.force_close_all()
+        if self._answers is not None:
+            self._answers.close()
+
+
+@contextmanager
+def _collecting(producer: Any) -> Iterator[None]:
+    """Drop the connection if it fails: to close it in order would be to wait for a RabbitMQ that hangs, twice."""
+    from history_sink.steady import drop
+
+    try:
+        yield
+    except Exception:
+        with suppress(Exception):
+            drop(producer.connection)
+        raise
+
+
+def make_app() -> "Celery":
+    from celery import Celery
+
+    app = Celery("history_sink", set_as_current=False, loader="app", fixups=[])
+    # Not `conf.update`: Celery would fill up the rest from the agent's own CELERY_CONFIG_MODULE.
+    app.config_from_object(
+        {
+            "task_serializer": "msgpack",  # no base64 inside base64
+            "accept_content": ["msgpack", "json"],
+            "result_accept_content": ["msgpack", "json"],
+            "task_publish_retry": False,  # the next save carries what this one could not
+            "task_send_sent_event": False,
+            "redis_socket_connect_timeout": CONNECT_SECONDS,
+            "redis_socket_timeout": SOCKET_SECONDS,
+            "redis_retry_on_timeout": False,
+        }
+    )
+    return app
