@@ -19,7 +19,8 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import ProtocolError
 
 from history_sink_worker.s3.client import S3Store
-from history_sink_worker.s3.errors import FOREIGN, judge, meaning_of
+from history_sink_worker.s3.errors import FOREIGN, meaning_of
+from history_sink_worker.s3.meanings import judge
 from history_sink_worker.s3.wire import cut
 from history_sink_worker.store import (
     Away,
