@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -76,6 +77,20 @@ def test_a_broker_that_is_away_is_named_and_says_to_try_again(tmp_path: Path) ->
     assert "2 not tried" in saved.err
     for arguments in (["list"], ["status", "a"], ["restore", "a", str(tmp_path / "x")], ["check"]):
         assert run(*arguments).status == 4, arguments
+
+
+def test_a_broker_that_is_slow_is_not_away(own_redis: RedisServer) -> None:
+    """A Redis that waits for its disk may take seconds. A save of an agent would not wait for it; a person can."""
+    own_redis.process.pause()
+    resume = threading.Timer(3, own_redis.process.resume)
+    resume.start()
+    try:
+        listed = Command({BROKER_URL: own_redis.url()})("list", "--timeout", "0.5")
+    finally:
+        resume.join()
+    assert listed.status == 4
+    assert "no worker answered within" in listed.err
+    assert "away" not in listed.err
 
 
 def count_uploads(redis: RedisServer, run: Command) -> int:

@@ -56,7 +56,7 @@ print(json.dumps([conf.broker_read_url, conf.broker_write_url, conf.result_backe
                   conf.result_compression, conf.task_compression, conf.task_default_delivery_mode]))
 """
 WORKER = LOOK.format(make="from history_sink_worker.application import app")
-LIBRARY = LOOK.format(make="from history_sink.link import make_app; app = make_app()")
+LIBRARY = LOOK.format(make="from history_sink.link import make_app; app = make_app(0.5)")
 
 
 def run(program: str, environment: Mapping[str, str], directory: Path | None = None) -> str:

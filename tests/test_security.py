@@ -45,7 +45,7 @@ def test_nothing_that_is_shipped_runs_what_it_reads() -> None:
     assert [(str(path), name) for path in SHIPPED for name in imports(path) if name in forbidden] == []
 
 
-@pytest.mark.parametrize("made", [app, make_app()], ids=["worker", "producer"])
+@pytest.mark.parametrize("made", [app, make_app(0.5)], ids=["worker", "producer"])
 def test_no_app_writes_or_reads_pickle(made: Celery) -> None:
     assert set(made.conf.accept_content) == {"json", "msgpack"}
     assert set(made.conf.result_accept_content) <= {"json", "msgpack"}

@@ -15,9 +15,6 @@ from history_sink.errors import NoAnswer
 if TYPE_CHECKING:
     from celery import Celery
 
-CONNECT_SECONDS = 0.5
-SOCKET_SECONDS = 1.0
-
 _FIRST_PAUSE_SECONDS = 0.001
 _LAST_PAUSE_SECONDS = 0.05
 _PAUSE_SHARE = 0.125  # of the time waited so far: a late look costs at most that much more

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,6 +54,9 @@ class BranchType(click.ParamType[str]):
             self.fail(f"{value!r} is no branch; `history-sink status SESSION` names them", param, ctx)
 
 
+PATIENCE_SECONDS = 5.0
+"""How long the broker may take to answer a command. A Redis that waits for its disk is slow, and not away."""
+
 session_argument = click.argument("session", type=SessionType(), metavar="SESSION")
 
 branch_option = click.option("--branch", type=BranchType(), help="A branch, as `status` names it, not the main log.")
@@ -75,7 +79,7 @@ def read_settings() -> ProducerSettings:
     settings = ProducerSettings.from_env()
     if not settings.is_enabled:
         raise ConfigurationError(f"{BROKER_URL} is not set. It says where the queue is, such as redis://host:6379/0")
-    return settings
+    return replace(settings, patience_seconds=PATIENCE_SECONDS)
 
 
 @contextmanager

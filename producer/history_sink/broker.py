@@ -14,7 +14,7 @@ from history_sink.breaker import Breaker
 from history_sink.contract import CLOCKS_DIFFER_SECONDS, QUEUE_OF_TASK
 from history_sink.errors import HistorySinkError, Unavailable, WorkerFailed
 from history_sink.forking import ForkGate
-from history_sink.link import NO_ANSWERS, PUBLISH_SECONDS, Busy, Link, Retired, make_app
+from history_sink.link import NO_ANSWERS, Busy, Link, Retired, make_app
 from history_sink.settings import ProducerSettings
 
 if TYPE_CHECKING:
@@ -160,12 +160,11 @@ class Broker:
         """The link, entered: whoever gets it has to leave it."""
         with self.fork_gate.inside():
             if self._link is None:
-                check_name(
-                    self._settings.broker_url or "", PUBLISH_SECONDS
-                )  # not one thread after the other: each may take its time
+                # Not one thread after the other: each may take its time.
+                check_name(self._settings.broker_url or "", self._settings.patience_seconds)
             with self._lock:
                 if self._link is None:
-                    self._app = self._app or make_app()
+                    self._app = self._app or make_app(self._settings.patience_seconds)
                     self._link = Link(self._settings, self._app)
                 self._link.enter()
                 return self._link

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from history_sink.address import check_certificates
-from history_sink.answers import CONNECT_SECONDS, SOCKET_SECONDS, Answers
+from history_sink.answers import Answers
 from history_sink.broker_urls import AMQP_SCHEMES
 from history_sink.contract import SENT_AT
 from history_sink.errors import HistorySinkError, Unavailable
@@ -21,11 +21,11 @@ from history_sink.turns import Turns
 if TYPE_CHECKING:
     from celery import Celery
 
-PUBLISH_SECONDS = 0.5
-"""How long a broker may take to connect, and to answer."""
-
 CONFIRM_SECONDS = 0.9
-"""How long RabbitMQ may take to confirm: it has then written to its disk."""
+"""How long RabbitMQ may take to confirm, at least: it has then written to its disk."""
+
+LOOK_SECONDS = 1.0
+"""How long a look at answers may take, at least: no save waits for it."""
 
 TURN_SECONDS = 1.0
 """How long a thread may wait for one of the connections that other threads are sending on."""
@@ -53,11 +53,12 @@ class Link:
         self._is_retired = self._is_closed = False
         self._turns = Turns(POOL_SIZE)
         broker_url = check_certificates(settings.broker_url or "")
-        self._producers = make_producers(broker_url, PUBLISH_SECONDS)
+        self._producers = make_producers(broker_url, settings.patience_seconds)
         self._answers = Answers(app, check_certificates(settings.result_url)) if settings.result_url else None
         is_amqp = urlsplit(broker_url).scheme in AMQP_SCHEMES
         # Mandatory: what is for a queue that somebody has deleted would be dropped, and confirmed.
-        self._amqp: dict[str, Any] = {"confirm_timeout": CONFIRM_SECONDS, "mandatory": True} if is_amqp else {}
+        confirm_seconds = max(CONFIRM_SECONDS, settings.patience_seconds)
+        self._amqp: dict[str, Any] = {"confirm_timeout": confirm_seconds, "mandatory": True} if is_amqp else {}
 
     @property
     def answers(self) -> Answers:
@@ -134,7 +135,7 @@ def _collecting(producer: Any) -> Iterator[None]:
         raise
 
 
-def make_app() -> "Celery":
+def make_app(patience_seconds: float) -> "Celery":
     from celery import Celery
 
     app = Celery("history_sink", set_as_current=False, loader="app", fixups=[])
@@ -146,8 +147,8 @@ def make_app() -> "Celery":
             "result_accept_content": ["msgpack", "json"],
             "task_publish_retry": False,  # the next save carries what this one could not
             "task_send_sent_event": False,
-            "redis_socket_connect_timeout": CONNECT_SECONDS,
-            "redis_socket_timeout": SOCKET_SECONDS,
+            "redis_socket_connect_timeout": patience_seconds,
+            "redis_socket_timeout": max(LOOK_SECONDS, patience_seconds),
             "redis_retry_on_timeout": False,
         }
     )

@@ -25,6 +25,8 @@ class ProducerSettings:
 
     `result_url` is a Redis; without it, and without a Redis as the broker, there is nothing to read answers from:
     saves go out, reads raise or say so. `bucket` and `prefix` spare a pointer the question to a worker.
+    `patience_seconds` is how long the broker may take to connect, and to answer: a save keeps its agent waiting for
+    about twice that where the broker hangs. No variable sets it.
     Raises `ConfigurationError`, naming the variable and never its value.
     """
 
@@ -32,6 +34,7 @@ class ProducerSettings:
     result_url: str | None = field(default=None, repr=False)
     bucket: str | None = None
     prefix: str = DEFAULT_PREFIX
+    patience_seconds: float = 0.5
 
     def __post_init__(self) -> None:
         if self.broker_url:
