@@ -43,6 +43,7 @@ class PlainStore:
     session: str = "s"
     logs: dict[str | None, list[bytes]] = field(default_factory=dict)
     strays: list[Upload] = field(default_factory=list)
+    written: dict[str | None, float] = field(default_factory=dict)
 
     def take(self, upload: Upload) -> tuple[OutcomeKind, int]:
         """The outcome, and the offset up to which the log and the upload agree."""
@@ -77,7 +78,7 @@ class PlainStore:
                 end.offset,
                 shorten(end.chain),
                 end.offset,
-                0.0,
+                self.written.get(branch, 0.0),
                 common,
             )
             logs.append(told)

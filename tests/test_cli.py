@@ -109,6 +109,11 @@ def test_an_edited_history_goes_into_a_branch(run: Command, tmp_path: Path) -> N
     assert note in run("resolve", "edited").err
     assert note in run("restore", "edited", tmp_path / "main.jsonl").err
     assert run("resolve", "edited", "--branch", branch).err == ""
+    latest = run("resolve", "edited", "--latest")
+    assert (latest.out, note in latest.err) == (edited, True)
+    assert run("restore", "edited", "-", "--latest").out == edited
+    assert run("restore", "edited", "-", "--latest", "--branch", branch).status == 2
+    assert run("resolve", "edited", "--latest", "--branch", branch).status == 2
     missing = run("restore", "edited", tmp_path / "none.jsonl", "--branch", "000000000001-0000000000000000")
     assert missing.status == 3
     assert branch in missing.err

@@ -61,6 +61,8 @@ session_argument = click.argument("session", type=SessionType(), metavar="SESSIO
 
 branch_option = click.option("--branch", type=BranchType(), help="A branch, as `status` names it, not the main log.")
 
+latest_option = click.option("--latest", is_flag=True, help="The log that was written last, branch or not.")
+
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line on stdout.")
 
 timeout_option = click.option(

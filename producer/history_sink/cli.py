@@ -18,12 +18,14 @@ from history_sink.arguments import (
     SpanType,
     branch_option,
     json_option,
+    latest_option,
     open_sink,
     read_settings,
     session_argument,
     timeout_option,
 )
 from history_sink.pointer import Fault
+from history_sink.status import LATEST
 from history_sink.terminal import FAILED, FAULT, TERMINATED, UNAVAILABLE, Commands, Failure, show_progress
 
 if TYPE_CHECKING:
@@ -194,12 +196,20 @@ def status(session: str, timeout_seconds: float, as_json: bool) -> None:
 @session_argument
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @branch_option
+@latest_option
 @click.option("--stray", metavar="KEY", help="The history that ends in this stray, as `status` names it.")
 @click.option("--force", is_flag=True, help="Take the place of FILE if it exists.")
 @timeout_option
 @json_option
 def restore(
-    session: str, file: str, branch: str | None, stray: str | None, force: bool, timeout_seconds: float, as_json: bool
+    session: str,
+    file: str,
+    branch: str | None,
+    latest: bool,
+    stray: str | None,
+    force: bool,
+    timeout_seconds: float,
+    as_json: bool,
 ) -> None:
     """Write the log of SESSION to FILE, whole.
 
@@ -210,14 +220,14 @@ def restore(
     """
     from history_sink import restore as restoring
 
-    if branch and stray:
-        raise click.UsageError("--branch or --stray, not both")
+    if sum(map(bool, (branch, latest, stray))) > 1:
+        raise click.UsageError("one of --branch, --latest and --stray")
     is_piped = file == "-"
     with open_sink() as sink:
         try:
             status = sink.status(session, timeout_seconds)
-            source = restoring.find_source(status, branch, stray)
-            _tell_later(status, branch or stray)
+            source = restoring.find_source(status, LATEST if latest else branch, stray)
+            _tell_later(status, branch or stray, latest)
             with show_progress(f"restoring {session}", source.end) as advance:
                 ask = partial(sink.resolve, timeout_seconds=timeout_seconds)
                 if is_piped:
@@ -235,10 +245,10 @@ def restore(
     click.echo(accounts.describe_restored(session, file, source, meter, as_json), err=is_piped)
 
 
-def _tell_later(status: "Status", chosen: str | None) -> None:
+def _tell_later(status: "Status", chosen: str | None, latest: bool) -> None:
     note = accounts.describe_later(status)
     if note and not chosen:
-        click.echo(f"{note}; --branch reads it", err=True)
+        click.echo(f"{note}; this is {'it' if latest else 'the main log, --latest reads the branch'}", err=True)
 
 
 @main.command()
@@ -246,12 +256,14 @@ def _tell_later(status: "Status", chosen: str | None) -> None:
 @click.option("--bytes", "byte_range", type=SpanType(), help="Only these bytes, counted from 0; A: is all from A on.")
 @click.option("--messages", type=SpanType(), help="Only these messages, counted from 0.")
 @branch_option
+@latest_option
 @timeout_option
 def resolve(
     session: str,
     byte_range: tuple[int, int] | None,
     messages: tuple[int, int] | None,
     branch: str | None,
+    latest: bool,
     timeout_seconds: float,
 ) -> None:
     """Write bytes of SESSION's log to stdout.
@@ -264,12 +276,15 @@ def resolve(
 
     if byte_range and messages:
         raise click.UsageError("--bytes or --messages, not both")
+    if branch and latest:
+        raise click.UsageError("--branch or --latest, not both")
     with open_sink() as sink:
         try:
-            handle = sink.pointer(session, messages, byte_range, timeout_seconds, branch)
+            choice = LATEST if latest else branch
+            handle = sink.pointer(session, messages, byte_range, timeout_seconds, choice)
             answer = sink.resolve(handle, timeout_seconds)
             if not isinstance(answer, Fault):
-                _tell_later(sink.status(session, timeout_seconds), branch)
+                _tell_later(sink.status(session, timeout_seconds), branch, latest)
         except NotFound:
             answer = Fault("no_match")
         except Faulted as error:

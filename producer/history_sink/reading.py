@@ -46,6 +46,11 @@ class Reading:
             self._home = status.bucket, status.prefix
         return self._home
 
+    def find_latest(self, session: str, timeout_seconds: float) -> str | None:
+        """The branch that was written after the main log, None where none was. Raises `Unavailable`."""
+        latest = self.status(session, timeout_seconds).latest
+        return latest.branch if latest else None
+
     def read(self, session: str, branch: str | None, timeout_seconds: float) -> Iterator[bytes]:
         """The whole log, as far as the store has it now, range after range."""
         status = self.status(session, timeout_seconds)

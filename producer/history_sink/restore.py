@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeAlias
 from history_sink.chain import ORIGIN, shorten
 from history_sink.errors import HistorySinkError
 from history_sink.pointer import Fault, PointerHandle
-from history_sink.status import Status
+from history_sink.status import LATEST, Status
 
 RANGE_BYTES = 2 * 1024 * 1024
 """What is asked for at a time: below any sensible cap of a worker (8 MiB by default), and above the cost of asking."""
@@ -53,6 +53,8 @@ class Source:
 def find_source(status: Status, branch: str | None = None, stray: str | None = None) -> Source:
     """The log of a session: the main one, that of `branch`, or the one that ends with the stray at key `stray`.
 
+    `branch` may be `LATEST`.
+
     Raises `NotFound`, which names what there is instead.
     """
     if stray is not None:
@@ -61,6 +63,8 @@ def find_source(status: Status, branch: str | None = None, stray: str | None = N
             if known.key == stray and name:
                 return Source(status.bucket, stray, known.end, name[1])
         raise NotFound(_missing(status, f"stray {stray}", [known.key for known in status.strays]))
+    if branch == LATEST:
+        branch = status.latest.branch if status.latest else None
     for log in status.logs:
         if log.branch == branch:
             return Source(status.bucket, log.key, log.bytes, log.chain)

@@ -21,7 +21,7 @@ from history_sink.reading import Reading
 from history_sink.session import Session
 from history_sink.sessions import Sessions
 from history_sink.settings import BROKER_URL, ProducerSettings
-from history_sink.status import Status
+from history_sink.status import LATEST, Status
 
 log = logging.getLogger("history_sink")
 
@@ -126,12 +126,13 @@ class HistorySink:
     ) -> PointerHandle:
         """Address the log that this sink's session is on, or `branch`: all, or a half-open range of messages or bytes.
 
-        A range of messages is clamped to the end; of a log that this sink has not saved, it is found by reading (see
-        `read` for the errors). Where the settings do not name the bucket, a worker is asked once; raises `Unavailable`.
+        The branch ``"latest"`` is the log that was written last; a worker is asked which that is now. A range of
+        messages is clamped to the end; of a log that this sink has not saved, it is found by reading (see `read` for
+        the errors). Where the settings do not name the bucket, a worker is asked once; raises `Unavailable`.
         Raises `Malformed` for a session id, a branch or a range that cannot be.
         """
         check_session(session_id)
-        check_branch(branch)
+        _check_choice(branch)
         for start, stop in filter(None, (messages, byte_range)):
             if not 0 <= start <= stop:
                 raise Malformed(f"a range is 0 <= start <= end, not {start} to {stop}")
@@ -141,7 +142,10 @@ class HistorySink:
         bucket, prefix = self._reading.find_home(session_id, timeout_seconds)
         session = self._sessions.get(session_id)
         own = session.branch if session else None
-        branch = branch or own
+        if branch == LATEST:
+            branch = self._reading.find_latest(session_id, timeout_seconds)
+        else:
+            branch = branch or own
         if messages and session and branch == own:
             byte_range = session.measure(*messages)
         elif messages:
@@ -164,13 +168,13 @@ class HistorySink:
         """The log that this sink's session is on, or `branch`, whole, piece by piece, as far as the store has it now.
 
         A sink that has not saved the session reads the main log; a warning in the log names a branch that was written
-        later (`Status.written_later`).
+        later (`Status.written_later`), and the branch ``"latest"`` is the log that was written last.
         `timeout_seconds` is for each piece. Raises `Unavailable`, `restore.NotFound`, and `restore.Faulted` with the
         fault.
         """
         self._check_open()
         session = self._sessions.get(check_session(session_id))
-        branch = check_branch(branch) or (session.branch if session else None)
+        branch = _check_choice(branch) or (session.branch if session else None)
         return self._reading.read(session_id, branch, timeout_seconds)
 
     def status(self, session_id: str, timeout_seconds: float = 10.0) -> Status:
@@ -294,6 +298,11 @@ class HistorySink:
         self._broker.renew_after_fork()
         self._sessions.renew_after_fork()
         self._calls.renew_after_fork()
+
+
+def _check_choice(branch: str | None) -> str | None:
+    """A branch, None for the main log, or `LATEST`. Raises `Malformed`."""
+    return branch if branch == LATEST else check_branch(branch)
 
 
 def _listed(messages: Iterable[Message]) -> list[Message]:

@@ -6,6 +6,9 @@ from typing import Any
 
 from history_sink.errors import Malformed
 
+LATEST = "latest"
+"""In place of a branch: the log that was written last, be it the main one or a branch."""
+
 _NUMBERS = frozenset({"messages", "bytes", "base_bytes", "common", "start", "end", "pending"})
 
 
@@ -57,6 +60,11 @@ class Status:
         main = max((log.last_write for log in self.logs if log.branch is None), default=0.0)
         newest = max(self.logs, key=lambda log: log.last_write, default=None)
         return newest if newest and newest.branch and newest.last_write > main else None
+
+    @property
+    def latest(self) -> LogStatus | None:
+        """The log that was written last: `written_later`, else the main log; None where there is neither."""
+        return self.written_later or next((log for log in self.logs if log.branch is None), None)
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""
