@@ -230,7 +230,14 @@ def test_the_metadata_of_every_object(book: Logbook, store: ModelStore) -> None:
     book.save_each(HISTORY[:3])
     book.compact()
     metas = {key.removeprefix(book.log.root): sorted(blob.info.meta) for key, blob in store.objects.items()}
-    assert metas.pop("history.jsonl") == ["hs-after", "hs-before", "hs-bytes", "hs-messages", "hs-settled"]
+    assert metas.pop("history.jsonl") == [
+        "hs-after",
+        "hs-before",
+        "hs-bytes",
+        "hs-messages",
+        "hs-settled",
+        "hs-written",
+    ]
     assert set(map(tuple, metas.values())) == {("hs-after", "hs-before", "hs-messages")}
 
 

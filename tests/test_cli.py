@@ -109,6 +109,7 @@ def test_an_edited_history_goes_into_a_branch(run: Command, tmp_path: Path) -> N
     assert note in run("resolve", "edited").err
     assert note in run("restore", "edited", tmp_path / "main.jsonl").err
     assert run("resolve", "edited", "--branch", branch).err == ""
+    assert f"edited  (+ 1 branch, written later: {branch})\n" in run("list").out.decode()
     latest = run("resolve", "edited", "--latest")
     assert (latest.out, note in latest.err) == (edited, True)
     assert run("restore", "edited", "-", "--latest").out == edited

@@ -70,7 +70,8 @@ def tell_interrupted(work: "Backfill", files: int) -> None:
 
 def describe_session(summary: SessionSummary) -> str:
     """A line of `list`."""
-    branches = f"  (+ {count(summary.branches, 'branch', 'branches')})" if summary.branches else ""
+    later = f", written later: {summary.later_branch}" if summary.later_branch else ""
+    branches = f"  (+ {count(summary.branches, 'branch', 'branches')}{later})" if summary.branches else ""
     when = _time(summary.last_write)
     return f"{when:<20}  {summary.messages:>9,}  {summary.bytes:>15,}  {summary.session}{branches}"
 

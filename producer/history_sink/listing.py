@@ -18,6 +18,8 @@ class SessionSummary:
     branches: int = 0
     problem: str | None = None
     """Why nothing can be said of its main log: a foreign writer was there."""
+    later_branch: str | None = None
+    """The branch that was written last, if that was after the main log. Workers of an older version never name one."""
 
 
 @dataclass(frozen=True, slots=True)

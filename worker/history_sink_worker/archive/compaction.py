@@ -19,6 +19,7 @@ from history_sink_worker.archive.place import place
 from history_sink_worker.archive.plan import Segment, Tail
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
 from history_sink_worker.archive.trace import holds
+from history_sink_worker.archive.written import read_written, write_written
 from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps
 
 FOLD_BYTES = 16 * 1024 * 1024
@@ -90,12 +91,22 @@ def _fold(context: Context, log: Log, seen: Look) -> Steps[int]:
     size = seen.line.base + len(body)
     fact = Fact(messages, seen.line.segments[0].before, segments[-1].after)
     settled = next_settled(seen.info, context.now(), context.settle_seconds)
-    if not (yield from _write_base(log, seen, body, base_meta(write_meta(fact), size, settled))):
+    meta = base_meta(write_meta(fact), size, settled) | _written(seen, segments)
+    if not (yield from _write_base(log, seen, body, meta)):
         return 0
     for segment in segments:
         context.lines.drop(segment.key, segment.etag)
     _move_hint(context, log, Hint(size, shorten(fact.after), began_at, 0, size), len(segments))
     return len(body)
+
+
+def _written(seen: Look, segments: Sequence[Segment]) -> dict[str, str]:
+    """That the base has the lines of these extents is no write: it keeps the time of theirs."""
+    assert seen.listing.base is not None
+    assert seen.info is not None
+    folded = {segment.key for segment in segments}
+    times = [tail.entry.modified for tail in seen.listing.extents.values() if tail.entry.key in folded]
+    return write_written(max([*times, read_written(seen.info.meta, seen.listing.base)]))
 
 
 def _first_of(segments: Sequence[Segment]) -> Sequence[Segment]:

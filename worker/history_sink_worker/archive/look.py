@@ -13,6 +13,7 @@ from history_sink_worker.archive.plan import Listing, MainLine, Segment, Tail
 from history_sink_worker.archive.settled import base_meta
 from history_sink_worker.archive.tombstone import check_alive, deleted, is_tombstone
 from history_sink_worker.archive.trace import Walk, trace
+from history_sink_worker.archive.written import write_written
 from history_sink_worker.store import Away, Blob, Corrupt, Entry, Get, Grow, Head, Info, List, Page, Put, Steps
 
 COPY_FROM_BYTES = 5 * 1024 * 1024
@@ -136,7 +137,7 @@ def _adopt(log: Log, info: Info, walk: Walk) -> Steps[None]:
     fact = Fact(walk.messages, ORIGIN, walk.chain)
     if tail:
         fact = Fact(walk.messages + 1, ORIGIN, advance(walk.chain, walk.rest + tail))
-    meta = base_meta(write_meta(fact), info.size_bytes + len(tail))
+    meta = base_meta(write_meta(fact), info.size_bytes + len(tail)) | write_written(info.modified)
     if info.size_bytes >= COPY_FROM_BYTES:
         yield Grow(log.base, info.etag, info.size_bytes, tail, meta)
         return

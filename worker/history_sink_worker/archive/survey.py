@@ -14,7 +14,8 @@ from history_sink_worker.archive.look import Look, list_log, look, looks, tail_f
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.tombstone import Deleted
-from history_sink_worker.store import Corrupt, List, Page, Steps
+from history_sink_worker.archive.written import is_told_by_list, last_write
+from history_sink_worker.store import Corrupt, Head, Info, List, Page, Steps
 
 
 def survey(context: Context, bucket: str, prefix: str, session: str, junctions: list[tuple[int, str]]) -> Steps[Status]:
@@ -70,16 +71,25 @@ def _summarise(context: Context, prefix: str, session: str) -> Steps[SessionSumm
     log, messages, size, problem = Log(prefix, session), 0, 0, None
     try:
         seen = yield from look(context, log)
-        listing = seen.listing
+        written = last_write(seen.listing, seen.info.meta if seen.info else {})
         messages, size = (seen.line.messages, seen.line.end.offset) if seen.line else (0, 0)
     except Corrupt as error:
-        listing, problem = (yield from list_log(log)), str(error)
-    branches = yield from list_branches(prefix, session)
-    last_write = listing.last_write
+        written, problem = (yield from list_log(log)).last_write, str(error)
+    branches, later = (yield from list_branches(prefix, session)), None
     for branch in branches:
-        listing = yield from list_log(branch)
-        last_write = max(last_write, listing.last_write)
-    return SessionSummary(session, messages, size, last_write, len(branches), problem)
+        at = yield from _written_after(branch, written)
+        if at > written:
+            written, later = at, branch.branch
+    return SessionSummary(session, messages, size, written, len(branches), problem, later)
+
+
+def _written_after(log: Log, other: float) -> Steps[float]:
+    """When lines last came to a log, or 0. A HEAD only where the LIST leaves open whether that was after `other`."""
+    listing = yield from list_log(log)
+    if listing.last_write <= other:
+        return 0.0
+    info: Info | None = None if is_told_by_list(listing) else (yield Head(log.base))
+    return last_write(listing, info.meta if info else {})
 
 
 def _list_folders(
@@ -112,9 +122,10 @@ def _compare(context: Context, log: Log, junctions: list[tuple[int, str]]) -> St
 
 def _log_status(log: Log, seen: Look, common: int) -> LogStatus:
     assert seen.line is not None
+    assert seen.info is not None
     end, base = seen.line.end, seen.line.base
-    chain, last_write = shorten(end.chain), seen.listing.last_write
-    return LogStatus(log.branch, log.base, end.messages, end.offset, chain, base, last_write, common)
+    written = last_write(seen.listing, seen.info.meta)
+    return LogStatus(log.branch, log.base, end.messages, end.offset, shorten(end.chain), base, written, common)
 
 
 def _strays(context: Context, seen: Look) -> Steps[list[StrayStatus]]:

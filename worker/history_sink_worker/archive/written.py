@@ -1,0 +1,41 @@
+"""When lines last came to a log (`hs-written` in its base's metadata): a fold writes the base anew, and brings none.
+
+All by the store's clock, as its LIST has it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from history_sink_worker.archive.plan import Listing
+from history_sink_worker.store import Entry
+
+_WRITTEN = "hs-written"
+
+
+def write_written(at: float) -> dict[str, str]:
+    """The metadata of a base that holds what was written until `at` (Unix seconds)."""
+    return {_WRITTEN: str(round(at * 1000))}
+
+
+def read_written(meta: Mapping[str, str], base: Entry) -> float:
+    """When the lines in this base were written, in Unix seconds.
+
+    Without the mark the base was never folded, or by a worker that did not know it: its own time is all there is.
+    """
+    text = meta.get(_WRITTEN, "")
+    return int(text) / 1000 if text.isascii() and text.isdigit() and len(text) < 16 else base.modified
+
+
+def last_write(listing: Listing, meta: Mapping[str, str]) -> float:
+    """When lines last came to a log whose base has this metadata, in Unix seconds; 0 where there is nothing of it."""
+    return max(_times(listing, meta), default=0.0)
+
+
+def is_told_by_list(listing: Listing) -> bool:
+    """Whether the LIST alone tells it: where something lies beside the base that is newer."""
+    return listing.base is None or listing.last_write > listing.base.modified
+
+
+def _times(listing: Listing, meta: Mapping[str, str]) -> Iterable[float]:
+    yield from (tail.entry.modified for tail in listing.tails)
+    if listing.base is not None:
+        yield read_written(meta, listing.base)
