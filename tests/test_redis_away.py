@@ -1,5 +1,6 @@
 """Redis away for a while: workers are at it again within two seconds of its return."""
 
+import json
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from celery import Celery
 
 from stack.minio import MinioServer
+from stack.processes import wait_until
 from stack.redis import RedisServer
 from stack.stack import environment
 from stack.worker import Worker
@@ -43,3 +45,22 @@ def test_work_goes_on_within_two_seconds_of_the_return_of_redis(
     assert outcomes == ["stored", "stored"]
     print(f"{leave}: {seconds:.2f} s")
     assert seconds < 2
+
+
+def test_an_outage_is_a_warning_at_its_begin_and_at_its_end_and_not_at_each_try(
+    own_redis: RedisServer, minio_server: MinioServer, bucket: str, tmp_path: Path
+) -> None:
+    worker = Worker(environment(minio_server, own_redis.url(), bucket), log_path=tmp_path / "worker.log")
+    worker.start()
+    try:
+        own_redis.process.kill()
+        time.sleep(3)
+        own_redis.start()
+        wait_until(lambda: "broker back" in worker.process.log(), timeout_seconds=10, what="its return")
+        said = [json.loads(line) for line in worker.process.log().splitlines() if line.startswith("{")]
+    finally:
+        worker.process.kill()
+    told = [(each["level"], each["event"]) for each in said if each["event"].startswith("broker ")]
+    assert told == [("warning", "broker away"), ("warning", "broker back")]
+    assert not [each for each in said if each["level"] in ("error", "critical")]
+    assert len([each for each in said if each["level"] == "warning"]) <= 4  # a channel, a claim

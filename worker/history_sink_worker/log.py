@@ -14,6 +14,7 @@ from history_sink_worker.settings import BrokerSettings
 _LEAST_LEVELS = {
     "celery.app.trace": logging.WARNING,  # a task's end: `task.py` says it, once
     "celery.worker.strategy": logging.WARNING,  # a task's arrival
+    "celery.worker.consumer.consumer": logging.ERROR,  # each try to reach the broker: our consumer says it, once
     "celery.pool": logging.INFO,  # at DEBUG: a task's whole body
     "boto3": logging.INFO,
     "botocore": logging.INFO,  # at DEBUG: what is uploaded

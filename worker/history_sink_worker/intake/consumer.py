@@ -14,11 +14,15 @@ from history_sink_worker.dead.burial import Burial, burials
 from history_sink_worker.dead.letters import show_task
 from history_sink_worker.dead.remains import letter_of
 from history_sink_worker.intake.admission import describe_undecodable, find_fault
+from history_sink_worker.outage import Outage
+from history_sink_worker.watch.vitals import CHART
 
 MOST_WAITING = 20
 """So many messages wait for their time in the worker's memory, each with its body. Where the broker can keep the
 others, it does: of a backlog from a newer version, say, there may be any number."""
 LONGEST_WAIT_SECONDS = 3600.0
+PAUSE_SECONDS = 0.5
+"""Between one try to reach the broker and the next."""
 _log = log.get("history_sink_worker")
 _tasks: Any = state  # its stubs leave out most of it
 
@@ -32,13 +36,20 @@ class Consumer(CeleryConsumer):
         # Mingle and gossip tell a worker what others know of revoked tasks, and that they are there. No promise rests
         # on either: what one worker does not know to be revoked is archived. Each connection would wait 1 s for them.
         chosen = {**(worker_options or {}), "without_mingle": True, "without_gossip": True}
+        self._outage = Outage()
         super().__init__(on_task_request, worker_options=chosen, **options)
         burials().serve(self)
 
     def ensure_connected(self, conn: Any) -> Any:
         """As Celery's, but that a broker that is away is tried twice a second: kombu waits for 2, 4, … 30 s."""
-        pauses = {"interval_start": 0.5, "interval_step": 0, "interval_max": 0.5}
-        conn.ensure_connection = partial(conn.ensure_connection, **pauses)
+        pauses = {"interval_start": PAUSE_SECONDS, "interval_step": 0, "interval_max": PAUSE_SECONDS}
+        ensure = conn.ensure_connection
+
+        def ensure_quietly(errback: Any, *args: Any, **options: Any) -> Any:
+            # `errback` would say it at each try, as an error.
+            return ensure(lambda error, _: self._say_away(error), *args, **{**options, **pauses})
+
+        conn.ensure_connection = ensure_quietly
         return super().ensure_connected(conn)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
@@ -48,7 +59,28 @@ class Consumer(CeleryConsumer):
             instead = 'use a virtual host made with "rabbitmqctl add_vhost NAME --default-queue-type classic"'
             _log.critical("quorum queues are not supported", reason=str(exc), instead=instead)
             raise WorkerShutdown(1)
+        # One that lets us in and then refuses (it is full, say) is not to be asked in a circle without a pause.
+        time.sleep(self._outage.pause_seconds(time.monotonic(), PAUSE_SECONDS))
+        self._say_away(exc)
         super().on_connection_error_after_connected(exc)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """As Celery's, in our words."""
+        self._say_away(exc)
+
+    def on_ready(self) -> None:
+        """Called each time that it begins to take messages."""
+        super().on_ready()
+        seconds = self._outage.end(time.monotonic())
+        if seconds is not None:
+            _log.warning("broker back", seconds=round(seconds, 1))
+
+    def _say_away(self, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        CHART.note(broker_away=reason)
+        seconds = self._outage.meet(time.monotonic())
+        if seconds is not None:
+            _log.warning("broker away", reason=reason, seconds=round(seconds, 1))
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         """What is called with each message; one that would end the worker is refused before it gets there."""

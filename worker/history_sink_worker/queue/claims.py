@@ -23,6 +23,7 @@ from typing import Any
 from celery.worker import state as celery_state
 from redis.exceptions import RedisError, ResponseError
 
+from history_sink_worker.outage import Outage
 from history_sink_worker.queue.returns import Broker, Return, give_back, park
 from history_sink_worker.queue.scripts import DEFER, SWEEP
 
@@ -50,6 +51,7 @@ class Claims:
         self._settling = threading.Lock()
         self._teller: ThreadPoolExecutor | None = None
         self._swept_at = float("-inf")
+        self._outage = Outage()
 
     def connect(self, broker: Broker) -> None:
         """Go on over a new connection; the next sweep is due."""
@@ -187,7 +189,8 @@ class Claims:
             yield
         except errors as error:
             owed = len(self._acked) + len(self._owed)
-            logger.warning("the broker can't be told about %d claims yet: %s", owed, error)
+            level = logging.DEBUG if self._outage.meet(monotonic()) is None else logging.WARNING
+            logger.log(level, "the broker can't be told about %d claims yet: %s", owed, error)
 
 
 def new_claim() -> str:
