@@ -344,7 +344,7 @@ def test_what_comes_before_a_bad_message_is_handed_over(ledger: Ledger, store: P
 def test_an_edit_into_a_bad_message_is_refused_and_changes_nothing(ledger: Ledger, store: PlainStore) -> None:
     history = messages("a", "b", "c")
     save(ledger, store, history)
-    history[1]["content"] = {1, 2}
+    history[1]["content"] = object()
     assert save(ledger, store, history) == []
     assert ledger.refusal is not None
     assert ledger.refusal.index == 1

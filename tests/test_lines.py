@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink.errors import BadMessage
-from history_sink.lines import Unencodable, encode_line
+from history_sink.lines import encode_line
+from history_sink.plain import Unencodable
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 atoms = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -162,10 +163,9 @@ def cycle() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "message",
     [
-        None, 1, [], object(), "{}\n{}", "{}\n\n", "\n{}", {"a": {1}}, {1: 1}, {None: 1},
-        {"a": {2: 1}}, {"a": b"bytes"}, {("a",): 1}, dict.fromkeys(["\ud800", "\ufffd"]), {"a": 10**5000},
+        None, 1, [], object(), "{}\n{}", "{}\n\n", "\n{}", {"a": object()}, {"a": 1j}, {("a",): 1}, {1: 1, "1": 1},
+        dict.fromkeys(["\ud800", "\ufffd"]), {"a": 10**5000}, {10**5000: 1},
         nest(100_000), cycle(), Reader(KeyError("canary")), Reader(RuntimeError("canary")),
-        {"a": Reader()},
     ],
     ids=lambda message: repr(type(message)),
 )  # fmt: skip
@@ -182,11 +182,11 @@ def test_what_is_no_message_is_refused(message: Any) -> None:
         "canary\ncanary",
         b'{"a":"canary\xff"}',
         '{"a":"canary\ud800"}',
-        {"a": "canary", "b": {1}},
-        {"canary": math.nan},
+        {"a": "canary", "b": object()},
+        {"canary canary": math.nan},
         {"canary\ud800": 1},
         Reader(KeyError("canary")),
-        {"a": ["canary"], 1: "canary"},
+        {"a": ["canary"], ("canary",): "canary"},
     ],
 )
 def test_a_refusal_never_quotes_the_message(message: Any) -> None:

@@ -1,5 +1,6 @@
 """The sink on a real broker, with a worker that keeps sessions in memory, and with a broker that fails."""
 
+import asyncio
 import faulthandler
 import gc
 import logging
@@ -11,9 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from celery import Celery
@@ -32,6 +35,7 @@ from stack.proxy import Proxy
 from stack.redis import RedisServer
 from test_tls import server_side
 
+SOME_ID = UUID("0191a7a4-0000-7000-8000-00000000002a")
 ABOUT_A_SECOND = 1.5  # on a busy machine
 
 
@@ -177,7 +181,7 @@ class TestSave:
     def test_a_bad_message_is_refused_and_what_comes_before_it_is_sent(
         self, sink: HistorySink, worker: PlainWorker, session: str
     ) -> None:
-        history: list[Any] = [message("a"), {"role": {1}}, message("c")]
+        history: list[Any] = [message("a"), {"role": object()}, message("c")]
         receipt = sink.save(session, history)
         assert (receipt.state, receipt.index, receipt.messages) == ("refused", 1, 1)
         assert not sink.flush(session, 10)  # something was given that the store has not
@@ -240,6 +244,50 @@ class TestSave:
         receipt = alone.append("s", message("c"))
         assert (receipt.state, receipt.index) == ("refused", None)
         assert "message 1 of the saved list" in (receipt.reason or "")
+
+    def test_objects_are_messages_in_each_call_and_edits_in_them_are_seen(
+        self, sink: HistorySink, worker: PlainWorker, session: str
+    ) -> None:
+        @dataclass
+        class Turn:
+            role: str
+            content: Any
+
+        history: list[Any] = [Turn("user", {SOME_ID: date(2026, 1, 2)}), {"role": "tool", "content": b"x"}]
+        assert sink.save(session, history).messages == 2
+        assert asyncio.run(sink.asave(session, tuple(history))).state == "unchanged"
+        assert sink.save(session, (each for each in history)).state == "unchanged"
+        assert sink.append(session, Turn("user", 1)).messages == 1
+        assert asyncio.run(sink.aappend(session, Turn("user", [{2}]))).messages == 1
+        assert sink.flush(session, 10)
+        lines = [f'{{"role":"user","content":{{"{SOME_ID}":"2026-01-02"}}}}\n', '{"role":"tool","content":"eA=="}\n']
+        lines += ['{"role":"user","content":1}\n', '{"role":"user","content":[[2]]}\n']
+        assert worker.sessions[session].logs[None] == [line.encode() for line in lines]
+        history[0].content = "edited"
+        assert sink.save(session, history).branch is not None
+        assert sink.save(session, history[0]).state == "refused"
+
+    def test_default_makes_messages_of_what_the_library_does_not_know(
+        self, url: str, worker: PlainWorker, session: str
+    ) -> None:
+        with HistorySink.from_env({BROKER_URL: url}, default=lambda value: {"real": value.real}) as sink:
+            assert sink.save(session, [{"a": 1j}, {"b": 2}]).messages == 2
+            assert sink.flush(session, 10)
+        assert worker.sessions[session].logs[None] == [b'{"a":{"real":0.0}}\n', b'{"b":2}\n']
+        with pytest.raises(ConfigurationError, match="default"):
+            HistorySink(default="repr")  # type: ignore[arg-type]
+
+    def test_a_refusal_says_where_in_the_message_and_what_to_do(
+        self, alone: HistorySink, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        receipt = alone.save("s", [message("a"), {"content": [{"text": 1j, "canary": "canary"}]}])
+        assert (receipt.state, receipt.index) == ("refused", 1)
+        assert (receipt.reason or "").startswith("content[0].text: JSON has no complex: ")
+        alone.save("s", [message("a"), {"content": [{"text": 1j}]}])
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert "message 1: content[0].text: JSON has no complex" in said
+        assert "HistorySink(default=" in said
+        assert "canary" not in said
 
     def test_threads_that_append_to_one_session_make_one_log(
         self, sink: HistorySink, worker: PlainWorker, session: str

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from history_sink.comparison import Comparison
 from history_sink.contract import SAVE_BYTES
 from history_sink.known import KnownLog, KnownLogs, name_branch
-from history_sink.lines import Line, Message, Unencodable
+from history_sink.lines import Encode, Line, Message, encode_line
+from history_sink.plain import Unencodable
 from history_sink.points import Points
 from history_sink.question import Question
 from history_sink.status import Status
@@ -36,10 +37,10 @@ class Piece:
 class Ledger:
     """The state of one session. Not for two threads at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, encode: Encode = encode_line) -> None:
         self.logs = KnownLogs()
         self.refusal: Refusal | None = None
-        self._wanted = Wanted()
+        self._wanted = Wanted(encode)
         self._matched = 0  # how many of the wanted messages are known to be on `log`
         self._rolling = 0
         self._has_news = False

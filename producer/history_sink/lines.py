@@ -5,23 +5,30 @@ No spaces, non-ASCII unescaped, keys in the order given. A message that is alrea
 """
 
 import json
-import math
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from history_sink.errors import BadMessage
+from history_sink.plain import Default, Unencodable, make_plain, write_json
 
-Message: TypeAlias = Mapping[str, Any] | str | bytes | bytearray | memoryview
-"""A JSON object, or a ready-made line, with or without its newline: any bytes without a newline inside."""
 
-Unencodable: TypeAlias = Literal["replace", "refuse"]
-"""What to do with NaN, Infinity and lone surrogates, which JSON cannot carry."""
+class Model(Protocol):
+    """An object of pydantic's, or of an SDK that is built on it."""
 
-_NAMES_A_TYPE = re.compile(r"Object of type \w+ is not JSON serializable|keys must be [\w, ]+ not \w+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+    def model_dump(self, *, mode: Literal["json"]) -> Any: ...
+
+
+class Dataclass(Protocol):
+    """An object of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Message: TypeAlias = Mapping[Any, Any] | Model | Dataclass | str | bytes | bytearray | memoryview
+"""A JSON object, what becomes one, or a ready-made line, with or without its newline: any bytes without one inside."""
+
 _SURROGATES_APART = re.compile("([\ud800-\udfff])")
-_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 class Line(NamedTuple):
@@ -35,87 +42,59 @@ class Line(NamedTuple):
         return f"Line({len(self.data)} bytes)"  # what a repr shows ends up in somebody's log
 
 
-def encode_line(message: Message, unencodable: Unencodable = "replace") -> Line:
+Encode: TypeAlias = Callable[[Any, Unencodable], Line]
+"""Makes the line of a message, or raises `BadMessage`."""
+
+
+def encode_line(message: Any, unencodable: Unencodable = "replace", default: Default | None = None) -> Line:
     """Make the line of one message.
 
-    NaN and the infinities become null, lone surrogates U+FFFD, each counted in `replaced`. A ready-made line is kept
-    as it is, and `raw` where it is no JSON object. With ``unencodable="refuse"`` all these raise. Raises `BadMessage`
-    for a message that is no JSON object, and for a line with a newline inside.
+    What `simplify` and then `default` make of an object stands for it. NaN and the infinities become null, lone
+    surrogates U+FFFD, each counted in `replaced`. A ready-made line is kept as it is, and `raw` where it is no JSON
+    object. With ``unencodable="refuse"`` all these raise. Raises `BadMessage` for what does not become a JSON object,
+    and for a line with a newline inside.
     """
     if isinstance(message, (str, bytes, bytearray, memoryview)):
         return _keep(message, unencodable)
-    if not isinstance(message, Mapping):
-        raise BadMessage(f"a message is a JSON object or a line of one, not {type(message).__name__}")
+    if isinstance(message, Mapping) and (data := _write_as_it_is(message)):
+        return Line(data)
+    plain, replaced = make_plain(message, unencodable, default)
+    if not isinstance(plain, dict):
+        raise BadMessage(_explain_kind(message)) from None
     try:
-        return Line(_dump(message))
-    except ValueError as error:  # NaN, Infinity, a lone surrogate, a cycle, an integer beyond Python's limit
-        if isinstance(error, BadMessage) or unencodable == "refuse":
-            raise _explain(error) from None
-    except Exception as error:  # noqa: BLE001  # a mapping of the agent's own may raise anything
-        raise _explain(error) from None
-    return _replace(message)
+        return Line((write_json(plain) + "\n").encode(), replaced)
+    except RecursionError:
+        raise BadMessage("nested too deeply") from None
 
 
-def _dump(message: Mapping[str, Any]) -> bytes:
-    text = _write(message if isinstance(message, dict) else dict(message)) + "\n"
-    _check_keys(message)  # after the encoder, which has found any cycle
-    return text.encode()
-
-
-def _explain(error: Exception) -> BadMessage:
-    """What is wrong, without a word of the message: the texts of most errors quote it."""
-    if isinstance(error, BadMessage):
-        return error
-    if isinstance(error, UnicodeError):
-        return BadMessage("a lone surrogate")
-    if isinstance(error, RecursionError):
-        return BadMessage("nested too deeply, or containing itself")
-    if isinstance(error, TypeError) and _NAMES_A_TYPE.fullmatch(str(error)):
-        return BadMessage(str(error))
-    if isinstance(error, ValueError):
-        return BadMessage("a number or a structure that JSON cannot carry")
-    return BadMessage(f"{type(error).__name__} while it was read")
-
-
-def _replace(message: Mapping[str, Any]) -> Line:
-    count = [0]
+def _write_as_it_is(message: Mapping[Any, Any]) -> bytes | None:
+    """The line of a message that is plain already, as most are; None for others."""
     try:
-        return Line(_dump(_clean(message, count)), count[0])
-    except Exception as error:  # noqa: BLE001  # as above
-        raise _explain(error) from None
-
-
-def _clean(value: Any, count: list[int]) -> Any:
-    """A copy of `value` with what JSON cannot carry replaced; adds to ``count[0]``."""
-    if isinstance(value, str):
-        text = _SURROGATE.sub("\ufffd", value)
-        count[0] += text != value
-        return text
-    if isinstance(value, float) and not math.isfinite(value):
-        count[0] += 1
+        plain = message if isinstance(message, dict) else dict(message)
+        text = write_json(plain) + "\n"
+        return text.encode() if _has_texts_for_keys(plain) else None  # behind the encoder, which has found any cycle
+    except Exception:  # noqa: BLE001  # a mapping of the agent's own may raise anything; the slow way says why
         return None
-    if isinstance(value, Mapping):
-        cleaned = {_clean(key, count): _clean(item, count) for key, item in value.items()}
-        if len(cleaned) < len(value):
-            raise BadMessage("two keys that become the same one when surrogates are replaced")
-        return cleaned
-    if isinstance(value, (list, tuple)):
-        return [_clean(item, count) for item in value]
-    return value
 
 
-def _check_keys(value: Any) -> None:
-    """Raise where a key is no string: `json` would quietly write 1, null or true as one."""
-    todo = [value]
+def _has_texts_for_keys(plain: dict[Any, Any]) -> bool:
+    """False where `json` has quietly made a text of 1, null or true: another key may be that text."""
+    todo: list[Any] = [plain]
     while todo:
         item = todo.pop()
-        if isinstance(item, Mapping):
+        if isinstance(item, dict):
             for key in item:
                 if not isinstance(key, str):
-                    raise BadMessage(f"a key that is {type(key).__name__}, not a string")
+                    return False
             todo.extend(item.values())
         elif isinstance(item, (list, tuple)):
             todo.extend(item)
+    return True
+
+
+def _explain_kind(message: Any) -> str:
+    remedy = "; save takes a list of messages, append each by itself" if isinstance(message, (list, tuple)) else ""
+    return f"a message is a JSON object or a line of one, not {type(message).__name__}{remedy}"
 
 
 def _keep(given: str | bytes | bytearray | memoryview, unencodable: Unencodable) -> Line:

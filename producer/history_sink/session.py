@@ -17,8 +17,9 @@ from history_sink.comparison import Comparison
 from history_sink.contract import STATUS, UPLOAD
 from history_sink.errors import Malformed, Unavailable
 from history_sink.ledger import Ledger, Piece
-from history_sink.lines import Message, Unencodable
+from history_sink.lines import Encode, Message, encode_line
 from history_sink.outcome import Outcome, Receipt, ReceiptState
+from history_sink.plain import Unencodable
 from history_sink.question import Question
 from history_sink.status import Status
 from history_sink.wanted import Refusal
@@ -41,10 +42,11 @@ LOOKED_AT = 64
 class Session:
     """Safe for threads: what touches the ledger holds the lock."""
 
-    def __init__(self, name: str, broker: Broker) -> None:
+    def __init__(self, name: str, broker: Broker, encode: Encode = encode_line) -> None:
         self.name = name
         self.lock = threading.RLock()
-        self.ledger = Ledger()
+        self.ledger = Ledger(encode)
+        self._encode = encode
         self._broker = broker
         self._is_asked = not broker.has_answers
         self._question: tuple[str, Question] | None = None  # asked and not answered yet, by task id
@@ -271,7 +273,7 @@ class Session:
             self._report_failure(f"an outcome that cannot be read: {error}")
             return
         if outcome.outcome == "deleted":
-            self.ledger, self._is_deleted = Ledger(), True  # what was not sent is not kept either
+            self.ledger, self._is_deleted = Ledger(self._encode), True  # what was not sent is not kept either
         elif outcome.outcome == "diverged":
             self.ledger.part(branch, outcome.parted.offset if outcome.parted else 0)
         elif outcome.outcome != "pending":

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from itertools import islice
 
 from history_sink.broker import Broker
+from history_sink.lines import Encode, encode_line
 from history_sink.session import Session
 
 KEPT_SESSIONS = 4096
@@ -15,7 +16,8 @@ that was appended to, nor one that is not handed over whole."""
 class Sessions:
     """Safe for threads; never waits for a session that a thread is at work on."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, encode: Encode = encode_line) -> None:
+        self._encode = encode
         self._broker = broker
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
@@ -32,7 +34,7 @@ class Sessions:
         with self._lock:
             session = self._sessions.get(name)
             if session is None:
-                session = self._sessions[name] = Session(name, self._broker)
+                session = self._sessions[name] = Session(name, self._broker, self._encode)
             self._sessions.move_to_end(name)
             self._forget_oldest()
             return session

@@ -10,12 +10,13 @@ from history_sink.broker import Broker
 from history_sink.calls import CallQueue, run_beside
 from history_sink.comparison import Comparison
 from history_sink.contract import check_branch, check_session
-from history_sink.errors import BadMessage, HistorySinkError, Malformed, Unavailable
+from history_sink.errors import BadMessage, ConfigurationError, HistorySinkError, Malformed, Unavailable
 from history_sink.flush import flush
 from history_sink.lifecycle import watch
-from history_sink.lines import Message, Unencodable
+from history_sink.lines import Message, encode_line
 from history_sink.listing import Listing
 from history_sink.outcome import FlushResult, Receipt
+from history_sink.plain import Default, Unencodable
 from history_sink.pointer import Fault, PointerHandle
 from history_sink.reading import Reading
 from history_sink.session import Session
@@ -43,12 +44,19 @@ class HistorySink:
         *,
         broker_url: str | None = None,
         result_url: str | None = None,
+        default: Default | None = None,
     ) -> None:
-        """Either all `settings`, or the URLs of the broker and, unless that is a Redis, of a Redis for results."""
+        """Either all `settings`, or the URLs of the broker and, unless that is a Redis, of a Redis for results.
+
+        `default` makes something simpler of what in a message JSON has not and the library does not know, as for
+        `json.dumps`. It must make the same of the same in each process, else a history seems to be edited.
+        """
+        if default is not None and not callable(default):
+            raise ConfigurationError(f"default is a function of one value, not {type(default).__name__}")
         self.settings = settings or ProducerSettings(broker_url, result_url)
         self._broker = Broker(self.settings)
         self._reading = Reading(self.settings, self._broker)
-        self._sessions = Sessions(self._broker)
+        self._sessions = Sessions(self._broker, partial(encode_line, default=default))
         self._calls = CallQueue()
         self._is_closed = False
         if not self.settings.is_enabled:
@@ -56,9 +64,9 @@ class HistorySink:
         watch(self)
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+    def from_env(cls, env: Mapping[str, str] | None = None, *, default: Default | None = None) -> Self:
         """By the variables ``CODETETHER_HISTORY_…`` of `env` (default: the process's environment)."""
-        return cls(ProducerSettings.from_env(env))
+        return cls(ProducerSettings.from_env(env), default=default)
 
     def save(self, session_id: str, messages: Iterable[Message], unencodable: Unencodable = "replace") -> Receipt:
         """Hand over what is new in `messages`, the whole history of the session.

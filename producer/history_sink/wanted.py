@@ -6,7 +6,8 @@ from typing import Any
 
 from history_sink.contract import LINE_BYTES
 from history_sink.errors import BadMessage
-from history_sink.lines import Line, Message, Unencodable, encode_line
+from history_sink.lines import Encode, Line, Message, encode_line
+from history_sink.plain import Unencodable
 from history_sink.points import Points
 from history_sink.shape import UNLIKE, copy_shape, is_like
 
@@ -22,7 +23,8 @@ class Refusal:
 class Wanted:
     """References to the messages, no copies. Shapes are kept of those that are on the log, or were until an undo."""
 
-    def __init__(self) -> None:
+    def __init__(self, encode: Encode = encode_line) -> None:
+        self._encode = encode
         self.listed = 0  # so many are in the agent's own list, too
         self._messages: list[Message | None] = []  # None: appended, confirmed by the store, let go of
         self._shapes: list[Any] = []
@@ -73,7 +75,7 @@ class Wanted:
         message = self._messages[index]
         shape = copy_shape(message)  # before: the agent may edit it meanwhile, as it streams an answer into it
         try:
-            line = encode_line(message, self._unencodable)  # type: ignore[arg-type]  # None is refused like any other
+            line = self._encode(message, self._unencodable)
         except BadMessage as error:
             return Refusal(index, str(error))
         if len(line.data) > LINE_BYTES:
