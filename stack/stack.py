@@ -13,6 +13,9 @@ from stack.redis import RedisServer
 from stack.s3_server import S3Server
 from stack.worker import Worker
 
+UNSAFE_TIMES = {"CODETETHER_HISTORY_ALLOW_UNSAFE_TIMES": "for tests"}
+"""Has workers take times below which their promises do not hold: only where the test cannot wait."""
+
 
 def environment(store: S3Server, broker_url: str, bucket: str) -> dict[str, str]:
     """The variables of a worker that archives into `bucket` what comes through `broker_url`.

@@ -21,6 +21,7 @@ from history_sink_worker.redis_hints import RedisDueList, RedisHints, RedisShelf
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.redis import RedisServer
+from stack.stack import UNSAFE_TIMES
 from stack.worker import Worker
 
 HINT = Hint(offset=12, chain16="0123456789abcdef", proved_at=1_700_000_000.25, extents=3, base_bytes=4, moved_at=1.5)
@@ -162,7 +163,7 @@ def tails(minio_server: MinioServer, bucket: str, session: str) -> int:
 def test_a_log_that_went_idle_is_folded_and_swept_by_itself(
     environment: Mapping[str, str], minio_server: MinioServer, bucket: str, tmp_path: Path
 ) -> None:
-    quick = {**environment, NAMESPACE + "IDLE_SECONDS": "0.5", NAMESPACE + "SETTLE_SECONDS": "2"}
+    quick = {**environment, **UNSAFE_TIMES, NAMESPACE + "IDLE_SECONDS": "0.5", NAMESPACE + "SETTLE_SECONDS": "2"}
     worker = Worker(quick, log_path=tmp_path / "worker.log")
     worker.start()
     try:

@@ -27,7 +27,7 @@ def office(
     request: pytest.FixtureRequest, minio_server: MinioServer, redis_server: RedisServer, tmp_path: Path
 ) -> Office:
     office = Office(minio_server, redis_server.new_database(), tmp_path, request.param)
-    office.environment["CODETETHER_HISTORY_VISIBILITY_TIMEOUT_SECONDS"] = "2"
+    office.environment["CODETETHER_HISTORY_VISIBILITY_TIMEOUT_SECONDS"] = "3"
     return office
 
 

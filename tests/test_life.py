@@ -29,8 +29,8 @@ from logbook import some_lines
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until
 from stack.redis import RedisServer
+from stack.stack import UNSAFE_TIMES, producer_environment
 from stack.stack import environment as variables
-from stack.stack import producer_environment
 from stack.worker import Worker
 
 SETTLE_SECONDS = 2.0
@@ -46,6 +46,7 @@ class Place:
     def __init__(self, minio: MinioServer, redis: RedisServer) -> None:
         self.bucket, self.store = minio.create_bucket(), minio.client()
         quick = {
+            **UNSAFE_TIMES,
             "CODETETHER_HISTORY_SETTLE_SECONDS": str(SETTLE_SECONDS),
             "CODETETHER_HISTORY_IDLE_SECONDS": "0.5",
             "CODETETHER_HISTORY_VISIBILITY_TIMEOUT_SECONDS": "4",

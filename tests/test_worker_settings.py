@@ -8,6 +8,7 @@ import pytest
 
 from history_sink.contract import PREFIX_BYTES, branch_name, check_session
 from history_sink.errors import ConfigurationError, Malformed
+from history_sink.restore import RANGE_BYTES
 from history_sink.settings import ProducerSettings, normal_prefix
 from history_sink_worker.archive.names import Log
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
@@ -62,11 +63,11 @@ def test_every_variable_is_read() -> None:
             S3_CREATE_BUCKET="True",
             RESULT_URL="db+postgresql://results",
             REDIS_URL="redis://hints/1",
-            SETTLE_SECONDS="1.5",
+            SETTLE_SECONDS="90.5",
             IDLE_SECONDS="2",
-            RESOLVE_CAP_BYTES="3",
+            RESOLVE_CAP_BYTES="3000000",
             VISIBILITY_TIMEOUT_SECONDS="4",
-            RESULT_EXPIRES_SECONDS="5",
+            RESULT_EXPIRES_SECONDS="75",
             LOG_FORMAT="JSON",
             LOG_LEVEL="debug",
         )
@@ -74,11 +75,11 @@ def test_every_variable_is_read() -> None:
     assert settings.endpoint == "https://s3.example"
     assert (settings.prefix, settings.region) == ("team a/", "eu-west-1")
     assert settings.create_bucket is True
-    assert (settings.settle_seconds, settings.idle_seconds) == (1.5, 2)
-    assert settings.resolve_cap_bytes == 3
+    assert (settings.settle_seconds, settings.idle_seconds) == (90.5, 2)
+    assert settings.resolve_cap_bytes == 3_000_000
     broker = settings.broker
     assert (broker.result_url, broker.redis_url) == ("db+postgresql://results", "redis://hints/1")
-    assert (broker.visibility_timeout_seconds, broker.result_expires_seconds) == (4, 5)
+    assert (broker.visibility_timeout_seconds, broker.result_expires_seconds) == (4, 75)
     assert (broker.log_format, broker.log_level) == ("json", "DEBUG")
 
 
@@ -132,6 +133,28 @@ def test_a_malformed_variable_is_named_and_its_value_is_not_shown(name: str, val
         WorkerSettings.from_env(env(**{name: value}))
     assert "zzz" not in str(failure.value)
     assert str(failure.value).count("CODETETHER") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "least"),
+    [
+        ("SETTLE_SECONDS", "5", "60"),
+        ("VISIBILITY_TIMEOUT_SECONDS", "1", "3"),
+        ("RESULT_EXPIRES_SECONDS", "59.9", "60"),
+        ("RESOLVE_CAP_BYTES", "2097151", str(RANGE_BYTES)),
+    ],
+)
+def test_a_value_below_which_a_promise_breaks_is_refused_with_the_reason(name: str, low: str, least: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"CODETETHER_HISTORY_{name} must be {least} or more: below that, "):
+        WorkerSettings.from_env(env(**{name: low}))
+    WorkerSettings.from_env(env(**{name: least}))
+    WorkerSettings.from_env(env(**{name: low}, ALLOW_UNSAFE_TIMES="for tests"))
+
+
+def test_the_way_past_the_least_values_is_for_tests_and_says_so() -> None:
+    with pytest.raises(ConfigurationError, match='ALLOW_UNSAFE_TIMES must be "for tests", or not set'):
+        WorkerSettings.from_env(env(ALLOW_UNSAFE_TIMES="true"))
+    assert "ALLOW_UNSAFE_TIMES" in (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
 
 
 def test_missing_and_malformed_are_said_together() -> None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from history_sink.errors import ConfigurationError
 from history_sink.names import NAMESPACE
 from history_sink.settings import DEFAULT_PREFIX, normal_prefix
+from history_sink_worker.floors import check_floor, for_tests
 
 T = TypeVar("T")
 
@@ -20,6 +21,8 @@ class Variables:
         self._env = env
         self._missing: list[str] = []
         self._malformed: list[str] = []
+        self._is_unsafe = False
+        self._is_unsafe = self.get("ALLOW_UNSAFE_TIMES", for_tests, False)
 
     def get(self, name: str, parse: Callable[[str], T], default: T) -> T:
         """`parse` raises ValueError with a text that goes on "<variable> must be …"."""
@@ -27,7 +30,10 @@ class Variables:
         if not text:
             return default
         try:
-            return parse(text)
+            value = parse(text)
+            if not self._is_unsafe:
+                check_floor(name, value)
+            return value
         except ValueError as error:
             self._malformed.append(f"{NAMESPACE}{name} must be {error}")
             return default
