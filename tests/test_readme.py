@@ -70,7 +70,7 @@ def test_the_authors_lines_and_the_operators_lines_work_together(
     minio_server: MinioServer,
     bucket: str,
 ) -> None:
-    save, read, plain = blocks("python")
+    save, read, plain = (block_with("python", text) for text in ("HistorySink", "sink.flush", "send_task"))
     assert len(save.splitlines()) == 3
     check = """
 expected = "".join(json.dumps(each, ensure_ascii=False, separators=(",", ":")) + "\\n" for each in messages).encode()

@@ -49,8 +49,11 @@ def make_plain(message: Any, unencodable: Unencodable, default: Default | None) 
     return translation.run(message), translation.replaced
 
 
-def simplify(value: Any) -> Any:
-    """Something simpler that stands for `value`; `value` itself where there is nothing. May raise anything."""
+def simplify(value: Any, go_on: Default) -> Any:
+    """Something simpler that stands for `value`; `value` itself where there is nothing. May raise anything.
+
+    `go_on` does the same for what a model holds and pydantic does not know.
+    """
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, (date, time)):  # a datetime is a date
@@ -66,7 +69,8 @@ def simplify(value: Any) -> Any:
     kind = type(value)  # not the value: a mock has every attribute
     dump = getattr(kind, "model_dump", None)
     if dump is not None:
-        return value.model_dump(mode="json", **({"warnings": False} if _takes_warnings(dump) else {}))
+        options = {"warnings": False, "fallback": go_on}
+        return value.model_dump(mode="json", **{name: options[name] for name in _known_options(dump)})
     if is_dataclass(kind):
         return {field.name: getattr(value, field.name) for field in fields(kind)}
     if hasattr(kind, "item") and getattr(value, "shape", ()) == ():  # a number of numpy's
@@ -76,10 +80,11 @@ def simplify(value: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _takes_warnings(dump: Callable[..., Any]) -> bool:
-    """Whether pydantic can be told to be silent: its warnings quote values."""
-    parameters = signature(dump).parameters.values()
-    return any(each.name == "warnings" or each.kind is Parameter.VAR_KEYWORD for each in parameters)
+def _known_options(dump: Callable[..., Any]) -> tuple[str, ...]:
+    """Whether it can be told to be silent, for pydantic's warnings quote values; and by whom it may be helped."""
+    parameters = signature(dump).parameters
+    takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
+    return tuple(name for name in ("warnings", "fallback") if name in parameters or (takes_any and name == "warnings"))
 
 
 class _Translation:
@@ -106,7 +111,7 @@ class _Translation:
             except BadMessage:
                 raise
             except Exception as error:  # noqa: BLE001  # what an agent puts into a message may raise anything
-                _refuse(trail, f"{type(error).__name__} while it was read")
+                _refuse(trail, f"{type(error).__name__} while the {_name(value)} was read: give a dict in its place")
         for each in reversed(self._sets):  # the inner ones first
             each.sort(key=_rank)
         return root[0]
@@ -121,10 +126,7 @@ class _Translation:
                 return self._take_mapping(value, trail)
             if isinstance(value, _ARRAYS):
                 return self._take_array(value, trail)
-            simple = simplify(value)
-            if simple is value:
-                simple = self._ask_default(value, trail)
-            value = simple
+            value = self._simplify(value, trail)
 
     def _enter(self, value: Any, trail: _Trail) -> None:
         if id(value) in self._open:
@@ -133,6 +135,10 @@ class _Translation:
             raise BadMessage("nested too deeply, or without an end")
         self._open.add(id(value))
         self._todo.append((None, None, value, None))  # and so it is kept: its id is not given to another meanwhile
+
+    def _simplify(self, value: Any, trail: _Trail) -> Any:
+        simple = simplify(value, lambda inner: self._simplify(inner, trail))
+        return self._ask_default(value, trail) if simple is value else simple
 
     def _ask_default(self, value: Any, trail: _Trail) -> Any:
         if self._default is None:
@@ -173,7 +179,7 @@ class _Translation:
         atom = key
         for _ in range(2):  # a member of an enumeration may have a value that is none either
             if not (atom is None or isinstance(atom, (str, int, float))):
-                atom = simplify(atom)
+                atom = simplify(atom, lambda inner: inner)
         if isinstance(atom, str):
             return self._clean(atom, trail)
         if atom is not None and not isinstance(atom, (int, float)):
