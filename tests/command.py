@@ -60,4 +60,7 @@ def number(start: int, stop: int) -> list[str]:
 
 
 def objects(ended: Ended) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ended.out.splitlines()]
+    """What it printed for programs. One that printed nothing has said why on stderr."""
+    found = [json.loads(line) for line in ended.out.splitlines()]
+    assert found, ended.err
+    return found

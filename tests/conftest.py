@@ -5,6 +5,8 @@ bucket and a Redis database of its own, so that modules do not see each other. A
 pauses or fills a server starts its own: `MinioServer(tmp_path)`, `RedisServer(tmp_path)`, a second.
 """
 
+import shutil
+import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,9 +26,21 @@ from stack.versitygw import VersitygwServer
 from stack.worker import Worker
 from store_site import Site
 
+_MEMORY = Path("/dev/shm")
+_ENOUGH_BYTES = 4 * 2**30
+
 # No deadline for an example: on a busy machine it measures the neighbours.
 hypothesis.settings.register_profile("history-sink", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("history-sink")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the servers' data in memory where there is enough: a disk that other programs keep busy stalls a Redis
+    with `appendfsync always` for seconds, and each save of an agent gives up after half a second."""
+    if config.option.basetemp is None and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _ENOUGH_BYTES:
+        directory = tempfile.mkdtemp(prefix="history-sink-tests-", dir=_MEMORY)
+        config.option.basetemp = directory
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
