@@ -1,10 +1,11 @@
 """A store and a worker as the promises have them, without any of their machinery: lists of lines."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from kombu import Connection, Message, Queue
@@ -16,7 +17,7 @@ from history_sink.contract import LIST_SESSIONS, READ_QUEUE, RESOLVE, STATUS, UP
 from history_sink.lines import encode_line
 from history_sink.outcome import Outcome, OutcomeKind, Parted
 from history_sink.pointer import Fault, PointerHandle
-from history_sink.status import LogStatus, Status
+from history_sink.status import LogStatus, Status, StrayStatus
 from history_sink.upload import Upload
 
 
@@ -82,7 +83,18 @@ class PlainStore:
                 common,
             )
             logs.append(told)
-        return Status("bucket", "history/", self.session, tuple(logs))
+        strays = tuple(StrayStatus(_stray_key(stray), *_span(stray), len(stray.lines)) for stray in self.strays)
+        return Status("bucket", "history/", self.session, tuple(logs), strays)
+
+
+def _span(upload: Upload) -> tuple[int, int]:
+    return upload.start.offset, upload.start.offset + upload.size_bytes
+
+
+def _stray_key(upload: Upload) -> str:
+    *_, end = [*walk(upload.start, upload.lines)]
+    start, before, after = upload.start.offset, shorten(upload.start.chain), shorten(end.chain)
+    return f"history/s/tail/{start:012d}-{before}~{after}.jsonl"
 
 
 class PlainWorker:
@@ -94,6 +106,7 @@ class PlainWorker:
     def __init__(self, url: str) -> None:
         self.sessions: dict[str, PlainStore] = {}
         self.questions = 0
+        self.ahead_seconds = 0.0
         self.is_open = threading.Event()  # while it is not set, tasks wait
         self.is_open.set()
         self._url = url
@@ -134,10 +147,13 @@ class PlainWorker:
         args, kwargs, _ = body
         headers = message.headers
         expires = headers.get("expires")
-        if not expires or datetime.fromisoformat(expires) > datetime.now(UTC):
-            result = self._tasks[headers["task"]](*args, **kwargs)
-            record = {"status": "SUCCESS", "result": result, "task_id": headers["id"], "traceback": None}
-            results.set(f"celery-task-meta-{headers['id']}", dumps(record), ex=60)
+        record: dict[str, Any] = {"status": "SUCCESS", "task_id": headers["id"], "traceback": None}
+        if expires and datetime.fromisoformat(expires).timestamp() <= time.time() + self.ahead_seconds:
+            revoked = {"exc_type": "TaskRevokedError", "exc_message": ["expired"], "exc_module": "celery.exceptions"}
+            record |= {"status": "REVOKED", "result": revoked}
+        else:
+            record["result"] = self._tasks[headers["task"]](*args, **kwargs)
+        results.set(f"celery-task-meta-{headers['id']}", dumps(record), ex=60)
         message.ack()
 
     def upload(self, session: str, messages: None, **fields: Any) -> dict[str, Any]:

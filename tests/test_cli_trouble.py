@@ -40,9 +40,9 @@ def lonely(redis_server: RedisServer) -> Command:
 def test_check_finds_that_all_is_well(run: Command) -> None:
     for _ in range(2):  # the second goes on in the session of the first
         found = objects(run("check", "--json"))
-        assert [each["part"] for each in found] == ["broker", "worker", "store", "round trip"]
+        assert [each["part"] for each in found] == ["broker", "clock", "worker", "store", "round trip"]
         assert all(each["ok"] for each in found)
-    assert len(objects(run("check", "--read-only", "--json"))) == 3
+    assert len(objects(run("check", "--read-only", "--json"))) == 4
 
 
 def test_check_finds_that_no_worker_answers(lonely: Command) -> None:
@@ -65,7 +65,7 @@ def test_check_finds_that_the_store_is_away(redis_server: RedisServer, tmp_path:
         worker.stop()
         minio.stop()
     assert found.status == 3
-    assert [each["ok"] for each in objects(found)] == [True, True, False]
+    assert [each["ok"] for each in objects(found)] == [True, True, True, False]
     assert "store" in objects(found)[-1]["text"]
 
 
@@ -126,7 +126,7 @@ def reader_only(redis_server: RedisServer, minio_server: MinioServer, tmp_path: 
 def test_a_save_that_the_store_does_not_confirm_says_so(reader_only: Command, tmp_path: Path) -> None:
     saved = reader_only("save", write(tmp_path / "waiting.jsonl", '{"n":0}'), "--timeout", "3")
     assert saved.status == 4
-    assert "the store has not confirmed it within 3 s" in saved.err
+    assert "has not confirmed it within 3 s: the store has 0 of 8 bytes" in saved.err
 
 
 def test_ctrl_c_ends_a_save_and_says_what_was_handed_over(

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from celery import Celery
 
 from broker_site import NAMESPACE, UPLOADS, BrokerSite
 from history_sink import Unavailable
+from history_sink.clock import BrokerClock
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.proxy import Proxy
@@ -89,6 +91,17 @@ def test_a_worker_consumes_anew_when_its_queue_was_deleted(
     rabbit.control("delete_queue", "-p", site.url.rpartition("/")[2], UPLOADS)
     wait_until(lambda: "ConsumerCancelled" in worker.process.log(), timeout_seconds=10, what="the worker to notice")
     assert site.upload("s", MESSAGE).get(timeout=20)["outcome"] == "stored"
+
+
+@pytest.mark.parametrize("ahead_seconds", [-1200, 1200])
+def test_questions_go_by_the_clock_of_the_redis_that_has_the_answers(
+    site: BrokerSite, worker: Worker, monkeypatch: pytest.MonkeyPatch, ahead_seconds: float
+) -> None:
+    shifted = partial(BrokerClock, lambda: time.time() + ahead_seconds)
+    monkeypatch.setattr("history_sink.broker.BrokerClock", shifted)
+    with site.sink() as sink:
+        assert sink.save("s", [MESSAGE]).clock_ahead_seconds == pytest.approx(ahead_seconds, abs=5)
+        assert sink.flush("s", 30).state == "stored"
 
 
 def test_without_redis_all_is_stored_and_it_is_said_what_there_is_not(site: BrokerSite) -> None:

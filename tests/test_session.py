@@ -52,6 +52,7 @@ class ShakyBroker:
     """What a session sees of the queue. `troubles` are those of the next tasks sent."""
 
     has_answers = True
+    clock_ahead_seconds = None
 
     def __init__(self, store: PatientStore) -> None:
         self.store = store
@@ -277,6 +278,52 @@ def test_flush_does_not_take_what_is_left_of_a_parted_log_for_all_of_it(shared: 
     broker.work(0)
     assert flush(session, 0.1)
     assert store.logs[session.branch] == lines_of(history)
+
+
+def test_flush_says_that_another_writer_parted_what_was_appended() -> None:
+    store = PatientStore()
+    store.may_part = True
+    broker = ShakyBroker(store)
+    session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
+    broker.edit = lambda: None
+    session.append(messages("a", "b"), "replace")
+    broker.work(0)
+    assert flush(session, 0.1), "from here on the session need not keep what was appended"
+    store.logs[None] += lines_of(messages("another's"))
+    for text in "cd":
+        session.append(messages(text), "replace")
+        while broker.queue:
+            broker.work(0)
+        flushed = flush(session, 5)
+        assert flushed.state == "parted"
+        assert f"behind byte {len(b''.join(lines_of(messages('a', 'b'))))}" in (flushed.reason or "")
+    assert not broker.queue, "it is not sent again and again"
+
+
+def test_flush_goes_on_in_a_branch_where_the_agent_has_the_whole_history_after_all() -> None:
+    store = PatientStore()
+    store.may_part = True
+    broker = ShakyBroker(store)
+    session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
+    session.append(messages("a"), "replace")
+    broker.work(0)
+    assert flush(session, 0.1)
+    store.logs[None] += lines_of(messages("another's"))
+    session.append(messages("b"), "replace")
+    broker.work(0)
+    assert flush(session, 5).state == "parted"
+    session.save(messages("a", "b"), "replace")
+    take = broker.take
+
+    def work_and_take(task_id: str, timeout_seconds: float) -> Any:
+        while broker.queue:
+            broker.work(0)
+        return take(task_id, timeout_seconds)
+
+    broker.take = work_and_take  # type: ignore[method-assign]
+    assert flush(session, 5).state == "stored"
+    assert store.logs[session.branch] == lines_of(messages("a", "b"))
+    assert session.branch is not None
 
 
 TestLife = Life.TestCase

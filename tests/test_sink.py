@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from celery import Celery
 
 from history_sink import ConfigurationError, Fault, HistorySink, Malformed, PointerHandle, ProducerSettings, Unavailable
 from history_sink.address import check_certificates, tls_of
@@ -575,24 +574,6 @@ class TestReading:
         assert answer.kind == "backend_error"
         with pytest.raises(Unavailable, match="no worker answered"):
             is_quick(lambda: alone.status("s", timeout_seconds=0.3))
-
-    @pytest.mark.parametrize(("behind_minutes", "is_answered"), [(-15, True), (14, True), (16, False)])
-    def test_a_read_is_answered_though_clocks_differ_and_one_that_nobody_waits_for_expires(
-        self, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, behind_minutes: int, is_answered: bool
-    ) -> None:
-        def now(_: Celery) -> datetime:
-            return datetime.now(UTC) - timedelta(minutes=behind_minutes)
-
-        monkeypatch.setattr(Celery, "now", now)  # what the message's time is made from
-        url = redis_server.new_database()
-        worker = PlainWorker(url)
-        with HistorySink(broker_url=url) as sink, worker.running():
-            if is_answered:
-                sink.status("s", timeout_seconds=5)
-            else:
-                with pytest.raises(Unavailable):
-                    sink.status("s", timeout_seconds=1)
-        assert worker.questions == is_answered
 
 
 def grow(server: RedisServer) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from history_sink.clock import describe_skew
 from history_sink.listing import SessionSummary
 from history_sink.status import LogStatus, Status
 
@@ -56,6 +57,12 @@ def tell_end(work: "Backfill", files: int, is_dry: bool = False) -> None:
         parts += [f"{troubled} with a problem"] if troubled else []
         parts += [f"{files - len(done)} not tried"] if len(done) < files else []
         click.echo("; ".join(parts), err=True)
+
+
+def tell_clock(ahead_seconds: float | None) -> None:
+    """That this machine's clock is wrong, where it is, on stderr."""
+    if skew := describe_skew(ahead_seconds):
+        click.echo(f"note: {skew}; set it (NTP)", err=True)
 
 
 def tell_interrupted(work: "Backfill", files: int) -> None:

@@ -22,10 +22,11 @@ _PAUSE_SHARE = 0.125  # of the time waited so far: a late look costs at most tha
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a task ended: its result, or the name of what it failed with."""
+    """How a task ended: its result, or the name of what it failed with. `is_expired`: its time was over."""
 
     value: Any = None
     failure: str | None = None
+    is_expired: bool = False
 
 
 class Answers:
@@ -59,6 +60,16 @@ class Answers:
             pause = min(max(_FIRST_PAUSE_SECONDS, waited * _PAUSE_SHARE), _LAST_PAUSE_SECONDS)
             time.sleep(min(pause, timeout_seconds - waited))
 
+    def read_time(self) -> float | None:
+        """The server's clock, in Unix seconds; None where this user may not ask."""
+        from redis.exceptions import ResponseError
+
+        try:
+            seconds, microseconds = self._client.time()
+        except ResponseError:  # no permission, or a command that a provider has taken away
+            return None
+        return float(seconds + microseconds / 1e6)
+
     def close(self) -> None:
         """Let go of the connections that nobody is waiting on."""
         self._client.connection_pool.disconnect(inuse_connections=False)
@@ -80,9 +91,15 @@ class Answers:
             return Answer(result)
         if state not in ("FAILURE", "REVOKED"):
             return None
-        return Answer(failure=_describe(result) or state)
+        return Answer(failure=_describe(result) or state, is_expired=_is_expired(state, result))
 
 
 def _describe(result: Any) -> str | None:
     # The exception's name and no more: what foreign code puts into its text is not ours to log.
     return str(result.get("exc_type")) if isinstance(result, dict) else None
+
+
+def _is_expired(state: str, result: Any) -> bool:
+    # As Celery tells it, whose word it is. What somebody revoked has another.
+    told = result.get("exc_message") if isinstance(result, dict) else None
+    return state == "REVOKED" and told in ("expired", ["expired"], ("expired",))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from history_sink.comparison import Comparison
 from history_sink.errors import HistorySinkError, Unavailable
 from history_sink.files import STDIN, NotTaken
-from history_sink.outcome import Receipt
+from history_sink.outcome import FlushResult, Receipt
 from history_sink.transcripts import Transcript, describe_mark, read_transcript
 
 if TYPE_CHECKING:
@@ -149,29 +149,29 @@ class Backfill:
                 if not saved.is_away:  # without the message that is refused, those before it can be waited for
                     self._sink.save(session, [*transcript.lines[: saved.messages]])
                 return
-            if count < total and self._wait_seconds is not None and not self._flush(saved):
-                self.waiting[-1] = self._as_unconfirmed(saved)
+            if count < total and self._wait_seconds is not None and not (flushed := self._flush(saved)):
+                self.waiting[-1] = self._as_unconfirmed(saved, flushed)
                 return
 
     def _settle_oldest(self) -> None:
         saved = self.waiting[0]
         if self._wait_seconds is not None and not self._is_dry and not saved.is_away:
-            is_stored = saved.messages == 0 or self._flush(saved)
-            saved = replace(saved, stored=is_stored and saved.messages > 0)
-            if not is_stored and not saved.problem:
-                saved = self._as_unconfirmed(saved)
+            flushed = self._flush(saved) if saved.messages else FlushResult("stored")
+            saved = replace(saved, stored=bool(flushed) and saved.messages > 0)
+            if not flushed and not saved.problem:
+                saved = self._as_unconfirmed(saved, flushed)
         self._sink.forget(saved.session or "")
         self.waiting.popleft()
         self._end(saved)
 
-    def _flush(self, saved: Saved) -> bool:
-        return bool(self._sink.flush(saved.session or "", self._wait_seconds or 0.0))
+    def _flush(self, saved: Saved) -> FlushResult:
+        return self._sink.flush(saved.session or "", self._wait_seconds or 0.0)
 
-    def _as_unconfirmed(self, saved: Saved) -> Saved:
+    def _as_unconfirmed(self, saved: Saved, flushed: FlushResult) -> Saved:
         receipt = self._sink.append(saved.session or "")
         if receipt.state == "refused":  # what the worker's answer said meanwhile
             return replace(saved, problem=receipt.reason)
-        silence = f"handed over, but the store has not confirmed it within {self._wait_seconds:g} s"
+        silence = f"handed over, but the store has not confirmed it within {self._wait_seconds:g} s: {flushed.reason}"
         return replace(saved, problem=silence, is_away=True)
 
     def _end(self, saved: Saved) -> None:

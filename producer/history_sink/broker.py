@@ -3,6 +3,7 @@
 Kombu and Celery are imported when the first task goes out: they take a quarter of a second.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from history_sink.address import check_name
 from history_sink.answers import Answer
 from history_sink.breaker import Breaker
+from history_sink.clock import BrokerClock, describe_skew, explain_expiry
 from history_sink.contract import CLOCKS_DIFFER_SECONDS, QUEUE_OF_TASK
-from history_sink.errors import HistorySinkError, Unavailable, WorkerFailed
+from history_sink.errors import Expired, HistorySinkError, Unavailable, WorkerFailed
 from history_sink.forking import ForkGate
 from history_sink.link import NO_ANSWERS, Busy, Link, Retired, make_app
 from history_sink.settings import ProducerSettings
 
 if TYPE_CHECKING:
     from celery import Celery
+
+log = logging.getLogger("history_sink")
 
 LOOK_PAUSE_SECONDS = 30.0
 """A look at outcomes that failed is not tried again for so long: a save must not wait for what it does not need."""
@@ -33,6 +37,8 @@ class Broker:
 
     def __init__(self, settings: ProducerSettings) -> None:
         self._settings = settings
+        self._clock = BrokerClock()
+        self._has_told_skew = False
         self._inherited: list[Link] = []
         self._reset()
 
@@ -49,6 +55,11 @@ class Broker:
     def has_answers(self) -> bool:
         """Whether there is a result store to read from."""
         return self._settings.result_url is not None
+
+    @property
+    def clock_ahead_seconds(self) -> float | None:
+        """How far this machine's clock is ahead of Redis's (negative: behind); None: not known."""
+        return self._clock.ahead_seconds
 
     def check(self) -> None:
         """Raise `Unavailable` where the broker is known to be away. Costs nothing."""
@@ -68,8 +79,10 @@ class Broker:
 
         Raises `Unavailable` within about a second. The broker may have it even so: tasks bear duplicates.
         """
-        # On the wire it is a time by our clock, which a worker compares with its own.
+        # On the wire it is a time by Redis's clock, or ours, which a worker compares with its own.
         expires = None if expires_seconds is None else expires_seconds + CLOCKS_DIFFER_SECONDS
+        if expires is not None:
+            self._compare_clocks()
         options = {"queue": QUEUE_OF_TASK[task], "kwargsrepr": described, "expires": expires}
         with self.fork_gate.inside():
             return self._try(self._breaker, lambda link: link.send(task, args, kwargs, options))
@@ -81,6 +94,8 @@ class Broker:
     def take(self, task_id: str, timeout_seconds: float) -> Any:
         """Wait for a task's result and remove it. Raises `Unavailable`, also for a task that failed."""
         answer = self._try(self._answers_breaker, lambda link: link.answers.take(task_id, timeout_seconds))
+        if answer.is_expired:
+            raise Expired(explain_expiry(self._clock.ahead_seconds))
         if answer.failure is not None:
             raise WorkerFailed(f"the worker failed with {answer.failure}")
         return answer.value
@@ -94,6 +109,24 @@ class Broker:
         start = time.monotonic()
         task_id = self.send(task, args, kwargs, described, expires_seconds=timeout_seconds)
         return self.take(task_id, max(0.0, timeout_seconds - (time.monotonic() - start)))
+
+    def _compare_clocks(self) -> None:
+        """Ahead of a question, now and then. Raises `Unavailable` where the broker itself does not answer."""
+        if not self.has_answers or not self._clock.is_due:
+            return
+        is_broker = self._settings.result_url == self._settings.broker_url
+        try:
+            self._try(
+                self._breaker if is_broker else self._answers_breaker,
+                lambda link: self._clock.compare(link.answers.read_time),
+            )
+        except Unavailable:
+            if is_broker:
+                raise
+        skew = describe_skew(self._clock.ahead_seconds)
+        if skew and not self._has_told_skew:
+            log.warning("history-sink: %s: set it (NTP); until then reads go by Redis's (said once)", skew)
+            self._has_told_skew = True
 
     def close(self) -> None:
         """Let go of the connections. A later call opens new ones."""
@@ -164,7 +197,7 @@ class Broker:
                 check_name(self._settings.broker_url or "", self._settings.patience_seconds)
             with self._lock:
                 if self._link is None:
-                    self._app = self._app or make_app(self._settings.patience_seconds)
+                    self._app = self._app or make_app(self._settings.patience_seconds, self._clock.now)
                     self._link = Link(self._settings, self._app)
                 self._link.enter()
                 return self._link

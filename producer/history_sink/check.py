@@ -1,4 +1,4 @@
-"""Does all of it work? Broker, a worker's answer, its store, a round trip: each asked for by itself, in plain words."""
+"""Does all of it work? Broker, clock, a worker's answer, its store, a round trip: each by itself, in plain words."""
 
 import json
 import platform
@@ -10,15 +10,19 @@ from typing import Literal, TypeAlias
 
 from history_sink.broker import Broker
 from history_sink.chain import split_lines
+from history_sink.clock import PROBLEM_SECONDS, describe_skew
 from history_sink.contract import READ_QUEUE, RESOLVE, UPLOAD_QUEUE
-from history_sink.errors import HistorySinkError, Unavailable
+from history_sink.errors import Expired, HistorySinkError, Unavailable
 from history_sink.pointer import Fault, PointerHandle
 from history_sink.restore import NotFound
 from history_sink.settings import BROKER_URL, RESULT_URL, ProducerSettings
 from history_sink.sink import HistorySink
 from history_sink.terminal import end_sentence
 
-Part: TypeAlias = Literal["broker", "worker", "store", "round trip"]
+Part: TypeAlias = Literal["broker", "clock", "worker", "store", "round trip"]
+
+_STANDS_ALONE: frozenset[Part] = frozenset({"clock"})
+"""The other parts may work where this one does not."""
 
 _WRITES: frozenset[Part] = frozenset({"round trip"})
 
@@ -41,7 +45,7 @@ class Trouble(Exception):
 
 
 def check(settings: ProducerSettings, timeout_seconds: float, read_only: bool = False) -> Iterator[Finding]:
-    """The parts in the order in which they need each other; ends at the first that does not work."""
+    """The parts in the order in which they need each other; ends at the first that they need, and does not work."""
     with HistorySink(settings) as sink:
         bench = _Bench(Broker(settings), sink, timeout_seconds)
         try:
@@ -59,7 +63,7 @@ def _run(parts: Mapping[Part, Callable[[], str]]) -> Iterator[Finding]:
         except Trouble as trouble:
             text, ok = str(trouble), False
         yield Finding(part, ok, text, round(time.monotonic() - start, 3))
-        if not ok:
+        if not ok and part not in _STANDS_ALONE:
             return
 
 
@@ -75,7 +79,13 @@ class _Bench:
         self._asked = ""
 
     def parts(self) -> dict[Part, Callable[[], str]]:
-        return {"broker": self._broker, "worker": self._worker, "store": self._store, "round trip": self._round_trip}
+        return {
+            "broker": self._broker,
+            "clock": self._clock,
+            "worker": self._worker,
+            "store": self._store,
+            "round trip": self._round_trip,
+        }
 
     def _broker(self) -> str:
         if not self.broker.has_answers:
@@ -89,9 +99,20 @@ class _Bench:
             ) from None
         return "takes tasks"
 
+    def _clock(self) -> str:
+        ahead_seconds = self.broker.clock_ahead_seconds
+        if ahead_seconds is None:
+            return "not compared: this Redis user may not ask for the time (TIME)"
+        skew = describe_skew(ahead_seconds)
+        if skew and abs(ahead_seconds) >= PROBLEM_SECONDS:
+            raise Trouble(f"{skew}: set it (NTP). Until then questions and reads go by Redis's")
+        return skew or "as Redis's"
+
     def _worker(self) -> str:
         try:
             answer = self.broker.take(self._asked, self._timeout_seconds)
+        except Expired as error:
+            raise Trouble(str(error)) from None
         except Unavailable as error:
             raise Trouble(
                 f"{end_sentence(error)} Does one run (celery -A history_sink_worker worker), on this broker,"

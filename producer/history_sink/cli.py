@@ -132,6 +132,7 @@ def save(
                 if any(saved.is_away for saved in work.results):
                     break
             work.finish()
+            accounts.tell_clock(sink.clock_ahead_seconds)
         except KeyboardInterrupt:
             work.abandon()
             accounts.tell_interrupted(work, len(todo))
@@ -183,6 +184,7 @@ def status(session: str, timeout_seconds: float, as_json: bool) -> None:
     """
     with open_sink() as sink:
         found = sink.status(session, timeout_seconds)
+        accounts.tell_clock(sink.clock_ahead_seconds)
     is_known = bool(found.logs or found.strays or found.pending)
     if as_json:
         click.echo(json.dumps(found.encode()))
@@ -302,8 +304,9 @@ def resolve(
 def check(read_only: bool, timeout_seconds: float, as_json: bool) -> None:
     """Find out whether all of it works, or why not.
 
-    The broker, a worker's answer, its store, and a message's way there and back. Ends at the first that does not work,
-    and says what is wrong. The message goes into a session of its own, history-sink-check-<date>.
+    The broker, this machine's clock (60 s off Redis's is a failure, 5 s are told), a worker's answer, its store, and a
+    message's way there and back. Ends at the first of them that does not work, but for the clock, and says what is
+    wrong. The message goes into a session of its own, history-sink-check-<date>.
     """
     settings = read_settings()
     from history_sink.check import check as run_check

@@ -26,7 +26,10 @@ WIRE_VERSION = 1
 """The `v` of the library's upload payload. A worker leaves a greater one in the queue."""
 
 SENT_AT = "x-sent-at"
-"""Header: when the library sent a task, in Unix seconds by its machine's clock. For metrics only; it may be missing."""
+"""Header: when the library sent a task, in Unix seconds by Redis's clock, else its machine's.
+
+For metrics only; it may be missing.
+"""
 
 SAVE_BYTES = 256 * 1024
 """Where the library cuts a save, in bytes of lines; never inside a line."""

@@ -25,5 +25,9 @@ class NoAnswer(Unavailable):
     """The broker is there, and no worker has answered in time."""
 
 
+class Expired(Unavailable):
+    """A worker took a question for too old, though somebody waits for its answer: a clock is wrong."""
+
+
 class WorkerFailed(Unavailable):
     """A worker has answered, with an error: its store may be away."""

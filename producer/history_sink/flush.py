@@ -3,7 +3,8 @@
 import logging
 import time
 
-from history_sink.errors import Malformed, NoAnswer, Unavailable, WorkerFailed
+from history_sink.chain import shorten
+from history_sink.errors import Expired, Malformed, NoAnswer, Unavailable, WorkerFailed
 from history_sink.link import NO_ANSWERS
 from history_sink.outcome import FlushResult
 from history_sink.question import Question
@@ -42,9 +43,11 @@ def flush(session: Session, timeout_seconds: float) -> FlushResult:
             return FlushResult("no_answers", NO_ANSWERS)
         remaining = deadline - time.monotonic()
         if is_complete and remaining > 0:
-            result = _ask(session, min(ASK_SECONDS, remaining), lookout)
+            before, result = result, _ask(session, min(ASK_SECONDS, remaining), lookout)
             if result:
                 return _judge(session)
+            if result.state == before.state == "parted":
+                return result  # the first time the answer may show another log that holds it all
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             return result
@@ -65,6 +68,8 @@ def _ask(session: Session, timeout_seconds: float, lookout: "_Lookout") -> Flush
         status, question = session.ask(timeout_seconds)
     except NoAnswer as error:
         return FlushResult("no_worker", str(error))
+    except Expired as error:
+        return FlushResult("clock", str(error))
     except (WorkerFailed, Malformed) as error:
         return FlushResult("no_store", str(error))
     except Unavailable as error:
@@ -72,10 +77,20 @@ def _ask(session: Session, timeout_seconds: float, lookout: "_Lookout") -> Flush
     told = next((log for log in status.logs if log.branch == question.branch), None)
     if question.is_whole and told is not None and told.common >= question.end.offset:
         return FlushResult("stored")
+    if session.is_beside and (stray := _find_stray(status, question)):
+        parted = f"another writer's lines are on the log behind byte {told.common if told else 0}"
+        return FlushResult("parted", f"{parted}; this history is whole beside it, as stray {stray}")
     if lookout.is_stuck(status, question):
         session.rewind(_last_held(told, question), question)
     held = _last_held(told, question)
     return FlushResult("time", f"the store has {held} of {question.end.offset} bytes")
+
+
+def _find_stray(status: Status, question: Question) -> str | None:
+    """The key of the stray that ends where this history does, if there is one."""
+    ending = f"~{shorten(question.end.chain)}.jsonl"
+    strays = (stray.key for stray in status.strays if stray.end == question.end.offset)
+    return next((key for key in strays if key.endswith(ending)), None)
 
 
 class _Lookout:

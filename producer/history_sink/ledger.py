@@ -44,6 +44,7 @@ class Ledger:
         self._matched = 0  # how many of the wanted messages are known to be on `log`
         self._rolling = 0
         self._has_news = False
+        self.is_beside = False  # another writer's lines are on the log, and no other can hold this history whole
         self._history: Points | None = None  # of all that is wanted, where the question has just made it
 
     @property
@@ -125,7 +126,8 @@ class Ledger:
         history = self._draft() if self._history is None else self._history
         before = self.log
         log, on_log = self.logs.choose(history)
-        if on_log < self._wanted.released and log is not before:
+        self.is_beside = on_log < self._wanted.released and log is not before
+        if self.is_beside:
             # Its beginning is let go of, so no other log can hold it whole: what follows is kept beside this one.
             self._matched = len(before.points)
             return

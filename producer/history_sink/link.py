@@ -5,8 +5,9 @@ Kombu and Celery are imported when the first one is made: they take a quarter of
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -77,7 +78,7 @@ class Link:
                 retry=False,
                 # Celery would subscribe to the result of each save. Workers go by the header: they keep it.
                 ignore_result=True,
-                headers={"ignore_result": False, SENT_AT: time.time()},
+                headers={"ignore_result": False, SENT_AT: self._app.now().timestamp()},
                 add_to_parent=False,
                 **self._amqp,
                 **options,
@@ -135,10 +136,15 @@ def _collecting(producer: Any) -> Iterator[None]:
         raise
 
 
-def make_app(patience_seconds: float) -> "Celery":
+def make_app(patience_seconds: float, read_clock: Callable[[], float] = time.time) -> "Celery":
+    """What tasks are sent with. `read_clock` is what `expires` goes by."""
     from celery import Celery
 
-    app = Celery("history_sink", set_as_current=False, loader="app", fixups=[])
+    class App(Celery):
+        def now(self) -> datetime:
+            return datetime.fromtimestamp(read_clock(), UTC)
+
+    app = App("history_sink", set_as_current=False, loader="app", fixups=[])
     # Not `conf.update`: Celery would fill up the rest from the agent's own CELERY_CONFIG_MODULE.
     app.config_from_object(
         {

@@ -17,6 +17,8 @@ FlushState: TypeAlias = Literal[
     "no_answers",
     "no_worker",
     "no_store",
+    "clock",
+    "parted",
     "time",
     "failed",
 ]
@@ -78,7 +80,8 @@ class Receipt:
     all of it; the next save carries the rest. ``refused``: the message at `index` cannot be a line (`reason`);
     of what came before it `messages` were handed over, and
     the rest, if the broker is away, goes with the next save. `replaced` counts values that JSON cannot carry, `raw`
-    lines that are no JSON object: they are kept as they are.
+    lines that are no JSON object: they are kept as they are. `clock_ahead_seconds` (negative: behind) is told where
+    this machine's clock is known to differ from Redis's by 5 s or more.
     """
 
     state: ReceiptState
@@ -91,6 +94,7 @@ class Receipt:
     index: int | None = None
     replaced: int = 0
     raw: int = 0
+    clock_ahead_seconds: float | None = None
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""
@@ -104,8 +108,9 @@ class FlushResult:
     ``unknown``: this sink has no such session. ``refused``: a message cannot be a line; those before it are stored.
     ``deleted``: an operator has deleted the session. ``disabled``: no broker is configured. ``unreachable``: the
     broker did not take all. ``no_answers``: there is no result store. When the time was up: ``no_worker``, none had
-    answered; ``no_store``, one had, but not with what its store holds; ``time``, the store lacked something still.
-    ``failed``: an error of ours.
+    answered; ``no_store``, one had, but not with what its store holds; ``clock``, workers took the question for too
+    old, as a clock is wrong; ``time``, the store lacked something still. ``parted``: another writer's lines are on the
+    log, and this history, whose beginning is let go of, is kept whole beside it. ``failed``: an error of ours.
     """
 
     state: FlushState

@@ -13,6 +13,7 @@ from typing import Any
 
 from history_sink.answers import Answer
 from history_sink.broker import Broker
+from history_sink.clock import find_skew
 from history_sink.comparison import Comparison
 from history_sink.contract import STATUS, UPLOAD
 from history_sink.errors import Malformed, Unavailable
@@ -66,6 +67,12 @@ class Session:
     def is_deleted(self) -> bool:
         """Whether an operator has deleted it, as far as this process knows."""
         return self._is_deleted
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether what it hands over is kept beside its log: see `Ledger.is_beside`."""
+        with self.lock:
+            return self.ledger.is_beside
 
     @property
     def refusal(self) -> Refusal | None:
@@ -190,6 +197,7 @@ class Session:
             reason=reason,
             replaced=sum(piece.replaced for piece in pieces),
             raw=sum(piece.raw for piece in pieces),
+            clock_ahead_seconds=find_skew(self._broker.clock_ahead_seconds),
         )
 
     # What the store says

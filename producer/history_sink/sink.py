@@ -85,6 +85,14 @@ class HistorySink:
         """Whether there is a result store, so that questions have answers."""
         return self._broker.has_answers
 
+    @property
+    def clock_ahead_seconds(self) -> float | None:
+        """How far this machine's clock is ahead of Redis's (negative: behind), as last asked; None: not known.
+
+        Reads and questions go by Redis's clock. It is asked with them, at most once a minute.
+        """
+        return self._broker.clock_ahead_seconds
+
     def compare(self, session_id: str, messages: list[Message], timeout_seconds: float = 10.0) -> Comparison:
         """What a `save` of `messages`, the first of a session, would hand over. That save then asks no more.
 

@@ -48,7 +48,7 @@ def user_line(user: str, password: str, database: int = 0) -> str:
 def _allow_producer(database: int) -> tuple[_Selector, list[_Selector]]:
     queues = (UPLOAD_QUEUE, READ_QUEUE)
     tables = [f"_kombu.{table}.{queue}" for table in ("binding", "binding_permanent") for queue in queues]
-    return _Selector(_CONNECT), [
+    return _Selector(f"{_CONNECT} time"), [
         _Selector("lpush llen", _lists(*queues)),
         _Selector("sadd", tuple(tables)),  # kombu declares the queue; what is sent goes by its name alone
         _Selector("get mget getdel del", (_RESULTS,)),
