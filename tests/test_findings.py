@@ -97,6 +97,8 @@ def test_a_redis_for_hints_alone_may_forget() -> None:
         ({"is_open_to_anybody": True, "reaches_any_key": True}, "warning", "it lets in anybody"),
         ({"reaches_any_key": True}, "warning", "this user reaches every key"),
         ({"clock_skew_seconds": -6.0}, "warning", "6.0 s behind this machine's"),
+        ({"clock_skew_seconds": 59.9}, "warning", "59.9 s ahead of this machine's"),
+        ({"clock_skew_seconds": 60.0}, "problem", "60.0 s ahead of this machine's"),
         ({"clock_skew_seconds": 901.0}, "problem", "901.0 s ahead of this machine's; 900 s are borne"),
         ({"backlogs": {"history.upload": Backlog(3, NOW - 61)}}, "warning", "3 messages wait, the oldest for 61 s"),
     ],
@@ -121,6 +123,7 @@ def test_what_else_may_be_wrong_with_a_redis(changes: dict[str, Any], level: str
         ({"dead_letters": 3}, "warning", "3 messages could never succeed"),
         ({"dead_letters": 1000}, "warning", "1,000 or more"),
         ({"clock_skew_seconds": -1200.0}, "problem", "1200.0 s behind"),
+        ({"clock_skew_seconds": -61.0}, "problem", "61.0 s behind"),
     ],
 )
 def test_what_may_be_wrong_with_a_store(changes: dict[str, Any], level: str, text: str) -> None:

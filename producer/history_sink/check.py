@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 
 from history_sink.broker import Broker
 from history_sink.chain import split_lines
-from history_sink.clock import PROBLEM_SECONDS, describe_skew
-from history_sink.contract import READ_QUEUE, RESOLVE, UPLOAD_QUEUE
+from history_sink.clock import describe_skew
+from history_sink.contract import CLOCK_PROBLEM_SECONDS, READ_QUEUE, RESOLVE, UPLOAD_QUEUE
 from history_sink.errors import Expired, HistorySinkError, Unavailable
 from history_sink.pointer import Fault, PointerHandle
 from history_sink.restore import NotFound
@@ -104,7 +104,7 @@ class _Bench:
         if ahead_seconds is None:
             return "not compared: this Redis user may not ask for the time (TIME)"
         skew = describe_skew(ahead_seconds)
-        if skew and abs(ahead_seconds) >= PROBLEM_SECONDS:
+        if skew and abs(ahead_seconds) >= CLOCK_PROBLEM_SECONDS:
             raise Trouble(f"{skew}: set it (NTP). Until then questions and reads go by Redis's")
         return skew or "as Redis's"
 

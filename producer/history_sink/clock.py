@@ -7,11 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-NOTE_SECONDS = 5.0
-"""From here on a difference is told."""
-
-PROBLEM_SECONDS = 60.0
-"""From here on it is called a problem."""
+from history_sink.contract import CLOCK_TOLD_SECONDS
 
 REFRESH_SECONDS = 60.0
 _JUMP_SECONDS = 1.0
@@ -63,7 +59,7 @@ class BrokerClock:
 
 def find_skew(ahead_seconds: float | None) -> float | None:
     """A difference worth telling, None for a smaller one and for one that is not known."""
-    return None if ahead_seconds is None or abs(ahead_seconds) < NOTE_SECONDS else round(ahead_seconds, 1)
+    return None if ahead_seconds is None or abs(ahead_seconds) < CLOCK_TOLD_SECONDS else round(ahead_seconds, 1)
 
 
 def describe_skew(ahead_seconds: float | None) -> str | None:

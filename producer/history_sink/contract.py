@@ -43,6 +43,9 @@ MAX_OFFSET = 2**64 - 1
 CLOCKS_DIFFER_SECONDS = 900.0
 """So much may the clocks of two machines differ."""
 
+CLOCK_TOLD_SECONDS, CLOCK_PROBLEM_SECONDS = 5.0, 60.0
+"""From where on a clock that differs is told, and from where on it is called a problem."""
+
 PREFIX_BYTES = 700
 """The longest key prefix: a key has 1,024 bytes, and what follows the prefix takes up to 300 of them."""
 

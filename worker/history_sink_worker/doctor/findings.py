@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from history_sink.contract import CLOCK_PROBLEM_SECONDS, CLOCK_TOLD_SECONDS
 from history_sink_worker.archive.probe import KNOWN_GOOD
 from history_sink_worker.doctor.facts import OtherBrokerFacts, RedisFacts, StoreFacts
 from history_sink_worker.watch.vitals import LAGGING_SECONDS, Backlog
 
 Level: TypeAlias = Literal["ok", "note", "warning", "problem"]
 
-SKEW_SECONDS = 5.0
 FULL_SHARE, NEARLY_FULL_SHARE = 0.95, 0.8
 LONGEST_MESSAGE_BYTES = 64 * 2**20
 """The library's longest line, 32 MiB, in kombu's base64 takes less."""
@@ -103,14 +103,15 @@ def _mib(size_bytes: int) -> str:
 def _judge_skew(skew_seconds: float | None, name: str, settle_seconds: float) -> Iterator[Finding]:
     if skew_seconds is None:
         return
-    limit_seconds = settle_seconds / 8  # DESIGN: clocks agree within T/8
+    borne_seconds = settle_seconds / 8  # DESIGN: clocks agree within T/8
     direction = "ahead of" if skew_seconds > 0 else "behind"
     text = f"its clock is {abs(skew_seconds):.1f} s {direction} this machine's"
-    if abs(skew_seconds) > limit_seconds:
+    if abs(skew_seconds) > borne_seconds:
         advice = "set the clocks (NTP) before any worker runs: the order of folds and sweeps goes by them"
-        yield Finding("problem", name, f"{text}; {limit_seconds:g} s are borne", advice)
-    elif abs(skew_seconds) > SKEW_SECONDS:
-        yield Finding("warning", name, text, "set the clocks (NTP): lags and ages are off by that much")
+        yield Finding("problem", name, f"{text}; {borne_seconds:g} s are borne", advice)
+    elif abs(skew_seconds) >= CLOCK_TOLD_SECONDS:
+        level: Level = "problem" if abs(skew_seconds) >= CLOCK_PROBLEM_SECONDS else "warning"
+        yield Finding(level, name, text, "set the clocks (NTP): lags and ages are off by that much")
     else:
         yield Finding("ok", name, text)
 
