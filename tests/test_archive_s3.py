@@ -85,6 +85,20 @@ def test_two_writers_that_begin_differently_both_stay_whole(open_book: Open) -> 
     assert open_book().read(key=parted.key) == b"".join(two)
 
 
+@pytest.mark.parametrize("size_bytes", [40, 256 * 1024], ids=["written whole", "grown in place"])
+def test_a_fold_leaves_the_time_of_the_last_write(open_book: Open, size_bytes: int) -> None:
+    history = some_lines(30, "m", size_bytes)
+    book = open_book()
+    book.save(history, 0, 24)
+    book.save_each(history, 24)
+    before = book.survey().logs[0].last_write
+    time.sleep(1.1)  # some servers keep whole seconds
+    assert book.compact().folded_bytes
+    status = open_book().survey(history).logs[0]
+    assert status.base_bytes == len(b"".join(history))
+    assert status.last_write == pytest.approx(before, abs=0.002)
+
+
 def test_a_large_base_grows_in_place_and_keeps_its_chain(open_book: Open) -> None:
     history = some_lines(90, "m", 128 * 1024)
     book = open_book()

@@ -1,0 +1,173 @@
+"""Why a flush is not true: each reason, brought about for real."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from history_sink import FlushResult, HistorySink, ProducerSettings
+from history_sink.outcome import FlushState
+from history_sink.session import DELETED
+from plain_store import lines_of, message, messages
+from stack.minio import MinioServer
+from stack.redis import RedisServer
+from stack.stack import environment as variables
+from stack.stack import producer_environment
+from stack.worker import Worker
+
+WORKER_COMMAND = str(Path(sys.executable).with_name("history-sink-worker"))
+_names = count(1)
+
+
+@pytest.fixture
+def sink(environment: Mapping[str, str], worker: Worker) -> Iterator[HistorySink]:
+    """With a worker and a store behind it."""
+    with HistorySink.from_env(producer_environment(environment)) as sink:
+        yield sink
+
+
+@pytest.fixture
+def session() -> str:
+    return f"flush-{next(_names)}"
+
+
+@pytest.fixture
+def own(redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[MinioServer, Mapping[str, str]]]:
+    """A store of this test's own, and what a worker and a producer need."""
+    minio = MinioServer(tmp_path / "minio")
+    minio.start()
+    yield minio, variables(minio, redis_server.new_database(), minio.create_bucket())
+    minio.stop()
+
+
+def flush_of_one(variables: Mapping[str, str], seconds: float) -> FlushResult:
+    """That of a session with one message."""
+    with HistorySink.from_env(producer_environment(variables)) as sink:
+        assert sink.save("s", messages("a")).state == "enqueued"
+        return sink.flush("s", seconds)
+
+
+def test_only_stored_is_true() -> None:
+    assert [state for state in get_args(FlushState) if FlushResult(state)] == ["stored"]
+
+
+def test_stored_has_no_reason(sink: HistorySink, session: str) -> None:
+    sink.save(session, messages("a"))
+    assert sink.flush(session, 20) == FlushResult("stored")
+
+
+def test_no_store_when_a_worker_answers_and_its_store_is_away(
+    own: tuple[MinioServer, Mapping[str, str]], tmp_path: Path
+) -> None:
+    minio, environment = own
+    worker = Worker(environment, log_path=tmp_path / "worker.log")
+    worker.start()
+    try:
+        minio.stop()
+        flushed = flush_of_one(environment, 8)
+    finally:
+        worker.stop()
+    assert flushed.state == "no_store"
+    assert flushed.reason == "the worker failed with Away"
+
+
+def test_time_when_the_store_lacks_something_still(own: tuple[MinioServer, Mapping[str, str]], tmp_path: Path) -> None:
+    environment = own[1]
+    worker = Worker(environment, log_path=tmp_path / "worker.log", queues=["history.read"])
+    worker.start()
+    try:
+        flushed = flush_of_one(environment, 1.5)
+    finally:
+        worker.stop()
+    size = len(lines_of(messages("a"))[0])
+    assert flushed == FlushResult("time", f"the store has 0 of {size} bytes")
+
+
+def test_time_when_there_is_none(sink: HistorySink, session: str) -> None:
+    sink.save(session, messages("a"))
+    assert sink.flush(session, 0).state == "time"
+
+
+def test_no_worker_when_none_answers(redis_server: RedisServer) -> None:
+    flushed = flush_of_one({"CODETETHER_HISTORY_BROKER_URL": redis_server.new_database()}, 0.5)
+    assert flushed.state == "no_worker"
+    assert (flushed.reason or "").startswith("no worker answered within")
+
+
+def test_unreachable_when_the_broker_does_not_take_it() -> None:
+    with HistorySink(broker_url="redis://127.0.0.1:1/0") as sink:
+        assert sink.save("s", messages("a")).state == "unreachable"
+        flushed = sink.flush("s", 0.5)
+    assert flushed.state == "unreachable"
+    assert "the broker is away" in (flushed.reason or "")
+
+
+def test_no_answers_when_there_is_no_result_store(redis_server: RedisServer) -> None:
+    url = redis_server.new_database()
+    with HistorySink(ProducerSettings(f"{url};{url}")) as sink:  # for failover: which of them has the answers?
+        assert sink.save("s", messages("a")).state == "enqueued"
+        flushed = sink.flush("s", 5)
+    assert flushed.state == "no_answers"
+    assert "RESULT_URL is not set" in (flushed.reason or "")
+
+
+def test_deleted_when_an_operator_has_deleted_the_session(
+    sink: HistorySink, session: str, environment: Mapping[str, str]
+) -> None:
+    sink.save(session, messages("a"))
+    assert sink.flush(session, 20)
+    command = [WORKER_COMMAND, "delete", session, "--yes"]
+    subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True, timeout=60)
+    sink.save(session, messages("a", "b"))
+    assert sink.flush(session, 30) == FlushResult("deleted", DELETED)
+    assert sink.flush(session, 0.1) == FlushResult("deleted", DELETED)
+
+
+def test_parted_when_another_writer_was_first_and_the_beginning_is_let_go_of(
+    sink: HistorySink, session: str, environment: Mapping[str, str]
+) -> None:
+    sink.append(session, *messages("a", "b"))
+    assert sink.flush(session, 20)
+    with HistorySink.from_env(producer_environment(environment)) as another:
+        another.save(session, messages("a", "b", "another's"))
+        assert another.flush(session, 20)
+    for text in "cd":
+        sink.append(session, message(text))
+        flushed = sink.flush(session, 30)
+        assert flushed.state == "parted"
+        stray = (flushed.reason or "").rpartition("stray ")[2]
+        assert stray in {each.key for each in sink.status(session).strays}
+    handle = type(sink.pointer(session))(sink.pointer(session).bucket, stray)
+    assert sink.resolve(handle) == b"".join(lines_of(messages("a", "b", "c", "d")))
+
+
+def test_a_whole_history_that_parts_is_stored_in_a_branch(
+    sink: HistorySink, session: str, environment: Mapping[str, str]
+) -> None:
+    sink.save(session, messages("a", "b"))
+    assert sink.flush(session, 20)
+    with HistorySink.from_env(producer_environment(environment)) as another:
+        another.save(session, messages("a", "b", "another's"))
+        assert another.flush(session, 20)
+    sink.save(session, messages("a", "b", "c"))
+    assert sink.flush(session, 30).state == "stored"
+    assert b"".join(sink.read(session)) == b"".join(lines_of(messages("a", "b", "c")))
+    assert "/branches/" in sink.pointer(session).key
+
+
+def test_failed_when_the_fault_is_ours_and_no_word_of_the_error_is_shown(
+    sink: HistorySink, session: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("canary")
+
+    sink.save(session, messages("a"))
+    monkeypatch.setattr("history_sink.session.Session.ask", fail)
+    assert sink.flush(session, 5) == FlushResult("failed", "failed with RuntimeError")
+    assert "flush failed with RuntimeError" in caplog.text
+    assert "canary" not in caplog.text
