@@ -14,6 +14,7 @@ from history_sink.errors import Malformed
 from history_sink_worker.dead import letters
 from history_sink_worker.dead.letters import Letter
 from history_sink_worker.dead.remains import letter_of, letter_of_record
+from history_sink_worker.headers import ABANDONED, FIRST_TRIED
 
 NOW = 1_795_666_500.123
 QUEUES = ("history.upload", "history.read")
@@ -99,11 +100,11 @@ def test_any_parked_record_makes_a_letter_that_holds_it(record: bytes) -> None:
 
 
 def test_a_letter_says_how_often_and_since_when() -> None:
-    headers = {"retries": 3, letters.ABANDONED: 2, letters.FIRST_TRIED: NOW - 60}
+    headers = {"retries": 3, ABANDONED: 2, FIRST_TRIED: NOW - 60}
     letter = letter_of(a_message(headers=headers), "why", queues=QUEUES, received=NOW - 1, now=NOW)
     assert (letter.attempts, letter.first, letter.last) == (6, NOW - 60, NOW)
     never = letter_of(
-        a_message(headers={letters.FIRST_TRIED: NOW + 60}), "why", queues=QUEUES, received=NOW - 1, now=NOW
+        a_message(headers={FIRST_TRIED: NOW + 60}), "why", queues=QUEUES, received=NOW - 1, now=NOW
     )
     assert (never.attempts, never.first) == (1, NOW - 1)
 
@@ -116,7 +117,7 @@ def test_a_session_is_guessed_from_nothing_that_may_be_content(shown: object) ->
 
 def test_a_message_is_the_same_however_often_it_is_delivered_and_another_one_when_it_is_replayed() -> None:
     first = some_letter()
-    again = some_letter(headers={"id": "id", "redelivered": True, letters.ABANDONED: 2}, last=NOW + 5)
+    again = some_letter(headers={"id": "id", "redelivered": True, ABANDONED: 2}, last=NOW + 5)
     replayed = some_letter(headers=letters.headers_to_replay(first, "name"))
     assert letters.identify(first) == letters.identify(again)
     assert len({letters.identify(first), letters.identify(replayed), letters.identify(some_letter(body=b"other"))}) == 3
@@ -125,7 +126,7 @@ def test_a_message_is_the_same_however_often_it_is_delivered_and_another_one_whe
 
 
 def test_a_replay_leaves_out_what_has_ended_the_message() -> None:
-    headers = {"id": "id", "expires": "2026-01-01T00:00:00", letters.ABANDONED: 10, "redelivered": True}
+    headers = {"id": "id", "expires": "2026-01-01T00:00:00", ABANDONED: 10, "redelivered": True}
     assert letters.headers_to_replay(some_letter(headers=headers), "name") == {
         "id": "id",
         "expires": None,
@@ -134,7 +135,7 @@ def test_a_replay_leaves_out_what_has_ended_the_message() -> None:
 
 
 def test_a_message_abandoned_ten_times_is_told_from_one_that_cannot_be_read() -> None:
-    headers = {"id": "i", "task": "t", "retries": 0, letters.ABANDONED: 10, "argsrepr": "('s', None)"}
+    headers = {"id": "i", "task": "t", "retries": 0, ABANDONED: 10, "argsrepr": "('s', None)"}
     properties = {"body_encoding": "base64", "delivery_tag": "x"}
     envelope = {"body": base64.b64encode(b"\x80").decode(), "headers": headers, "properties": properties}
     letter = letter_of_record(json.dumps(envelope).encode(), "history.read", NOW)

@@ -25,7 +25,8 @@ from history_sink.address import check_certificates, tls_of
 from history_sink.chain import START, shorten
 from history_sink.contract import SAVE_BYTES, UPLOAD_QUEUE, branch_name
 from history_sink.lines import encode_line
-from history_sink.settings import BROKER_URL, RESULT_URL, S3_BUCKET, S3_PREFIX
+from history_sink.names import S3_PREFIX
+from history_sink.settings import BROKER_URL, RESULT_URL, S3_BUCKET
 from history_sink.upload import Upload
 from plain_store import PlainStore, PlainWorker, ends_of, lines_of, message, messages
 from slow_link import slow_link

@@ -8,8 +8,9 @@ import pytest
 
 from history_sink.contract import PREFIX_BYTES, branch_name, check_session
 from history_sink.errors import ConfigurationError, Malformed
+from history_sink.names import normal_prefix
 from history_sink.restore import RANGE_BYTES
-from history_sink.settings import ProducerSettings, normal_prefix
+from history_sink.settings import ProducerSettings
 from history_sink_worker.archive.names import Log
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 

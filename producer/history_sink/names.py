@@ -3,9 +3,12 @@
 import difflib
 from collections.abc import Iterable
 
-from history_sink.errors import ConfigurationError
+from history_sink.contract import check_prefix
+from history_sink.errors import ConfigurationError, Malformed
 
 NAMESPACE = "CODETETHER_HISTORY_"
+S3_PREFIX = f"{NAMESPACE}S3_PREFIX"
+DEFAULT_PREFIX = "history/"
 SECRETS = ("BROKER_URL", "RESULT_URL", "REDIS_URL", "S3_ACCESS_KEY", "S3_SECRET_KEY")
 KNOWN = frozenset(
     NAMESPACE + name
@@ -24,6 +27,19 @@ def check_names(names: Iterable[str]) -> None:
     unknown = sorted(name for name in names if name.startswith(NAMESPACE) and name not in KNOWN)
     if unknown:
         raise ConfigurationError("; ".join(map(_describe, unknown)))
+
+
+def normal_prefix(prefix: str | None) -> str:
+    """The key prefix that a deployment's variable means: ``history/`` when unset or blank; always ends in ``/``.
+
+    Raises `ConfigurationError` for one that a store would not keep as it is.
+    """
+    if prefix is None or not prefix.strip():
+        return DEFAULT_PREFIX
+    try:
+        return check_prefix(prefix if prefix.endswith("/") else prefix + "/")
+    except Malformed as error:
+        raise ConfigurationError(f"{S3_PREFIX}: {error}") from None
 
 
 def _describe(name: str) -> str:

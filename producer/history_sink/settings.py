@@ -6,17 +6,13 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from history_sink.broker_urls import REDIS_SCHEMES, check_broker, check_redis
-from history_sink.contract import check_prefix
-from history_sink.errors import ConfigurationError, Malformed
-from history_sink.names import check_names
+from history_sink.errors import ConfigurationError
+from history_sink.names import DEFAULT_PREFIX, S3_PREFIX, check_names, normal_prefix
 from history_sink.secret_files import read_secrets
 
 BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
 RESULT_URL = "CODETETHER_HISTORY_RESULT_URL"
 S3_BUCKET = "CODETETHER_HISTORY_S3_BUCKET"
-S3_PREFIX = "CODETETHER_HISTORY_S3_PREFIX"
-
-DEFAULT_PREFIX = "history/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +59,6 @@ class ProducerSettings:
     @property
     def is_enabled(self) -> bool:
         return bool(self.broker_url)
-
-
-def normal_prefix(prefix: str | None) -> str:
-    """The key prefix that a deployment's variable means: ``history/`` when unset or blank; always ends in ``/``.
-
-    Raises `ConfigurationError` for one that a store would not keep as it is.
-    """
-    if prefix is None or not prefix.strip():
-        return DEFAULT_PREFIX
-    try:
-        return check_prefix(prefix if prefix.endswith("/") else prefix + "/")
-    except Malformed as error:
-        raise ConfigurationError(f"{S3_PREFIX}: {error}") from None
 
 
 def _check_url(variable: str, url: str, check: Callable[[str], None]) -> None:

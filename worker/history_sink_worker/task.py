@@ -11,7 +11,7 @@ from structlog.contextvars import bound_contextvars
 from history_sink.contract import SENT_AT, UPLOAD
 from history_sink.errors import Malformed
 from history_sink_worker import log
-from history_sink_worker.dead.letters import FIRST_TRIED, REPLAYED
+from history_sink_worker.headers import FIRST_TRIED, REPLAYED
 from history_sink_worker.intake.description import Description, describe, describe_result, show
 from history_sink_worker.intake.failure import Refused, Unexpected, Waiting, unexpected
 from history_sink_worker.results import Results

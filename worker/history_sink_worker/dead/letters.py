@@ -18,13 +18,7 @@ from kombu.utils.json import dumps, loads
 
 from history_sink.errors import Malformed
 from history_sink_worker.archive.names import DEAD
-
-FIRST_TRIED = "x-first-tried"
-"""Header: when the first attempt was, in Unix seconds. Set where a message goes back to its queue."""
-ABANDONED = "x-abandoned"
-"""Header: how many workers the message has taken down with it."""
-REPLAYED = "x-replayed"
-"""Header: the name of the dead letter that this message was, before somebody sent it again."""
+from history_sink_worker.headers import ABANDONED, FIRST_TRIED, REPLAYED
 
 Form: TypeAlias = Literal["message", "raw"]
 """``message``: the body as received, the rest in the first line. ``raw``: a whole record of the broker's (Redis), as

@@ -16,8 +16,8 @@ from celery.worker.request import Request as CeleryRequest
 
 from history_sink.contract import UPLOAD
 from history_sink_worker.dead.burial import Burial, burials
-from history_sink_worker.dead.letters import REPLAYED
 from history_sink_worker.dead.remains import letter_of
+from history_sink_worker.headers import REPLAYED
 from history_sink_worker.intake.description import describe
 from history_sink_worker.intake.failure import Refused
 from history_sink_worker.queue.lost_child import MOST_TIMES, count_here, mark_if_lost

@@ -13,7 +13,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from history_sink_worker.dead.letters import ABANDONED, FIRST_TRIED
+from history_sink_worker.headers import ABANDONED, FIRST_TRIED
 from history_sink_worker.queue.scripts import PUT_BACK
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from history_sink.settings import normal_prefix
+from history_sink.names import normal_prefix
 from history_sink_worker.rights import s3_policies
 from history_sink_worker.rights.redis_acl import USERS, user_line
 
