@@ -17,6 +17,7 @@ _LEAST_LEVELS = {
     "celery.worker.consumer.consumer": logging.ERROR,  # each try to reach the broker: our consumer says it, once
     "celery.pool": logging.INFO,  # at DEBUG: a task's whole body
     "boto3": logging.INFO,
+    "botocore.credentials": logging.ERROR,  # at each request a traceback; what comes of it, the request says
     "botocore": logging.INFO,  # at DEBUG: what is uploaded
     "s3transfer": logging.INFO,
     "urllib3": logging.INFO,

@@ -12,8 +12,10 @@ from history_sink_worker.archive.hint import NoHints
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.save import Verdict
+from history_sink_worker.keys import Keys
 from history_sink_worker.redis_hints import DueList, NoDueList, RedisDueList, RedisHints, RedisShelf
 from history_sink_worker.s3.client import S3Store
+from history_sink_worker.s3.credentials import ChainSource, FileSource, Source
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Steps, run
 from history_sink_worker.turnstile import Turnstile
@@ -55,7 +57,8 @@ class Service:
 
 def make_service(settings: WorkerSettings) -> Service:
     """Connects to nothing yet."""
-    stores = _make_store(settings, WRITE_SECONDS), _make_store(settings, READ_SECONDS)
+    source = _find_source(settings)
+    stores = _make_store(settings, source, WRITE_SECONDS), _make_store(settings, source, READ_SECONDS)
     if settings.broker.redis_url is None:
         return Service(settings, *stores, Context(NoHints(), time.time, settings.settle_seconds), NoDueList())
     shelf = RedisShelf(settings.broker.redis_url, settings.endpoint, settings.bucket)
@@ -64,12 +67,24 @@ def make_service(settings: WorkerSettings) -> Service:
     return Service(settings, *stores, context, RedisDueList(shelf, settings.prefix, settings.idle_seconds / 4))
 
 
-def _make_store(settings: WorkerSettings, read_timeout_seconds: float) -> S3Store:
+def _find_source(settings: WorkerSettings) -> Source | None:
+    """None: the keys are as they are."""
+    if settings.uses_default_chain:
+        return ChainSource(settings.profile, settings.region)
+    if settings.key_files.paths:
+        keys = Keys(settings.access_key, settings.secret_key, settings.session_token)
+        return FileSource(keys, settings.key_files)
+    return None
+
+
+def _make_store(settings: WorkerSettings, source: Source | None, read_timeout_seconds: float) -> S3Store:
     return S3Store(
         endpoint=settings.endpoint,
         bucket=settings.bucket,
         access_key=settings.access_key,
         secret_key=settings.secret_key,
+        session_token=settings.session_token,
+        source=source,
         region=settings.region,
         concurrency=THREADS,
         read_timeout_seconds=read_timeout_seconds,

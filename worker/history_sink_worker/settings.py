@@ -14,10 +14,10 @@ from history_sink.errors import ConfigurationError
 from history_sink.names import NAMESPACE, check_names
 from history_sink.secret_files import read_secrets
 from history_sink_worker import values
+from history_sink_worker.keys import FIELDS, KeyFiles
 from history_sink_worker.variables import Variables
 
 _URLS = tuple(NAMESPACE + name for name in ("BROKER_URL", "RESULT_URL", "REDIS_URL"))
-_KEYS = tuple(NAMESPACE + name for name in ("S3_ACCESS_KEY", "S3_SECRET_KEY"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,9 @@ class WorkerSettings:
     `endpoint` is a URL without a final ``/``; `prefix` ends in one. `settle_seconds` is the
     design's T. A log that nobody has written to for `idle_seconds` is folded. An answer of more
     than `resolve_cap_bytes` is refused. `sse` and `sse_kms_key_id` are what the store is told to encrypt with.
+
+    `uses_default_chain`: the keys are empty, and are looked for where AWS' tools look, in `profile` if one is named.
+    Keys that are in `key_files` may change at any time; those here are as they were first.
     """
 
     broker: BrokerSettings
@@ -87,18 +90,28 @@ class WorkerSettings:
     sse: str | None = None
     sse_kms_key_id: str | None = None
     ca_file: str | None = None
+    session_token: str | None = field(default=None, repr=False)
+    key_files: KeyFiles = field(default_factory=KeyFiles)
+    uses_default_chain: bool = False
+    profile: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Raises ConfigurationError, naming all that is missing and all that is malformed."""
         check_names(env)
-        variables = Variables(read_secrets(env, _URLS + _KEYS))
+        variables = Variables(read_secrets(env, (*_URLS, *FIELDS)))
+        is_default = variables.get("S3_CREDENTIALS", values.credentials, "keys") == "default"
+        need_key = variables.allow if is_default else variables.need
         settings = cls(
             endpoint=variables.need("S3_ENDPOINT", values.endpoint),
             bucket=variables.need("S3_BUCKET", values.bucket),
             prefix=variables.prefix(),
-            access_key=variables.need("S3_ACCESS_KEY", str),
-            secret_key=variables.need("S3_SECRET_KEY", str),
+            access_key=need_key("S3_ACCESS_KEY", str),
+            secret_key=need_key("S3_SECRET_KEY", str),
+            session_token=variables.get("S3_SESSION_TOKEN", str, None),
+            key_files=KeyFiles.of(env),
+            uses_default_chain=is_default,
+            profile=variables.get("S3_PROFILE", str, None),
             region=variables.get("S3_REGION", str, "us-east-1"),
             create_bucket=variables.get("S3_CREATE_BUCKET", values.flag, False),
             settle_seconds=variables.get("SETTLE_SECONDS", values.seconds, 7200.0),
@@ -110,6 +123,15 @@ class WorkerSettings:
             broker=BrokerSettings._read(variables, variables.need("BROKER_URL", values.broker_url)),
         )
         variables.check()
-        if settings.sse_kms_key_id and settings.sse != "aws:kms":
-            raise ConfigurationError(f"{NAMESPACE}S3_SSE_KMS_KEY_ID is for {NAMESPACE}S3_SSE=aws:kms alone")
+        settings._check_pairs()
         return settings
+
+    def _check_pairs(self) -> None:
+        if self.sse_kms_key_id and self.sse != "aws:kms":
+            raise ConfigurationError(f"{NAMESPACE}S3_SSE_KMS_KEY_ID is for {NAMESPACE}S3_SSE=aws:kms alone")
+        if self.profile and not self.uses_default_chain:
+            raise ConfigurationError(f"{NAMESPACE}S3_PROFILE is for {NAMESPACE}S3_CREDENTIALS=default alone")
+        named = [variable for variable, name in FIELDS.items() if getattr(self, name)]
+        if named and self.uses_default_chain:
+            both = " and ".join([f"{NAMESPACE}S3_CREDENTIALS=default", *named])
+            raise ConfigurationError(f"{both} are set: leave one of them out")

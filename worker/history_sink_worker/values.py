@@ -84,6 +84,12 @@ def flag(text: str) -> bool:
     return flag
 
 
+def credentials(text: str) -> str:
+    if text not in ("keys", "default"):
+        raise ValueError("keys (in two variables, or files) or default (where AWS' tools look for them)")
+    return text
+
+
 def sse(text: str) -> str:
     if text not in ("AES256", "aws:kms"):
         raise ValueError("AES256 or aws:kms")

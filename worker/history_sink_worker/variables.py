@@ -42,6 +42,10 @@ class Variables:
             self._missing.append(NAMESPACE + name)
         return self.get(name, parse, "")
 
+    def allow(self, name: str, parse: Callable[[str], str]) -> str:
+        """Like `need`, where it may be missing."""
+        return self.get(name, parse, "")
+
     def prefix(self) -> str:
         try:
             return normal_prefix(self._env.get(f"{NAMESPACE}S3_PREFIX"))

@@ -1,15 +1,15 @@
 """S3, and boto3's one home: a request of the archive goes in, a reply or our error comes out."""
 
-import os
-import threading
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from history_sink_worker.keys import Keys
 from history_sink_worker.s3 import wire
+from history_sink_worker.s3.connection import Connection, addressing
+from history_sink_worker.s3.credentials import Source
 from history_sink_worker.s3.errors import (
     FOREIGN,
     code_and_status,
@@ -18,8 +18,7 @@ from history_sink_worker.s3.errors import (
     translate,
 )
 from history_sink_worker.s3.grow import grow
-from history_sink_worker.s3.hooks import attach
-from history_sink_worker.s3.isolation import no_plugins, session
+from history_sink_worker.s3.meanings import OF_KEYS
 from history_sink_worker.store import (
     Blob,
     Delete,
@@ -45,17 +44,6 @@ EXPECT_BYTES = 256 * 1024
 """From here on a body waits for `100 Continue`: a 412 then costs no body, but success a round trip."""
 
 
-_making = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _making  # whoever held it is not in this process
-    _making = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_renew_lock)
-
-
 class S3Store:
     """One bucket. Safe to share between threads; after a fork each process makes its own client.
 
@@ -70,6 +58,8 @@ class S3Store:
         bucket: str,
         access_key: str,
         secret_key: str,
+        session_token: str | None = None,
+        source: Source | None = None,
         region: str = "us-east-1",
         concurrency: int = 10,
         connect_timeout_seconds: float = 3.0,
@@ -78,18 +68,18 @@ class S3Store:
         sse_kms_key_id: str | None = None,
         ca_file: str | None = None,
     ) -> None:
-        """`concurrency` is how many threads call at once: so many connections are kept open.
+        """`source` takes the place of the keys, where those may change.
+
+        `concurrency` is how many threads call at once: so many connections are kept open.
 
         `sse` and `sse_kms_key_id` go with each write (S3's x-amz-server-side-encryption); None: as the bucket says.
         `ca_file` holds the authorities that a https endpoint's certificate is checked with; None: certifi's.
         """
-        self.verify: str | bool = ca_file or True  # botocore would ask REQUESTS_CA_BUNDLE if it were told nothing
         self.endpoint = endpoint
         self.bucket = bucket
         self._region = region
-        self._credentials = (access_key, secret_key)
         self._encryption = wire.encryption(sse, sse_kms_key_id)
-        self._config = Config(
+        config = Config(
             connect_timeout=connect_timeout_seconds,
             read_timeout=read_timeout_seconds,
             max_pool_connections=concurrency,
@@ -100,31 +90,14 @@ class S3Store:
             # These two are a quarter of the CPU time of a small PUT.
             parameter_validation=False,
             user_agent="history-sink",
-            s3={"addressing_style": _addressing(endpoint)},
+            s3={"addressing_style": addressing(endpoint)},
         )
-        self._start_afresh()
-        os.register_at_fork(after_in_child=self._start_afresh)
-
-    def _start_afresh(self) -> None:
-        """Two processes on one inherited connection would read each other's answers."""
-        self._made: S3Client | None = None
+        keys = Keys(access_key, secret_key, session_token)
+        # botocore would ask REQUESTS_CA_BUNDLE if it were told nothing.
+        self.connection = Connection(endpoint, region, keys, source, ca_file or True, config)
 
     def _client(self) -> "S3Client":
-        with _making:  # to make a client is not thread-safe; to use it is
-            if self._made is None:
-                access_key, secret_key = self._credentials
-                with no_plugins():
-                    self._made = session().client(
-                        "s3",
-                        endpoint_url=self.endpoint,
-                        region_name=self._region,
-                        verify=self.verify,
-                        aws_access_key_id=access_key,
-                        aws_secret_access_key=secret_key,
-                        config=self._config,
-                    )
-                attach(self._made)
-            return self._made
+        return self.connection.client()
 
     def check_bucket(self, prefix: str = "") -> None:
         """Return if the bucket is there and what begins with `prefix` may be listed.
@@ -238,13 +211,9 @@ class S3Store:
                 raise self._error(error, "DELETE", trouble["Key"])
 
     def _error(self, error: Exception, verb: str, target: str) -> StoreError:
+        if code_and_status(error)[0] in OF_KEYS:
+            self.connection.doubt()
         return translate(error, f"{verb} s3://{self.bucket}/{target}", self.endpoint)
-
-
-def _addressing(endpoint: str) -> Literal["auto", "path"]:
-    """AWS wants the bucket in the host's name; others rarely have such names in their DNS."""
-    host = urlsplit(endpoint).hostname or ""
-    return "auto" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else "path"
 
 
 def _verb(request: Request, error: Exception) -> str:

@@ -20,6 +20,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from history_sink_worker.s3.credentials import Unobtainable
 from history_sink_worker.s3.meanings import Meaning, has_no_document, judge
 from history_sink_worker.store import Away, Denied, Get, Grow, Head, Put, Rejected, Request, StoreError, Unfit
 
@@ -29,6 +30,7 @@ _NOT_YET_VALID, _EXPIRED = 9, 10
 FOREIGN = (
     BotoCoreError,
     ClientError,
+    Unobtainable,
     HTTPError,  # urllib3's, from the middle of a body
     ResponseParserError,
     LookupError,  # this and ValueError: an answer that is not S3's: a field is missing,
@@ -79,6 +81,8 @@ def meaning_of(error: Exception) -> Meaning:
     """What one of `FOREIGN` means."""
     if isinstance(error, ClientError):
         return judge(*code_and_status(error), error.operation_name)
+    if isinstance(error, Unobtainable):
+        return "away" if error.is_passing else "denied"
     if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
         return "denied"
     if isinstance(error, SSLError):
@@ -143,6 +147,8 @@ def _evidence(error: Exception, endpoint: str) -> str:
             limit = f": not S3's own word, but a proxy's limit {_LIMITS[status]}" if status in _LIMITS else ""
             return f"HTTP {status}{limit}"
         return f"{code[:60]} ({status})" if status else code[:60]
+    if isinstance(error, Unobtainable):
+        return str(error)
     if isinstance(error, BotoCoreError | HTTPError | ResponseParserError):
         return f"{type(error).__name__} ({_system_reason(error)}{endpoint})"
     return f"not an answer of S3's ({type(error).__name__}: {str(error)[:100]})"

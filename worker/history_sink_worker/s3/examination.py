@@ -10,7 +10,8 @@ import botocore
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from history_sink_worker.s3.client import S3Store, _addressing
+from history_sink_worker.s3.client import S3Store
+from history_sink_worker.s3.connection import addressing
 from history_sink_worker.s3.errors import FOREIGN, code_and_status, meaning_of
 from history_sink_worker.s3.isolation import session
 
@@ -42,13 +43,13 @@ def find_what_anybody_may(store: S3Store, key: str) -> dict[str, bool | None]:
         "s3",
         endpoint_url=store.endpoint,
         region_name=store._region,
-        verify=store.verify,
+        verify=store.connection.verify,
         config=Config(
             signature_version=botocore.UNSIGNED,
             connect_timeout=3,
             read_timeout=5,
             retries={"total_max_attempts": 1},
-            s3={"addressing_style": _addressing(store.endpoint)},
+            s3={"addressing_style": addressing(store.endpoint)},
         ),
     )
     tries: dict[str, Callable[[], Any]] = {

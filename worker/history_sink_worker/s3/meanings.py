@@ -19,6 +19,7 @@ _BY_CODE: dict[str, Meaning] = {
     "SignatureDoesNotMatch": "denied",
     "ExpiredToken": "denied",  # 400 on AWS
     "InvalidToken": "denied",  # 400 on AWS
+    "InvalidTokenId": "denied",  # MinIO, of one that has expired, too
     "XAdminUserNotFound": "denied",  # 404: versitygw's InvalidAccessKeyId
     "RequestTimeTooSkewed": "away",  # 403, but no credential is wrong: a clock is
     "QuotaExceeded": "away",  # 403 on Ceph and versitygw: full, not forbidden
@@ -45,6 +46,18 @@ _BY_CODE: dict[str, Meaning] = {
     "KMS.NotFoundException": "unfit",
     "KMS.DisabledException": "unfit",
 }
+
+OF_KEYS = frozenset(
+    {
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "InvalidTokenId",
+        "XAdminUserNotFound",
+    }
+)
+"""What is said of keys that other ones may have replaced, and not of what they may do."""
 
 _BY_STATUS: dict[int, Meaning] = {
     401: "denied",
