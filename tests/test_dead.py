@@ -103,9 +103,7 @@ def test_a_letter_says_how_often_and_since_when() -> None:
     headers = {"retries": 3, ABANDONED: 2, FIRST_TRIED: NOW - 60}
     letter = letter_of(a_message(headers=headers), "why", queues=QUEUES, received=NOW - 1, now=NOW)
     assert (letter.attempts, letter.first, letter.last) == (6, NOW - 60, NOW)
-    never = letter_of(
-        a_message(headers={FIRST_TRIED: NOW + 60}), "why", queues=QUEUES, received=NOW - 1, now=NOW
-    )
+    never = letter_of(a_message(headers={FIRST_TRIED: NOW + 60}), "why", queues=QUEUES, received=NOW - 1, now=NOW)
     assert (never.attempts, never.first) == (1, NOW - 1)
 
 

@@ -17,6 +17,7 @@ from redis.exceptions import NoPermissionError
 
 from command import Command
 from history_sink import HistorySink
+from history_sink_worker.belonging import KEY
 from history_sink_worker.rights.redis_acl import FLOWER, PRODUCER, USERS, WORKER, user_line
 from stack.flower import Flower
 from stack.minio import MinioServer
@@ -170,6 +171,15 @@ def test_a_worker_may_fold_bury_and_take_over_what_another_has_left(place: Place
     assert "sent again" in place.operate("dead", "replay", "--all")
     place.operate("tidy", "--all")
     assert place.take_denied() == set()
+
+
+def test_a_worker_notes_its_store_and_no_producer_can_change_it(place: Place) -> None:
+    with place.client(PRODUCER) as producer, place.client(WORKER) as worker, place.client(FLOWER) as flower:
+        assert place.bucket in str(worker.get(KEY))
+        for other in (producer, flower):
+            with pytest.raises(NoPermissionError):
+                other.set(KEY, "another")
+    place.take_denied()
 
 
 def test_a_doctor_finds_no_right_missing(place: Place) -> None:

@@ -100,9 +100,10 @@ def test_a_store_that_ignores_conditions_ends_the_worker(
 
 
 def test_a_bucket_is_made_when_that_is_asked_for(
-    environment: Mapping[str, str], minio_server: MinioServer, tmp_path: Path
+    minio_server: MinioServer, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    asked = {**environment, NAMESPACE + "S3_BUCKET": "made-at-start", NAMESPACE + "S3_CREATE_BUCKET": "true"}
+    asked = variables(minio_server, redis_server.new_database(), "made-at-start")
+    asked[NAMESPACE + "S3_CREATE_BUCKET"] = "true"
     worker = Worker(asked, log_path=tmp_path / "worker.log")
     worker.start()
     worker.stop()
@@ -175,7 +176,7 @@ def test_a_worker_without_redis_says_what_that_costs(environment: Mapping[str, s
     worker = Worker({**environment, NAMESPACE + "BROKER_URL": nobody}, log_path=tmp_path / "worker.log")
     worker.process.launch()
     try:
-        wait_until(lambda: "Cannot connect" in worker.process.log(), timeout_seconds=20, what="it to have started")
+        wait_until(lambda: "broker away" in worker.process.log(), timeout_seconds=20, what="it to have started")
     finally:
         worker.process.kill()
     assert "each save costs a LIST" in worker.process.log()

@@ -13,6 +13,7 @@ import click
 
 from history_sink.broker_urls import REDIS_SCHEMES, for_redis_py
 from history_sink_worker.console import open_service
+from history_sink_worker.doctor.belonging import examine_notes
 from history_sink_worker.doctor.bucket import ask_store
 from history_sink_worker.doctor.findings import Finding, exit_status, judge_other_broker, judge_redis, judge_store
 from history_sink_worker.doctor.other_broker import ask_other_broker
@@ -57,6 +58,7 @@ def examine(work: Service, is_read_only: bool = False) -> Iterator[Finding]:
     for url in others:
         yield from judge_other_broker(ask_other_broker(url), time.time())
     yield from _judge_settings(work.settings.broker)
+    yield from examine_notes(work.settings)
     yield from judge_store(ask_store(work, is_read_only), settle_seconds, is_read_only)
 
 

@@ -132,6 +132,7 @@ def _missing_rights(client: Any, uses: frozenset[str]) -> list[str]:
             ("run the scripts that take messages (EVAL)", ("EVAL", "#!lua flags=no-writes\nreturn 1", 1, UPLOAD_QUEUE)),
             ("record what is in hand (HSET, HDEL on unacked)", ("HDEL", "unacked", token)),
             ("record what is in hand (ZADD on unacked_index)", ("ZADD", "unacked_index", "XX", 0, token)),
+            ("note which store is its (SET history-sink:*)", ("SET", f"history-sink:{token}", "", "PX", 1)),
         ],
         "results": [("keep results (SET celery-task-meta-*)", ("SET", f"celery-task-meta-{token}", "", "PX", 1))],
         "hints": [("keep hints (SET history-sink:*)", ("SET", f"history-sink:{token}", "", "PX", 1))],

@@ -9,12 +9,13 @@ from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 
-from history_sink_worker import log
+from history_sink_worker import belonging, log
 from history_sink_worker.dead.burial import Burial, burials
 from history_sink_worker.dead.letters import show_task
 from history_sink_worker.dead.remains import letter_of
 from history_sink_worker.intake.admission import describe_undecodable, find_fault
 from history_sink_worker.outage import Outage
+from history_sink_worker.service import service
 from history_sink_worker.watch.vitals import CHART
 
 MOST_WAITING = 20
@@ -51,6 +52,20 @@ class Consumer(CeleryConsumer):
 
         conn.ensure_connection = ensure_quietly
         return super().ensure_connected(conn)
+
+    def connection_for_read(self, heartbeat: float | None = None) -> Any:
+        """As Celery's, but that a worker ends, and takes nothing, where the queue belongs to another store."""
+        connection = super().connection_for_read(heartbeat=heartbeat)
+        try:
+            refusal = belonging.check(connection, service().settings)
+        except Exception:
+            connection.release()
+            raise
+        if refusal is not None:
+            connection.release()
+            _log.critical("the queue is another store's", reason=refusal, remedy=belonging.REMEDY)
+            raise WorkerShutdown(1)
+        return connection
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """As Celery's, but that a worker that could only try again for ever ends, and says why."""
