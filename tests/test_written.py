@@ -116,6 +116,16 @@ def test_a_base_that_an_older_worker_folded_has_the_time_of_that_fold(session: S
     assert session.main.survey().logs[0].last_write == written_at > folded_at
 
 
+def test_strays_beside_a_log_do_not_make_it_the_later_one(session: Session) -> None:
+    session.main.save_each(HISTORY)
+    session.branch.save_each(OTHER)
+    at = session.summary().last_write
+    apart = [*HISTORY[:4], *some_lines(2, "apart")]
+    assert session.main.save(apart, 4, 6).outcome == "diverged"
+    assert session.latest() == (BRANCH, BRANCH)
+    assert session.summary().last_write > at, "the session was written to"
+
+
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1" * 400, "\u0661"])
 def test_a_mark_that_says_nothing_is_as_none(text: str) -> None:
     assert read_written({"hs-written": text}, Entry("key", 1, '"1"', 7.0)) == 7.0

@@ -156,7 +156,8 @@ def _end_save(work: "Backfill", count: int, is_dry: bool) -> None:
 def list_command(limit: int | None, after: str, timeout_seconds: float, as_json: bool) -> None:
     """List the sessions in the store.
 
-    By name, with last write (UTC), messages and bytes. By date: history-sink list | sort
+    By name, with last write (UTC), the main log's messages and bytes, and how many branches there are; one that was
+    written later than the main log is named. By date: history-sink list | sort
     """
     if sys.stdout.isatty() and not as_json:
         click.echo(accounts.SESSION_HEADER)

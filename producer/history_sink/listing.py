@@ -9,7 +9,7 @@ from history_sink.errors import Malformed
 
 @dataclass(frozen=True, slots=True)
 class SessionSummary:
-    """One session: its main log's messages and bytes; `last_write` in Unix seconds, branches included."""
+    """One session: its main log's messages and bytes; `last_write` in Unix seconds, branches and strays included."""
 
     session: str
     messages: int

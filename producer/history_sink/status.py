@@ -16,8 +16,8 @@ _NUMBERS = frozenset({"messages", "bytes", "base_bytes", "common", "start", "end
 class LogStatus:
     """One log: its end (`messages`, `bytes`, `chain`, 16 hex digits) and what of it the base holds.
 
-    `last_write` is a Unix time in seconds. `common` is the offset of the last of the asked junctions that lies
-    on this log, 0 when none does.
+    `last_write` is when lines last came to it, a Unix time in seconds; strays beside it do not count. `common` is the
+    offset of the last of the asked junctions that lies on this log, 0 when none does.
     """
 
     branch: str | None

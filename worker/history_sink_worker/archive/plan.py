@@ -50,14 +50,10 @@ class Listing:
     undecided: tuple[Tail, ...]
 
     @property
-    def tails(self) -> list[Tail]:
-        """All but the base."""
-        return [*self.extents.values(), *self.strays, *self.undecided]
-
-    @property
     def last_write(self) -> float:
         """Unix seconds of the newest object, 0 without any. A fold counts: `archive.written` has when lines came."""
-        entries = [tail.entry for tail in self.tails] + ([self.base] if self.base else [])
+        tails = [*self.extents.values(), *self.strays, *self.undecided]
+        entries = [tail.entry for tail in tails] + ([self.base] if self.base else [])
         return max((entry.modified for entry in entries), default=0.0)
 
 

@@ -1,6 +1,6 @@
 """How far the store is: all logs of one session, what lies beside them, and the list of all sessions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from history_sink.chain import shorten
@@ -14,7 +14,7 @@ from history_sink_worker.archive.look import Look, list_log, look, looks, tail_f
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.tombstone import Deleted
-from history_sink_worker.archive.written import is_told_by_list, last_write
+from history_sink_worker.archive.written import is_told_by_list, last_activity, last_write
 from history_sink_worker.store import Corrupt, Head, Info, List, Page, Steps
 
 
@@ -69,27 +69,30 @@ def list_sessions(context: Context, prefix: str, after: str, limit: int) -> Step
 
 def _summarise(context: Context, prefix: str, session: str) -> Steps[SessionSummary]:
     log, messages, size, problem = Log(prefix, session), 0, 0, None
+    meta: Mapping[str, str] = {}
     try:
         seen = yield from look(context, log)
-        written = last_write(seen.listing, seen.info.meta if seen.info else {})
+        listing, meta = seen.listing, seen.info.meta if seen.info else {}
         messages, size = (seen.line.messages, seen.line.end.offset) if seen.line else (0, 0)
     except Corrupt as error:
-        written, problem = (yield from list_log(log)).last_write, str(error)
+        listing, problem = (yield from list_log(log)), str(error)
+    written, active = last_write(listing, meta), last_activity(listing, meta)
     branches, later = (yield from list_branches(prefix, session)), None
     for branch in branches:
-        at = yield from _written_after(branch, written)
-        if at > written:
-            written, later = at, branch.branch
-    return SessionSummary(session, messages, size, written, len(branches), problem, later)
+        listing, meta = yield from _glance(branch, written)
+        active = max(active, last_activity(listing, meta))
+        if last_write(listing, meta) > written:
+            written, later = last_write(listing, meta), branch.branch
+    return SessionSummary(session, messages, size, active, len(branches), problem, later)
 
 
-def _written_after(log: Log, other: float) -> Steps[float]:
-    """When lines last came to a log, or 0. A HEAD only where the LIST leaves open whether that was after `other`."""
+def _glance(log: Log, other: float) -> Steps[tuple[plan.Listing, Mapping[str, str]]]:
+    """A log's LIST, and its base's metadata where only that tells whether lines came to it after `other`."""
     listing = yield from list_log(log)
-    if listing.last_write <= other:
-        return 0.0
-    info: Info | None = None if is_told_by_list(listing) else (yield Head(log.base))
-    return last_write(listing, info.meta if info else {})
+    if last_write(listing, {}) <= other or is_told_by_list(listing):
+        return listing, {}
+    info: Info | None = yield Head(log.base)
+    return listing, info.meta if info else {}
 
 
 def _list_folders(

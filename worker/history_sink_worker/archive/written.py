@@ -3,7 +3,7 @@
 All by the store's clock, as its LIST has it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from history_sink_worker.archive.plan import Listing
 from history_sink_worker.store import Entry
@@ -26,16 +26,20 @@ def read_written(meta: Mapping[str, str], base: Entry) -> float:
 
 
 def last_write(listing: Listing, meta: Mapping[str, str]) -> float:
-    """When lines last came to a log whose base has this metadata, in Unix seconds; 0 where there is nothing of it."""
-    return max(_times(listing, meta), default=0.0)
+    """When lines last came to a log whose base has this metadata, in Unix seconds; 0 where there is nothing of it.
+
+    Strays do not count: who reads the log does not get them, and a compaction may be what has made one of what waited.
+    """
+    base = [read_written(meta, listing.base)] if listing.base is not None else []
+    return max([*base, *(tail.entry.modified for tail in listing.extents.values())], default=0.0)
+
+
+def last_activity(listing: Listing, meta: Mapping[str, str]) -> float:
+    """The same with all that lies beside the log."""
+    beside = (tail.entry.modified for tail in (*listing.strays, *listing.undecided))
+    return max([last_write(listing, meta), *beside])
 
 
 def is_told_by_list(listing: Listing) -> bool:
-    """Whether the LIST alone tells it: where something lies beside the base that is newer."""
-    return listing.base is None or listing.last_write > listing.base.modified
-
-
-def _times(listing: Listing, meta: Mapping[str, str]) -> Iterable[float]:
-    yield from (tail.entry.modified for tail in listing.tails)
-    if listing.base is not None:
-        yield read_written(meta, listing.base)
+    """Whether the LIST alone tells it: where the base is not the newest of it."""
+    return listing.base is None or last_write(listing, {}) > listing.base.modified
