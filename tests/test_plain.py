@@ -6,7 +6,7 @@ import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from history_sink.errors import BadMessage
 from history_sink.lines import encode_line
+from history_sink.shape import copy_shape, is_like
 
 SOME_ID = UUID("0191a7a4-0000-7000-8000-00000000002a")
 
@@ -228,6 +229,22 @@ def test_acceptance_never_depends_on_what_else_the_message_holds(one: Any, other
 @given(odd_values)
 def test_an_object_in_a_dataclass_is_what_it_is_in_a_dict(value: Any) -> None:
     assert outcome(Small(value)) == outcome({"x": value}) == outcome(Plain(x=value)) == outcome(Model(x=value))
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        [1, 1.0, True, Decimal(1), Decimal("1.0")],
+        [datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, 1, tzinfo=timezone(timedelta(hours=1)))],
+        [time(1), time(1, fold=1)],
+        [Path("a"), PurePosixPath("a")],
+        [SOME_ID, str(SOME_ID)],
+    ],
+)
+def test_values_that_are_equal_and_written_in_another_way_are_seen_as_edits(spellings: list[Any]) -> None:
+    for one in spellings:
+        shape = copy_shape({"a": [one]})
+        assert [is_like(shape, {"a": [other]}) for other in spellings] == [other is one for other in spellings]
 
 
 def test_a_set_is_in_one_order_whatever_order_it_has() -> None:

@@ -4,11 +4,23 @@ To compare one with its message costs a fraction of a microsecond whatever the m
 texts are mostly the very same object. To encode the message again would cost a hundred times as much.
 """
 
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any
+from uuid import UUID
+
+_UNCHANGING = frozenset(
+    {int, float, bool, datetime, date, time, timedelta, Decimal, UUID}
+    | {PosixPath, PurePosixPath, WindowsPath, PureWindowsPath}
+)
+"""Kinds whose objects never change, and whose repr tells each from any other."""
 
 
 class _Exactly:
-    """Equal to the same number of the same type alone: 1, 1.0 and True are equal, their JSON is not."""
+    """Equal to the same value of the same type alone: 1, 1.0 and True are equal, their JSON is not. Nor is that of
+    1.0 and 1.00, or of one instant in two time zones.
+    """
 
     __slots__ = ("_value",)
     __hash__ = None  # type: ignore[assignment]  # never a key
@@ -51,7 +63,7 @@ def _copy(value: Any) -> Any:
         return [_copy(item) for item in value]
     if kind is tuple:
         return tuple([_copy(item) for item in value])
-    if kind is int or kind is float or kind is bool:
+    if kind in _UNCHANGING:
         return _Exactly(value)
     return UNLIKE
 
