@@ -12,6 +12,7 @@ import pytest
 from celery import Celery
 
 from command import Command, number, objects, write
+from history_sink import session_text
 from history_sink.backfill import cut_steps
 from history_sink.contract import LINE_BYTES, UPLOAD, UPLOAD_QUEUE, check_session
 from history_sink.files import find_files, name_by_path
@@ -302,6 +303,7 @@ def test_a_path_makes_a_legal_name_whatever_it_holds() -> None:
     ]
     assert [check_session(name) for name in names] == names
     assert len(set(names)) == len(names)
+    assert session_text(names[2]) == "/ø/半.jsonl"
 
 
 def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(run: Command, tmp_path: Path) -> None:

@@ -20,7 +20,17 @@ from uuid import UUID
 
 import pytest
 
-from history_sink import ConfigurationError, Fault, HistorySink, Malformed, PointerHandle, ProducerSettings, Unavailable
+from history_sink import (
+    ConfigurationError,
+    Fault,
+    HistorySink,
+    Malformed,
+    PointerHandle,
+    ProducerSettings,
+    Unavailable,
+    session_id,
+    session_text,
+)
 from history_sink.address import check_certificates, tls_of
 from history_sink.chain import START, shorten
 from history_sink.contract import SAVE_BYTES, UPLOAD_QUEUE, branch_name
@@ -127,6 +137,13 @@ class TestSettings:
         assert ProducerSettings("amqp://host").result_url is None
         assert ProducerSettings("amqp://host", "redis://other").result_url == "redis://other"
 
+    def test_settings_that_contradict_are_refused_without_their_secret(self) -> None:
+        with pytest.raises(ConfigurationError, match="broker_url=") as caught:
+            HistorySink("redis://:hunter2@host")  # type: ignore[arg-type]
+        assert "hunter2" not in str(caught.value)
+        with pytest.raises(ConfigurationError, match="not both"):
+            HistorySink(ProducerSettings(), broker_url="redis://host")
+
     def test_reads_without_a_result_store_say_what_is_missing(self) -> None:
         with HistorySink(broker_url="amqp://localhost:1") as sink, pytest.raises(Unavailable, match=RESULT_URL):
             sink.status("s")
@@ -223,10 +240,89 @@ class TestSave:
         kept = [b'{"a":1}\n', b'{"b":2}{"c":3}\n', b"\n", b"\r\n", bytes(9) + b"\n", b"\xe9\n", b"[]\n"]
         assert worker.sessions[session].logs[None] == [*kept, b"\xed\xa0\x80\n"]
 
-    @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a" * 201, None, 7, "a\n"])
-    def test_a_bad_session_id_is_refused(self, sink: HistorySink, name: Any) -> None:
-        assert sink.save(name, messages("a")).state == "refused"
-        assert sink.append(name, message("a")).state == "refused"
+    @pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a" * 201, None, True, 1.5, [], "a\n"], ids=repr)
+    def test_a_session_id_that_is_refused_is_said_once_with_the_remedy_whatever_is_called(
+        self, sink: HistorySink, name: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(2):
+            receipts = [sink.save(name, messages("a")), sink.append(name, message("a"))]
+            receipts += [asyncio.run(sink.asave(name, [])), asyncio.run(sink.aappend(name))]
+            assert {receipt.state for receipt in receipts} == {"refused"}
+            for flushed in (sink.flush(name), asyncio.run(sink.aflush(name))):
+                assert (flushed.state, flushed.reason) == ("unknown", receipts[0].reason)
+            sink.forget(name)
+        assert "history_sink.session_id(text) makes one" in (receipts[0].reason or "")
+        assert [record.getMessage() for record in caplog.records] == [
+            f"history-sink: a session is refused: {receipts[0].reason} (said once)"
+        ]
+        reads: list[Callable[[Any], Any]] = [sink.status, sink.pointer, sink.read, lambda name: sink.compare(name, [])]
+        for read in reads:
+            with pytest.raises(Malformed, match="session_id"):
+                read(name)
+
+    def test_each_kind_of_refused_session_id_is_said_once(
+        self, alone: HistorySink, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        names: list[Any] = ["org/repo#12", None, "org/repo#13", "", "a" * 201, None, "a" * 202, 1.5]
+        for name in names:
+            assert alone.save(name, messages("a")).state == "refused"
+        said = [record.getMessage() for record in caplog.records]
+        assert len(said) == 5
+        assert "org/repo#12" in said[0]
+
+    def test_a_uuid_and_an_integer_stand_for_their_texts_in_each_call(
+        self, sink: HistorySink, worker: PlainWorker
+    ) -> None:
+        number = 10_000_007
+        for name in (SOME_ID, number):
+            assert sink.save(name, messages("a")).session == str(name)
+            assert asyncio.run(sink.asave(name, messages("a", "b"))).messages == 1
+            assert sink.append(str(name), message("c")).messages == 1
+            assert asyncio.run(sink.aappend(name, message("d"))).messages == 1
+            assert sink.flush(name, 10)
+            assert asyncio.run(sink.aflush(name, 10))
+            whole = b"".join(lines_of(messages("a", "b", "c", "d")))
+            assert b"".join(sink.read(name)) == whole == sink.resolve(sink.pointer(name))
+            assert sink.status(name).session == str(name)
+            sink.forget(name)
+            assert sink.flush(name).state == "unknown"
+            assert sink.compare(name, messages("a", "b", "c", "d")).messages == 0
+            assert worker.sessions[str(name)].logs[None] == lines_of(messages("a", "b", "c", "d"))
+
+    def test_any_text_has_a_session(self, sink: HistorySink) -> None:
+        name = session_id("org/repo#12")
+        assert sink.save(name, messages("a")).state == "enqueued"
+        assert sink.flush(name, 10)
+        listed = sink.list_sessions(limit=1000).sessions
+        assert "org/repo#12" in [session_text(each.session) for each in listed]
+
+    def test_a_mistyped_unencodable_is_said_once(self, alone: HistorySink, caplog: pytest.LogCaptureFixture) -> None:
+        wrong: list[Any] = ["replcae", None, ["canary"], message("canary")]
+        for unencodable in wrong:
+            assert alone.save("s", messages("a"), unencodable).state == "refused"
+            assert alone.append("s", message("a"), unencodable=unencodable).state == "refused"
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert 'session \'s\': refused: unencodable is "replace" or "refuse"' in said
+
+    def test_what_comes_behind_close_is_said_once(
+        self, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sink = HistorySink(broker_url=redis_server.new_database())
+        sink.close()
+        for _ in range(2):
+            assert sink.save("s", messages("a")).state == "unreachable"
+            assert sink.append("s", message("a")).state == "unreachable"
+            assert asyncio.run(sink.asave("s", messages("a"))).state == "unreachable"
+            assert sink.flush("s").state == "unreachable"
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert "the sink is closed; nothing is archived any more" in said
+        assert isinstance(sink.resolve(PointerHandle("b", "k")), Fault)
+
+    def test_what_is_no_handle_is_a_fault(self, alone: HistorySink) -> None:
+        for handle in ("history/s/history.jsonl", None, {"bucket": "b"}):
+            answer = alone.resolve(handle)  # type: ignore[arg-type]
+            assert isinstance(answer, Fault)
+            assert "a handle is a PointerHandle" in str(answer)
 
     def test_what_json_cannot_carry_is_replaced_and_counted_or_refused(
         self, sink: HistorySink, worker: PlainWorker, session: str

@@ -11,6 +11,7 @@ from history_sink.listing import Listing, SessionSummary
 from history_sink.messages import ChatMessage, Part
 from history_sink.outcome import FlushResult, Outcome, Receipt
 from history_sink.pointer import Fault, PointerHandle
+from history_sink.session_ids import session_id, session_text
 from history_sink.settings import ProducerSettings
 from history_sink.sink import HistorySink
 from history_sink.status import LogStatus, Status, StrayStatus
@@ -35,4 +36,6 @@ __all__ = [
     "Status",
     "StrayStatus",
     "Unavailable",
+    "session_id",
+    "session_text",
 ]

@@ -49,7 +49,10 @@ CLOCK_TOLD_SECONDS, CLOCK_PROBLEM_SECONDS = 5.0, 60.0
 PREFIX_BYTES = 700
 """The longest key prefix: a key has 1,024 bytes, and what follows the prefix takes up to 300 of them."""
 
-_SESSION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+SESSION_CHARACTERS = 200
+"""The longest session id."""
+
+_SESSION = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{SESSION_CHARACTERS - 1}}}")
 _BRANCH = re.compile(r"[0-9]{12}-[0-9a-f]{16}")
 
 

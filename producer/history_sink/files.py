@@ -1,21 +1,19 @@
 """Files on disk: which transcripts there are, and whose session each is."""
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from history_sink.contract import check_session
 from history_sink.errors import HistorySinkError, Malformed
+from history_sink.session_ids import session_id
 
 STDIN = Path("-")
 
 NameFrom: TypeAlias = Literal["name", "path"]
 
-_NAMED_CHARACTERS = 180
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -121,13 +119,11 @@ def _name(file: Path, session: str | None, name_from: NameFrom, owners: dict[str
 
 
 def name_by_path(file: Path) -> str:
-    """A session id for this path alone: its end in letters that an id may have, and 12 digits of the path's hash.
+    """A session id for this path alone; `session_text` reads the path again, unless that is too long.
 
     The path is absolute and without links, so that it does not matter from where and by which way the file is found.
     """
-    path = os.path.realpath(file)
-    shown = re.sub(r"[^A-Za-z0-9._]+", "-", path.removesuffix(file.suffix))[-_NAMED_CHARACTERS:].strip("-.")
-    return f"{shown}-{sha256(os.fsencode(path)).hexdigest()[:12]}".lstrip("-")
+    return session_id(os.path.realpath(file))
 
 
 def measure(files: Iterable[Path]) -> int | None:

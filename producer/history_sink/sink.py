@@ -9,7 +9,7 @@ from typing import Self, TypeVar, get_args
 from history_sink.broker import Broker
 from history_sink.calls import CallQueue, run_beside
 from history_sink.comparison import Comparison
-from history_sink.contract import check_branch, check_session
+from history_sink.contract import check_branch
 from history_sink.errors import BadMessage, ConfigurationError, HistorySinkError, Malformed, Unavailable
 from history_sink.flush import flush
 from history_sink.lifecycle import watch
@@ -20,12 +20,15 @@ from history_sink.plain import Default, Unencodable
 from history_sink.pointer import Fault, PointerHandle
 from history_sink.reading import Reading
 from history_sink.session import Session
+from history_sink.session_ids import SessionId, name_fault, show_session, take_session
 from history_sink.sessions import Sessions
 from history_sink.settings import BROKER_URL, ProducerSettings
 from history_sink.status import LATEST, Status
 
 log = logging.getLogger("history_sink")
 
+CLOSED = "the sink is closed; nothing is archived any more"
+_UNENCODABLE = 'unencodable is "replace" or "refuse"'
 DISABLED = f"disabled: {BROKER_URL} is not set"
 
 T = TypeVar("T")
@@ -53,12 +56,17 @@ class HistorySink:
         """
         if default is not None and not callable(default):
             raise ConfigurationError(f"default is a function of one value, not {type(default).__name__}")
+        if settings is not None and not isinstance(settings, ProducerSettings):
+            raise ConfigurationError(f"settings is no {type(settings).__name__}; give a URL as broker_url=…")
+        if settings is not None and (broker_url or result_url):
+            raise ConfigurationError("settings or URLs, not both")
         self.settings = settings or ProducerSettings(broker_url, result_url)
         self._broker = Broker(self.settings)
         self._reading = Reading(self.settings, self._broker)
         self._sessions = Sessions(self._broker, partial(encode_line, default=default))
         self._calls = CallQueue()
         self._is_closed = False
+        self._said: set[str] = set()  # what is said in the log once
         if not self.settings.is_enabled:
             log.warning("history-sink is %s; nothing is archived", DISABLED)
         watch(self)
@@ -68,7 +76,7 @@ class HistorySink:
         """By the variables ``CODETETHER_HISTORY_…`` of `env` (default: the process's environment)."""
         return cls(ProducerSettings.from_env(env), default=default)
 
-    def save(self, session_id: str, messages: Iterable[Message], unencodable: Unencodable = "replace") -> Receipt:
+    def save(self, session_id: SessionId, messages: Iterable[Message], unencodable: Unencodable = "replace") -> Receipt:
         """Hand over what is new in `messages`, the whole history of the session.
 
         Returns within about a second, whatever is down; see `Receipt`. A history that does not extend the one before
@@ -93,21 +101,21 @@ class HistorySink:
         """
         return self._broker.clock_ahead_seconds
 
-    def compare(self, session_id: str, messages: list[Message], timeout_seconds: float = 10.0) -> Comparison:
+    def compare(self, session_id: SessionId, messages: list[Message], timeout_seconds: float = 10.0) -> Comparison:
         """What a `save` of `messages`, the first of a session, would hand over. That save then asks no more.
 
         Without one, `forget` the session: else `close` hands it over. Raises `Unavailable` where no worker says what
         the store has, and `Malformed`; the session is forgotten then.
         """
         self._check_open()
-        session = self._sessions.open(check_session(session_id))
+        session = self._sessions.open(take_session(session_id))
         try:
             return session.compare(messages, timeout_seconds)
         except HistorySinkError:
             self.forget(session_id)
             raise
 
-    def append(self, session_id: str, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
+    def append(self, session_id: SessionId, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
         """Hand over `messages`, which follow what this sink was given of the session last.
 
         In a new process they are the beginning of a history: begin with `save` where there is one. A receipt's `index`
@@ -115,7 +123,7 @@ class HistorySink:
         """
         return self._guard(session_id, unencodable, lambda session: session.append(messages, unencodable))
 
-    def flush(self, session_id: str, timeout_seconds: float = 30.0) -> FlushResult:
+    def flush(self, session_id: SessionId, timeout_seconds: float = 30.0) -> FlushResult:
         """Wait until the store has all of the session, and send again what it lacks. Never raises.
 
         True only when a worker has looked and found it all, or when the history given is empty; else the result's
@@ -123,18 +131,24 @@ class HistorySink:
         """
         if not self.settings.is_enabled:
             return FlushResult("disabled", DISABLED)
+        if self._is_closed:
+            self._say_once("closed", f"a flush of session {show_session(session_id)!r}: {CLOSED}")
+            return FlushResult("unreachable", CLOSED)
         try:
-            session = self._sessions.get(session_id)
+            session = self._sessions.get(take_session(session_id))
             if session is None:
                 return FlushResult("unknown", "this sink was given nothing of the session since it began or forgot it")
             return flush(session, timeout_seconds)
+        except Malformed as error:
+            self._say_refused(session_id, error)
+            return FlushResult("unknown", str(error))
         except Exception as error:  # noqa: BLE001  # the agent must not fail because its history does
-            log.error("history-sink: session %s: flush failed with %s", session_id, type(error).__name__)
+            log.error("history-sink: session %s: flush failed with %s", show_session(session_id), type(error).__name__)
             return FlushResult("failed", f"failed with {type(error).__name__}")
 
     def pointer(
         self,
-        session_id: str,
+        session_id: SessionId,
         messages: tuple[int, int] | None = None,
         byte_range: tuple[int, int] | None = None,
         timeout_seconds: float = 10.0,
@@ -147,7 +161,7 @@ class HistorySink:
         the errors). Where the settings do not name the bucket, a worker is asked once; raises `Unavailable`.
         Raises `Malformed` for a session id, a branch or a range that cannot be.
         """
-        check_session(session_id)
+        session_id = take_session(session_id)
         _check_choice(branch)
         for start, stop in filter(None, (messages, byte_range)):
             if not 0 <= start <= stop:
@@ -178,9 +192,11 @@ class HistorySink:
             self._check_open()
         except Unavailable as error:
             return Fault("backend_error", str(error))
+        if not isinstance(handle, PointerHandle):
+            return Fault("backend_error", f"a handle is a PointerHandle, not {type(handle).__name__}")
         return self._reading.resolve(handle, timeout_seconds)
 
-    def read(self, session_id: str, timeout_seconds: float = 10.0, branch: str | None = None) -> Iterator[bytes]:
+    def read(self, session_id: SessionId, timeout_seconds: float = 10.0, branch: str | None = None) -> Iterator[bytes]:
         """The log that this sink's session is on, or `branch`, whole, piece by piece, as far as the store has it now.
 
         A sink that has not saved the session reads the main log; a warning in the log names a branch that was written
@@ -189,14 +205,16 @@ class HistorySink:
         fault.
         """
         self._check_open()
-        session = self._sessions.get(check_session(session_id))
+        session_id = take_session(session_id)
+        session = self._sessions.get(session_id)
         branch = _check_choice(branch) or (session.branch if session else None)
         return self._reading.read(session_id, branch, timeout_seconds)
 
-    def status(self, session_id: str, timeout_seconds: float = 10.0) -> Status:
+    def status(self, session_id: SessionId, timeout_seconds: float = 10.0) -> Status:
         """How far the store is with a session; branches; strays. Raises `Unavailable`, `Malformed`."""
         self._check_open()
-        session = self._sessions.get(check_session(session_id))
+        session_id = take_session(session_id)
+        session = self._sessions.get(session_id)
         return session.ask(timeout_seconds)[0] if session else self._reading.status(session_id, timeout_seconds)
 
     def list_sessions(self, after: str = "", limit: int = 100, timeout_seconds: float = 10.0) -> Listing:
@@ -204,9 +222,15 @@ class HistorySink:
         self._check_open()
         return self._reading.list_sessions(after, limit, timeout_seconds)
 
-    def forget(self, session_id: str) -> None:
-        """Let go of a session that is over. Its next save asks the store how far it is, as after a restart."""
-        self._sessions.forget(session_id)
+    def forget(self, session_id: SessionId) -> None:
+        """Let go of a session that is over. Its next save asks the store how far it is, as after a restart.
+
+        Never raises; what is no session id is said in the log.
+        """
+        try:
+            self._sessions.forget(take_session(session_id))
+        except Malformed as error:
+            self._say_refused(session_id, error)
 
     def close(self) -> None:
         """Hand over what is still missing, say what could not be, and let go of the connections. Never raises."""
@@ -221,7 +245,7 @@ class HistorySink:
     # For asyncio
 
     async def asave(
-        self, session_id: str, messages: Iterable[Message], unencodable: Unencodable = "replace"
+        self, session_id: SessionId, messages: Iterable[Message], unencodable: Unencodable = "replace"
     ) -> Receipt:
         """`save`, and the event loop goes on meanwhile.
 
@@ -229,17 +253,17 @@ class HistorySink:
         looked at now, its messages when their turn is.
         """
         given = [*messages] if isinstance(messages, list) else messages
-        return await self._calls.run(str(session_id), lambda: self.save(session_id, given, unencodable))
+        return await self._calls.run(show_session(session_id), lambda: self.save(session_id, given, unencodable))
 
-    async def aappend(self, session_id: str, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
+    async def aappend(self, session_id: SessionId, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
         """`append`, as `asave`."""
         return await self._calls.run(
-            str(session_id), lambda: self.append(session_id, *messages, unencodable=unencodable)
+            show_session(session_id), lambda: self.append(session_id, *messages, unencodable=unencodable)
         )
 
-    async def aflush(self, session_id: str, timeout_seconds: float = 30.0) -> FlushResult:
+    async def aflush(self, session_id: SessionId, timeout_seconds: float = 30.0) -> FlushResult:
         """`flush`, behind the saves that were begun before."""
-        await self._calls.run(str(session_id), lambda: None)
+        await self._calls.run(show_session(session_id), lambda: None)
         return await self._calls.run_aside(lambda: self.flush(session_id, timeout_seconds))
 
     async def aresolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
@@ -273,23 +297,36 @@ class HistorySink:
         if not self.settings.is_enabled:
             raise Unavailable(DISABLED)
         if self._is_closed:
-            raise Unavailable("the sink is closed")
+            raise Unavailable(CLOSED)
 
-    def _guard(self, session_id: str, unencodable: object, act: Callable[[Session], Receipt]) -> Receipt:
+    def _guard(self, session_id: SessionId, unencodable: object, act: Callable[[Session], Receipt]) -> Receipt:
         """Run a save, with whatever can go wrong in the receipt."""
+        shown = show_session(session_id)
         if not self.settings.is_enabled:
-            return Receipt("disabled", session_id)
+            return Receipt("disabled", shown)
         if self._is_closed:
-            return Receipt("unreachable", session_id, reason="the sink is closed")
-        if unencodable not in get_args(Unencodable):
-            return Receipt("refused", str(session_id), reason='unencodable is "replace" or "refuse"')
+            self._say_once("closed", f"session {shown!r}: unreachable: {CLOSED}")
+            return Receipt("unreachable", shown, reason=CLOSED)
+        if not isinstance(unencodable, str) or unencodable not in get_args(Unencodable):
+            self._say_once("unencodable", f"session {shown!r}: refused: {_UNENCODABLE}")
+            return Receipt("refused", shown, reason=_UNENCODABLE)
         try:
-            session = self._sessions.open(check_session(session_id))
+            session = self._sessions.open(take_session(session_id))
         except Malformed as error:
-            return Receipt("refused", str(session_id)[:200], reason=str(error))
-        receipt = self._shield(session_id, lambda: act(session))
+            self._say_refused(session_id, error)
+            return Receipt("refused", shown, reason=str(error))
+        receipt = self._shield(session.name, lambda: act(session))
         session.report(receipt)
         return receipt
+
+    def _say_refused(self, session_id: object, error: Malformed) -> None:
+        """A session that is not archived at all must not go unnoticed, for its receipts are often not looked at."""
+        self._say_once(f"id: {name_fault(session_id)}", f"a session is refused: {error}")
+
+    def _say_once(self, kind: str, what: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            log.warning("history-sink: %s (said once)", what)
 
     def _shield(self, session_id: str, act: Callable[[], Receipt]) -> Receipt:
         try:
