@@ -1,8 +1,6 @@
-"""Where a broker is: what its URL means, and whether its name can be found."""
+"""What a broker's URL says of TLS, to the libraries that read it."""
 
 import re
-import socket
-import threading
 from urllib.parse import urlsplit
 
 
@@ -25,29 +23,3 @@ def tls_of(url: str) -> dict[str, None] | None:
     (None stands for the host in the URL.)
     """
     return {"server_hostname": None} if urlsplit(url).scheme == "amqps" else None
-
-
-def check_name(url: str, timeout_seconds: float) -> None:
-    """Look up the host, for no longer than a connection may take: a resolver has no timeout of ours. Raises OSError."""
-    host = urlsplit(url.split(";")[0]).hostname
-    if host is None or host.replace(".", "").isdigit() or ":" in host:
-        return
-    failures: list[OSError] = []
-
-    def resolve() -> None:
-        try:
-            socket.getaddrinfo(host, None)
-        except OSError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=resolve, name="history-sink-resolver", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter is about to end
-        return
-    thread.join(timeout_seconds)
-    if thread.is_alive():
-        raise TimeoutError(f"the name {host} was not resolved within {timeout_seconds} s")
-    if failures:
-        # The resolver's own text lacks the name, which is what is wrong with it.
-        raise OSError(f"the name {host} was not found ({failures[0].strerror})")

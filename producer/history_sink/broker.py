@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from history_sink.address import check_name
 from history_sink.answers import Answer
 from history_sink.breaker import Breaker
 from history_sink.clock import BrokerClock, describe_skew, explain_expiry
@@ -17,6 +16,7 @@ from history_sink.contract import CLOCKS_DIFFER_SECONDS, QUEUE_OF_TASK
 from history_sink.errors import Expired, HistorySinkError, Unavailable, WorkerFailed
 from history_sink.forking import ForkGate
 from history_sink.link import NO_ANSWERS, Busy, Link, Retired, make_app
+from history_sink.resolver import check_name
 from history_sink.settings import ProducerSettings
 
 if TYPE_CHECKING:
