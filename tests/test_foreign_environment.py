@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import celery.app.utils
@@ -16,7 +18,12 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from history_sink import HistorySink
 from history_sink.errors import ConfigurationError
 from history_sink_worker.foreign_environment import forget, refuse_talkative
+from history_sink_worker.s3 import examination
+from history_sink_worker.s3.client import S3Store
+from stack.flower import Flower
+from stack.minio import MinioServer
 from stack.processes import wait_until
+from stack.proxy import Proxy
 from stack.worker import Worker
 
 NAMESPACE = "CODETETHER_HISTORY_"
@@ -108,8 +115,12 @@ config = client.meta.config
 credentials = client._request_signer._credentials
 print(client.meta.endpoint_url, client.meta.region_name, credentials.access_key, credentials.token, config.retries,
       config.user_agent, config.s3, config.request_checksum_calculation, config.use_fips_endpoint,
-      config.use_dualstack_endpoint, config.defaults_mode, client._endpoint.http_session._verify)
+      config.use_dualstack_endpoint, config.defaults_mode, client._endpoint.http_session._verify,
+      client._endpoint.http_session._proxy_config._proxies)
 """
+PROXIES = {
+    name: "http://theirs:1" for each in ("http_proxy", "https_proxy", "all_proxy") for name in (each, each.upper())
+}
 
 
 def test_no_variable_and_no_file_of_aws_tools_changes_the_stores_client(tmp_path: Path) -> None:
@@ -123,17 +134,90 @@ def test_no_variable_and_no_file_of_aws_tools_changes_the_stores_client(tmp_path
         "AWS_ENDPOINT_URL": "http://theirs:1", "AWS_ENDPOINT_URL_S3": "http://theirs:1", "AWS_ACCESS_KEY_ID": "theirs",
         "AWS_SECRET_ACCESS_KEY": "theirs", "AWS_SESSION_TOKEN": "theirs", "AWS_REGION": "theirs",
         "AWS_PROFILE": "nobody", "REQUESTS_CA_BUNDLE": "/nowhere", "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path),
-        "BOTOCORE_EXPERIMENTAL__PLUGINS": "plug=plug",
+        "BOTOCORE_EXPERIMENTAL__PLUGINS": "plug=plug", **PROXIES, "NO_PROXY": "nobody",
     }  # fmt: skip
     assert run(MAKE_CLIENT, foreign) == plain
     named = {"HOME": str(tmp_path), "AWS_CONFIG_FILE": str(tmp_path / ".aws" / "config")}
     assert run(MAKE_CLIENT, named) == plain
 
 
+def test_requests_to_the_store_go_through_a_proxy_that_is_named_by_a_setting(minio_server: MinioServer) -> None:
+    with Proxy(minio_server.port) as proxy:
+        store = S3Store(
+            endpoint="http://store.invalid:9000",
+            bucket=minio_server.create_bucket(),
+            access_key=minio_server.access_key,
+            secret_key=minio_server.secret_key,
+            proxy=f"http://127.0.0.1:{proxy.port}",
+        )
+        store.check_bucket()
+        assert set(examination.find_what_anybody_may(store, "key").values()) == {False}
+
+
 def test_the_variables_by_which_kombu_would_log_messages_are_refused_by_name() -> None:
     refuse_talkative({"PATH": "/bin", "KOMBU_LOG_DEBUG": ""})
     with pytest.raises(ConfigurationError, match="KOMBU_LOG_CHANNEL"):
         refuse_talkative({"KOMBU_LOG_CHANNEL": "1"})
+
+
+def test_who_opens_what_is_encrypted_gets_no_keys_from_us(tmp_path: Path) -> None:
+    environment = {"SSLKEYLOGFILE": str(tmp_path / "keys")}
+    assert forget(environment) == ("SSLKEYLOGFILE",)
+    assert environment == {}
+
+
+def test_flower_runs_no_file_of_the_directory_it_is_started_in(
+    environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = f"open({str(tmp_path / 'ran')!r}, 'a').write('ran'); url_prefix = 'theirs'"
+    (tmp_path / "flowerconfig.py").write_text(theirs)
+    (tmp_path / "named.py").write_text("url_prefix = 'named'")
+    monkeypatch.chdir(tmp_path)
+    for more, prefix in (
+        ({}, ""),
+        ({"FLOWER_URL_PREFIX": "ours"}, "/ours"),  # Flower's own names are how it is set
+        ({"FLOWER_CONF": "named.py"}, "/named"),
+    ):
+        flower = Flower({**environment, **more}, log_path=tmp_path / "flower.log")
+        flower.process.launch()
+        try:
+            wait_until(partial(answers, f"{flower.url}{prefix}/workers"), timeout_seconds=30, what=f"{prefix}/workers")
+        finally:
+            flower.stop()
+    assert not (tmp_path / "ran").exists()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+HOSTILE = dict.fromkeys([*CELERY_READS, "CELERY_TASK_ALWAYS_EAGER", "CELERY_APP"], "redis://127.0.0.1:1/9")
+HOSTILE |= {"CELERY_CONFIG_MODULE": "shopconfig", "CELERY_WORKER_QUEUES": "shop", "DJANGO_SETTINGS_MODULE": "shop.no"}
+
+
+def test_doctor_looks_at_our_servers_whatever_the_environment_tells_celery(environment: Mapping[str, str]) -> None:
+    program = "from history_sink_worker.cli import main; main(['doctor', '--json'])"
+    said = json.loads(run(program, {**environment, **HOSTILE, **PROXIES}))
+    assert said["problem"] == 0
+    assert environment[NAMESPACE + "BROKER_URL"].rsplit("/", 1)[0].rpartition("@")[2].removeprefix("redis://") in str(
+        said
+    )
+
+
+def test_a_producer_beside_another_applications_variables_saves_and_is_answered(
+    environment: Mapping[str, str], worker: Worker
+) -> None:
+    del worker  # only that it is there
+    program = """
+from history_sink import HistorySink
+with HistorySink.from_env() as sink:
+    print(sink.save("hostile", [{"a": 1}]).state, bool(sink.flush("hostile", 20)), len(sink.status("hostile").logs))
+"""
+    assert run(program, {**environment, **HOSTILE, **PROXIES}).split() == ["enqueued", "True", "1"]
 
 
 def test_a_worker_beside_another_applications_variables_stores_and_answers(

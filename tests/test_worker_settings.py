@@ -102,6 +102,8 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         ("S3_ENDPOINT", "http://minio/?zzz"),
         ("S3_ENDPOINT", "http://minio/zzz"),
         ("S3_ENDPOINT", "http://zzz_minio:9000"),
+        ("S3_PROXY", "zzz:3128"),
+        ("S3_PROXY", "socks5://zzz"),
         ("S3_BUCKET", "zzz/zzz"),
         ("S3_BUCKET", "Capitals-zzz"),
         ("S3_BUCKET", "zzz..zzz"),

@@ -9,7 +9,7 @@ from history_sink.errors import ConfigurationError, Malformed
 NAMESPACE = "CODETETHER_HISTORY_"
 S3_PREFIX = f"{NAMESPACE}S3_PREFIX"
 DEFAULT_PREFIX = "history/"
-SECRETS = ("BROKER_URL", "RESULT_URL", "REDIS_URL", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_SESSION_TOKEN")
+SECRETS = ("BROKER_URL", "RESULT_URL", "REDIS_URL", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_SESSION_TOKEN", "S3_PROXY")
 KNOWN = frozenset(
     NAMESPACE + name
     for name in (

@@ -139,6 +139,8 @@ def read_settings() -> BrokerSettings:
     """From the environment, as much as the command that loads this app needs; ends the process if it is not there."""
     context = click.get_current_context(silent=True)
     command = context.invoked_subcommand if context else None
+    if command == "flower":
+        foreign_environment.have_flower_read_no_file(os.environ)
     try:
         foreign_environment.refuse_talkative(os.environ)
         if command == "worker":  # everything that is wrong is said at once

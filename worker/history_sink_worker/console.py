@@ -1,6 +1,7 @@
 """What the operator's commands have in common."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from history_sink.contract import check_session
 from history_sink.errors import ConfigurationError, Malformed
 from history_sink_worker import log
+from history_sink_worker.foreign_environment import forget
 from history_sink_worker.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import StoreError
@@ -20,6 +22,7 @@ from history_sink_worker.store import StoreError
 def open_service() -> Service:
     """As a worker would; ends the process if it is not configured."""
     log.configure(logging.WARNING)
+    forget(os.environ)
     try:
         return make_service(WorkerSettings.from_env())
     except ConfigurationError as error:

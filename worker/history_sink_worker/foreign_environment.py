@@ -1,11 +1,15 @@
 """Variables of other programs that Celery would obey: taken out of this process before Celery reads them."""
 
+import os
 from collections.abc import Mapping, MutableMapping
 
 from history_sink.errors import ConfigurationError
 
 _PREFIX = "CELERY_"
-_OTHERS = ("DJANGO_SETTINGS_MODULE",)  # Celery's fixup for Django would load that project's settings
+_OTHERS = (
+    "DJANGO_SETTINGS_MODULE",  # Celery's fixup for Django would load that project's settings
+    "SSLKEYLOGFILE",  # botocore and redis-py would write there what opens recordings of their connections
+)
 _TALKATIVE = ("KOMBU_LOG_CHANNEL", "KOMBU_LOG_CONNECTION", "KOMBU_LOG_DEBUG")
 
 
@@ -17,6 +21,16 @@ def refuse_talkative(environment: Mapping[str, str]) -> None:
     names = [name for name in _TALKATIVE if environment.get(name)]
     if names:
         raise ConfigurationError(f"{', '.join(names)}: kombu would log what messages hold; unset it")
+
+
+def have_flower_read_no_file(environment: MutableMapping[str, str]) -> None:
+    """Have Flower run no ``flowerconfig.py`` of the directory that it happens to be started in.
+
+    It is Python, which would run as us. Flower's own FLOWER_… names stay, for they are how it is set; among them
+    FLOWER_CONF, and --conf, which name such a file on purpose.
+    """
+    if not environment.get("FLOWER_CONF"):
+        environment["FLOWER_CONF"] = os.devnull
 
 
 def forget(environment: MutableMapping[str, str]) -> tuple[str, ...]:

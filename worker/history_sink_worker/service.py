@@ -91,6 +91,7 @@ def _make_store(settings: WorkerSettings, source: Source | None, read_timeout_se
         sse=settings.sse,
         sse_kms_key_id=settings.sse_kms_key_id,
         ca_file=settings.ca_file,
+        proxy=settings.proxy,
     )
 
 

@@ -90,6 +90,7 @@ class WorkerSettings:
     sse: str | None = None
     sse_kms_key_id: str | None = None
     ca_file: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)
     key_files: KeyFiles = field(default_factory=KeyFiles)
     uses_default_chain: bool = False
@@ -99,7 +100,7 @@ class WorkerSettings:
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Raises ConfigurationError, naming all that is missing and all that is malformed."""
         check_names(env)
-        variables = Variables(read_secrets(env, (*_URLS, *FIELDS)))
+        variables = Variables(read_secrets(env, (*_URLS, *FIELDS, NAMESPACE + "S3_PROXY")))
         is_default = variables.get("S3_CREDENTIALS", values.credentials, "keys") == "default"
         need_key = variables.allow if is_default else variables.need
         settings = cls(
@@ -120,6 +121,7 @@ class WorkerSettings:
             sse=variables.get("S3_SSE", values.sse, None),
             sse_kms_key_id=variables.get("S3_SSE_KMS_KEY_ID", str, None),
             ca_file=variables.get("S3_CA_FILE", values.readable_file, None),
+            proxy=variables.get("S3_PROXY", values.proxy, None),
             broker=BrokerSettings._read(variables, variables.need("BROKER_URL", values.broker_url)),
         )
         variables.check()

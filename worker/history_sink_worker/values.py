@@ -53,6 +53,13 @@ def endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def proxy(text: str) -> str:
+    parts = _split(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise ValueError("the URL of a HTTP proxy, such as http://proxy.example:3128")
+    return text.rstrip("/")
+
+
 def bucket(text: str) -> str:
     # The rules: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
     is_name = re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", text) and not re.search(r"\.\.|\.-|-\.", text)

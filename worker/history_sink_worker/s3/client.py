@@ -67,17 +67,21 @@ class S3Store:
         sse: str | None = None,
         sse_kms_key_id: str | None = None,
         ca_file: str | None = None,
+        proxy: str | None = None,
     ) -> None:
         """`source` takes the place of the keys, where those may change.
 
         `concurrency` is how many threads call at once: so many connections are kept open.
 
         `sse` and `sse_kms_key_id` go with each write (S3's x-amz-server-side-encryption); None: as the bucket says.
+        `proxy` is the URL of a HTTP proxy that all requests go through; None: no proxy, whatever HTTPS_PROXY says.
         `ca_file` holds the authorities that a https endpoint's certificate is checked with; None: certifi's.
         """
         self.endpoint = endpoint
         self.bucket = bucket
         self._region = region
+        # botocore would ask HTTP_PROXY, HTTPS_PROXY and NO_PROXY if it were told nothing.
+        self.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._encryption = wire.encryption(sse, sse_kms_key_id)
         config = Config(
             connect_timeout=connect_timeout_seconds,
@@ -91,6 +95,7 @@ class S3Store:
             parameter_validation=False,
             user_agent="history-sink",
             s3={"addressing_style": addressing(endpoint)},
+            proxies=self.proxies,
         )
         keys = Keys(access_key, secret_key, session_token)
         # botocore would ask REQUESTS_CA_BUNDLE if it were told nothing.

@@ -50,6 +50,7 @@ def find_what_anybody_may(store: S3Store, key: str) -> dict[str, bool | None]:
             read_timeout=5,
             retries={"total_max_attempts": 1},
             s3={"addressing_style": addressing(store.endpoint)},
+            proxies=store.proxies,
         ),
     )
     tries: dict[str, Callable[[], Any]] = {
