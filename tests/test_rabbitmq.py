@@ -1,15 +1,20 @@
 """What is particular to RabbitMQ: what it drops by itself, what it has no count of, and what it can't be used with."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import amqp
 import pytest
 from celery import Celery
+from celery.result import AsyncResult
 
-from broker_site import NAMESPACE, UPLOADS, BrokerSite
+from broker_site import NAMESPACE, UPLOAD, UPLOADS, BrokerSite
 from history_sink import Unavailable
 from history_sink.clock import BrokerClock
 from stack.minio import MinioServer
@@ -138,6 +143,25 @@ def test_results_by_rpc_reach_celery_s_own_clients(site: BrokerSite) -> None:
     finally:
         client.close()
         worker.stop()
+
+
+def test_a_client_of_plain_amqp_uploads_and_is_answered(site: BrokerSite, worker: Worker) -> None:
+    """As examples/README.md has it for other languages: neither the library nor Celery has a hand in it."""
+    del worker  # it has declared the queue
+    url = urlsplit(site.url)
+    address: dict[str, Any] = {"host": f"{url.hostname}:{url.port}", "userid": url.username, "password": url.password}
+    properties = {
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "delivery_mode": 2,
+        "correlation_id": "a-task-of-theirs",
+        "application_headers": {"task": UPLOAD, "id": "a-task-of-theirs"},
+    }
+    with amqp.Connection(**address, virtual_host=url.path[1:], confirm_publish=True) as connection:
+        message = amqp.Message(json.dumps([["theirs", [MESSAGE]], {}, {}]), **properties)
+        connection.channel().basic_publish(message, routing_key=UPLOADS, mandatory=True)
+    assert AsyncResult("a-task-of-theirs", app=site.client).get(timeout=20)["outcome"] == "stored"
+    assert json.loads(site.body("history/theirs/history.jsonl")) == MESSAGE
 
 
 def test_a_message_that_kills_its_process_each_time_is_buried(site: BrokerSite) -> None:
