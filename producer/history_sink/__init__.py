@@ -1,41 +1,85 @@
-"""history-sink: stream an agent's transcript into an append-only log, and read any byte of it back."""
+"""history-sink: stream an agent's transcript into an append-only log, and read any byte of it back.
 
+What is named in `__all__` here is public, and nothing else is: other modules may change or move in any version.
+"""
+
+from history_sink.comparison import Comparison
 from history_sink.errors import (
     BadMessage,
     ConfigurationError,
+    Expired,
     HistorySinkError,
     Malformed,
+    NoAnswer,
     Unavailable,
+    WorkerFailed,
 )
+from history_sink.lines import Message
 from history_sink.listing import Listing, SessionSummary
-from history_sink.messages import ChatMessage, Part
-from history_sink.outcome import FlushResult, Outcome, Receipt
-from history_sink.pointer import Fault, PointerHandle
-from history_sink.session_ids import session_id, session_text
+from history_sink.messages import (
+    ChatMessage,
+    FilePart,
+    ImagePart,
+    Part,
+    Role,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from history_sink.outcome import FlushResult, FlushState, Outcome, OutcomeKind, Parted, Receipt, ReceiptState
+from history_sink.plain import Default, Unencodable
+from history_sink.pointer import Fault, FaultKind, PointerHandle
+from history_sink.restore import Faulted, Mismatch, NotFound
+from history_sink.session_ids import SessionId, session_id, session_text
 from history_sink.settings import ProducerSettings
 from history_sink.sink import HistorySink
-from history_sink.status import LogStatus, Status, StrayStatus
+from history_sink.status import LATEST, LogStatus, Status, StrayStatus
 
 __all__ = [
+    "LATEST",
     "BadMessage",
     "ChatMessage",
+    "Comparison",
     "ConfigurationError",
+    "Default",
+    "Expired",
     "Fault",
+    "FaultKind",
+    "Faulted",
+    "FilePart",
     "FlushResult",
+    "FlushState",
     "HistorySink",
     "HistorySinkError",
+    "ImagePart",
     "Listing",
     "LogStatus",
     "Malformed",
+    "Message",
+    "Mismatch",
+    "NoAnswer",
+    "NotFound",
     "Outcome",
+    "OutcomeKind",
     "Part",
+    "Parted",
     "PointerHandle",
     "ProducerSettings",
     "Receipt",
+    "ReceiptState",
+    "Role",
+    "SessionId",
     "SessionSummary",
     "Status",
     "StrayStatus",
+    "TextPart",
+    "ThinkingPart",
+    "ToolCallPart",
+    "ToolResultPart",
     "Unavailable",
+    "Unencodable",
+    "WorkerFailed",
     "session_id",
     "session_text",
 ]

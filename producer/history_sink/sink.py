@@ -37,8 +37,10 @@ T = TypeVar("T")
 class HistorySink:
     """Streams sessions' transcripts into the archive, and reads them back.
 
-    Only construction raises (`ConfigurationError`), and reads where it is said; `save` and `append` never do. Safe
-    for threads, and after a fork. Without a broker's URL it is disabled: every call is a cheap no-op that says so.
+    What writes never raises: `save`, `append`, `flush`, `forget` and `close` say in their result or in the log what is
+    wrong. Construction raises `ConfigurationError`, and what reads raises what its docstring says. Safe for threads,
+    and after a fork. Without a broker's URL it is disabled: what writes is a cheap no-op that says so, and what reads
+    raises `Unavailable`.
     """
 
     def __init__(
@@ -51,8 +53,15 @@ class HistorySink:
     ) -> None:
         """Either all `settings`, or the URLs of the broker and, unless that is a Redis, of a Redis for results.
 
-        `default` makes something simpler of what in a message JSON has not and the library does not know, as for
-        `json.dumps`. It must make the same of the same in each process, else a history seems to be edited.
+        Args:
+            settings: All settings at once. The URLs are not looked at then.
+            broker_url: The queue, such as ``redis://host:6379/0``. None: the sink is disabled.
+            result_url: The Redis that keeps answers. None: the broker, if that is a Redis.
+            default: Makes something simpler of what in a message JSON has not and the library does not know, as for
+                `json.dumps`. It must make the same of the same in each process, else a history seems to be edited.
+
+        Raises:
+            ConfigurationError: A URL or `default` is not what it must be. The text never holds a URL's password.
         """
         if default is not None and not callable(default):
             raise ConfigurationError(f"default is a function of one value, not {type(default).__name__}")
@@ -73,14 +82,35 @@ class HistorySink:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, *, default: Default | None = None) -> Self:
-        """By the variables ``CODETETHER_HISTORY_…`` of `env` (default: the process's environment)."""
+        """Make a sink by the variables ``CODETETHER_HISTORY_…``.
+
+        Args:
+            env: The variables. None: the process's environment.
+            default: As for the constructor.
+
+        Returns:
+            The sink. It is disabled where no broker's URL is set.
+
+        Raises:
+            ConfigurationError: A variable is malformed, or nobody reads it. The text names it, never its value.
+        """
         return cls(ProducerSettings.from_env(env), default=default)
 
     def save(self, session_id: SessionId, messages: Iterable[Message], unencodable: Unencodable = "replace") -> Receipt:
         """Hand over what is new in `messages`, the whole history of the session.
 
-        Returns within about a second, whatever is down; see `Receipt`. A history that does not extend the one before
+        Returns within about a second, whatever is down, and never raises. A history that does not extend the one before
         goes on in a branch. Edits in place are seen at once in the last 32 messages, elsewhere some saves later.
+
+        Args:
+            session_id: A text (1 to 200 of ``A-Z a-z 0-9 . _ -``, no dot in front), a UUID or an integer. For other
+                texts there is `history_sink.session_id`; an id that cannot be is refused in the receipt.
+            messages: The whole history, the oldest first; see `Message`.
+            unencodable: What JSON cannot carry is replaced and counted (``"replace"``), or its message is refused
+                (``"refuse"``).
+
+        Returns:
+            What was handed over, or why it was not: see `Receipt`.
         """
 
         def act(session: Session) -> Receipt:
@@ -104,8 +134,19 @@ class HistorySink:
     def compare(self, session_id: SessionId, messages: list[Message], timeout_seconds: float = 10.0) -> Comparison:
         """What a `save` of `messages`, the first of a session, would hand over. That save then asks no more.
 
-        Without one, `forget` the session: else `close` hands it over. Raises `Unavailable` where no worker says what
-        the store has, and `Malformed`; the session is forgotten then.
+        Without one, `forget` the session: else `close` hands it over. Where it raises, the session is forgotten.
+
+        Args:
+            session_id: As for `save`.
+            messages: The whole history, as for `save`.
+            timeout_seconds: How long to wait for a worker's answer, in seconds.
+
+        Returns:
+            The log that the history belongs on, and how much of it the store lacks.
+
+        Raises:
+            Unavailable: No worker says what the store has.
+            Malformed: The session id cannot be, or an answer cannot be read.
         """
         self._check_open()
         session = self._sessions.open(take_session(session_id))
@@ -118,16 +159,29 @@ class HistorySink:
     def append(self, session_id: SessionId, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
         """Hand over `messages`, which follow what this sink was given of the session last.
 
-        In a new process they are the beginning of a history: begin with `save` where there is one. A receipt's `index`
-        counts from the first of these `messages`; a refused one and those behind it are not kept.
+        In a new process they are the beginning of a history: begin with `save` where there is one. Never raises.
+
+        Args:
+            session_id: As for `save`.
+            messages: What comes next; see `Message`.
+            unencodable: As for `save`.
+
+        Returns:
+            As `save`. Its `index` counts from the first of these `messages`; a refused one and those behind it are
+            not kept.
         """
         return self._guard(session_id, unencodable, lambda session: session.append(messages, unencodable))
 
     def flush(self, session_id: SessionId, timeout_seconds: float = 30.0) -> FlushResult:
         """Wait until the store has all of the session, and send again what it lacks. Never raises.
 
-        True only when a worker has looked and found it all, or when the history given is empty; else the result's
-        `state` and `reason` say why not, see `FlushResult`.
+        Args:
+            session_id: As for `save`.
+            timeout_seconds: How long to wait for it all, in seconds.
+
+        Returns:
+            True only when a worker has looked and found it all, or when the history given is empty; else the result's
+            `state` and `reason` say why not, see `FlushResult`.
         """
         if not self.settings.is_enabled:
             return FlushResult("disabled", DISABLED)
@@ -156,10 +210,26 @@ class HistorySink:
     ) -> PointerHandle:
         """Address the log that this sink's session is on, or `branch`: all, or a half-open range of messages or bytes.
 
-        The branch ``"latest"`` is the log that was written last; a worker is asked which that is now. A range of
-        messages is clamped to the end; of a log that this sink has not saved, it is found by reading (see `read` for
-        the errors). Where the settings do not name the bucket, a worker is asked once; raises `Unavailable`.
-        Raises `Malformed` for a session id, a branch or a range that cannot be.
+        Where the settings do not name the bucket, a worker is asked once. A range of messages of a log that this sink
+        has not saved is found by reading.
+
+        Args:
+            session_id: As for `save`.
+            messages: The first message and the one behind the last, counted from 0; clamped to the log's end.
+            byte_range: The first byte and the one behind the last. Not together with `messages`.
+            timeout_seconds: How long to wait for each answer of a worker, in seconds.
+            branch: A branch as `status` names it. None: the log that this sink's session is on. ``"latest"``: the log
+                that was written last; a worker is asked which that is now.
+
+        Returns:
+            What `resolve` takes, in any process, at any later time.
+
+        Raises:
+            Malformed: The session id, the branch or the range cannot be.
+            Unavailable: A worker was to be asked, and none has answered.
+            NotFound: Messages were to be found by reading, and the store has no such log.
+            Faulted: The same, and a worker answered with a fault.
+            Mismatch: The same, and what came is not what the store says it has.
         """
         session_id = take_session(session_id)
         _check_choice(branch)
@@ -186,7 +256,12 @@ class HistorySink:
     def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
         """The bytes that `handle` addresses, or why there are none. Never raises.
 
-        A broker or workers away are a ``backend_error``, like a store that is.
+        Args:
+            handle: What `pointer` made, here or in another process.
+            timeout_seconds: How long to wait for a worker's answer, in seconds.
+
+        Returns:
+            The bytes; or a `Fault`. A broker or workers away are a ``backend_error``, like a store that is.
         """
         try:
             self._check_open()
@@ -200,9 +275,23 @@ class HistorySink:
         """The log that this sink's session is on, or `branch`, whole, piece by piece, as far as the store has it now.
 
         A sink that has not saved the session reads the main log; a warning in the log names a branch that was written
-        later (`Status.written_later`), and the branch ``"latest"`` is the log that was written last.
-        `timeout_seconds` is for each piece. Raises `Unavailable`, `restore.NotFound`, and `restore.Faulted` with the
-        fault.
+        later (`Status.written_later`). A store or worker that is away for a moment is asked again, for 15 s.
+
+        Args:
+            session_id: As for `save`.
+            timeout_seconds: How long to wait for each piece, in seconds.
+            branch: As for `pointer`; ``"latest"`` is the log that was written last.
+
+        Returns:
+            The log's bytes, in pieces of 2 MiB at most, which need not end with a line. Errors come up at the call or
+            at any piece.
+
+        Raises:
+            Malformed: The session id or the branch cannot be.
+            Unavailable: No worker says how far the store is.
+            NotFound: The store has no such session or branch. The text names what there is.
+            Faulted: A worker answered a piece with a fault, which the error holds as `fault`.
+            Mismatch: A piece has not the bytes that the store says it has.
         """
         self._check_open()
         session_id = take_session(session_id)
@@ -211,21 +300,49 @@ class HistorySink:
         return self._reading.read(session_id, branch, timeout_seconds)
 
     def status(self, session_id: SessionId, timeout_seconds: float = 10.0) -> Status:
-        """How far the store is with a session; branches; strays. Raises `Unavailable`, `Malformed`."""
+        """How far the store is with a session; branches; strays.
+
+        Args:
+            session_id: As for `save`.
+            timeout_seconds: How long to wait for a worker's answer, in seconds.
+
+        Returns:
+            All logs of the session. There are none where the store has no such session.
+
+        Raises:
+            Unavailable: No worker has answered, or its store is away.
+            Malformed: The session id cannot be, or the answer cannot be read.
+        """
         self._check_open()
         session_id = take_session(session_id)
         session = self._sessions.get(session_id)
         return session.ask(timeout_seconds)[0] if session else self._reading.status(session_id, timeout_seconds)
 
     def list_sessions(self, after: str = "", limit: int = 100, timeout_seconds: float = 10.0) -> Listing:
-        """One page of the sessions in the store, by name, behind the name `after`. Raises `Unavailable`."""
+        """One page of the sessions in the store, by name.
+
+        Args:
+            after: The page begins behind this name, such as the `next_after` of the page before.
+            limit: At most so many sessions, 1 to 1000.
+            timeout_seconds: How long to wait for a worker's answer, in seconds.
+
+        Returns:
+            The page, and what the next one begins behind.
+
+        Raises:
+            Unavailable: No worker has answered, its store is away, or it refused `after` or `limit`.
+            Malformed: The answer cannot be read.
+        """
         self._check_open()
         return self._reading.list_sessions(after, limit, timeout_seconds)
 
     def forget(self, session_id: SessionId) -> None:
         """Let go of a session that is over. Its next save asks the store how far it is, as after a restart.
 
-        Never raises; what is no session id is said in the log.
+        What was not handed over is not handed over any more. Never raises; what is no session id is said in the log.
+
+        Args:
+            session_id: The session; one that is not known is nothing to let go of.
         """
         try:
             self._sessions.forget(take_session(session_id))
@@ -250,28 +367,31 @@ class HistorySink:
         """`save`, and the event loop goes on meanwhile.
 
         Saves of one session go out in the order in which they were begun, those of others beside them. The list is
-        looked at now, its messages when their turn is.
+        looked at now, its messages when their turn is. Args and Returns: as `save`. Never raises.
         """
         given = [*messages] if isinstance(messages, list) else messages
         return await self._calls.run(show_session(session_id), lambda: self.save(session_id, given, unencodable))
 
     async def aappend(self, session_id: SessionId, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
-        """`append`, as `asave`."""
+        """`append`, in turn as `asave`. Args and Returns: as `append`. Never raises."""
         return await self._calls.run(
             show_session(session_id), lambda: self.append(session_id, *messages, unencodable=unencodable)
         )
 
     async def aflush(self, session_id: SessionId, timeout_seconds: float = 30.0) -> FlushResult:
-        """`flush`, behind the saves that were begun before."""
+        """`flush`, behind the saves that were begun before. Args and Returns: as `flush`. Never raises."""
         await self._calls.run(show_session(session_id), lambda: None)
         return await self._calls.run_aside(lambda: self.flush(session_id, timeout_seconds))
 
     async def aresolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
-        """`resolve`, and the event loop goes on meanwhile. (For other reads there is `asyncio.to_thread`.)"""
+        """`resolve`, and the event loop goes on meanwhile. (For other reads there is `asyncio.to_thread`.)
+
+        Args and Returns: as `resolve`. Never raises.
+        """
         return await self._calls.run_aside(lambda: self.resolve(handle, timeout_seconds))
 
     async def aclose(self) -> None:
-        """`close`, behind the saves that were begun before."""
+        """`close`, behind the saves that were begun before. Never raises."""
         await run_beside(self.close)
 
     async def __aenter__(self) -> Self:
@@ -339,15 +459,15 @@ class HistorySink:
         return Receipt("refused", session_id, reason=reason)
 
     def hold_for_fork(self) -> None:
-        """Called before a fork, by `lifecycle`."""
+        """Not public: `lifecycle` calls it before a fork."""
         self._broker.fork_gate.shut()
 
     def release_after_fork(self) -> None:
-        """Called behind a fork, in the parent."""
+        """Not public: `lifecycle` calls it behind a fork, in the parent."""
         self._broker.fork_gate.open()
 
     def renew_after_fork(self) -> None:
-        """Called behind a fork, in the child."""
+        """Not public: `lifecycle` calls it behind a fork, in the child."""
         self._broker.renew_after_fork()
         self._sessions.renew_after_fork()
         self._calls.renew_after_fork()
