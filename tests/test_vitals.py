@@ -41,6 +41,13 @@ def test_who_waits_is_live_and_says_for_what(changes: dict[str, Any], reason: st
     assert judged(**changes) == Health(True, False, (reason,), ())
 
 
+def test_a_broker_that_may_forget_is_a_note_to_who_is_ready() -> None:
+    health = judged(forgets=("appendonly is no: it forgets",))
+    assert (health.is_ready, health.reasons) == (True, ())
+    assert health.encode()["notes"] == ["the broker may forget: appendonly is no: it forgets"]
+    assert judged(forgets=()).notes == ()
+
+
 def test_a_store_that_is_full_does_not_matter_to_who_only_reads() -> None:
     assert judged(store_away="full", writes=False).is_ready
 

@@ -118,7 +118,7 @@ def prefork(tmp_path_factory: pytest.TempPathFactory, minio_server: MinioServer)
 
 def test_a_worker_is_live_and_ready(watched: Watched) -> None:
     assert watched.get("/live")[0] == 200
-    assert watched.ready() == {"live": True, "ready": True, "lagging": False, "reasons": []}
+    assert watched.ready() == {"live": True, "ready": True, "lagging": False, "reasons": [], "notes": []}
     assert watched.get("/else")[0] == 404
     assert watched.command("health", "--ready") == (0, "live, ready\n")
 
@@ -225,6 +225,35 @@ def test_preforks_pauses_are_counted_once(prefork: Watched) -> None:
     prefork.minio.start()
     prefork.wait_until_ready()
     prefork.wait_for_sample("history_sink_tasks_total", "upload_history", "retry", at_least=1)
+
+
+def test_a_redis_that_may_forget_is_told_of_and_used_all_the_same(watched: Watched, tmp_path: Path) -> None:
+    wrong = {"maxmemory-policy": "allkeys-lru", "appendonly": "no"}
+    with watched.redis.client() as client:
+        for name, value in wrong.items():
+            client.config_set(name, value)
+        client.acl_setuser(
+            "narrow", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", "-config"]
+        )
+    port = free_port()
+    url = f"redis://narrow:x@127.0.0.1:{watched.redis.port}/0"  # this user may not ask for settings
+    narrow = {**watched.environment, HTTP_ADDRESS: str(port), "CODETETHER_HISTORY_BROKER_URL": url}
+    worker = Worker(narrow, log_path=tmp_path / "worker.log", name="narrow")
+    try:
+        worker.start()
+        assert worker.process.log().count('"broker may forget"') == 1
+        wait_until(lambda: watched.get("/ready", port)[0] == 200, timeout_seconds=20, what="a worker that is ready")
+        notes = json.loads(watched.get("/ready", port)[1])["notes"]
+        assert ["maxmemory-policy is allkeys-lru" in notes[0], "appendonly is no" in notes[1]] == [True, True]
+        assert "history_sink_broker_forgets 1.0" in watched.get("/metrics", port)[1]
+        status, said = watched.command("health", "--ready", **{HTTP_ADDRESS: str(port)})
+        assert (status, "the broker may forget: appendonly is no" in said) == (0, True)
+    finally:
+        worker.stop()
+        with watched.redis.client() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("appendonly", "yes")
+    assert watched.sample("history_sink_broker_forgets") == 0
 
 
 def test_while_the_broker_is_away_it_is_live_and_says_so(watched: Watched) -> None:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from history_sink.contract import CLOCK_PROBLEM_SECONDS, CLOCK_TOLD_SECONDS
 from history_sink_worker.archive.probe import KNOWN_GOOD
 from history_sink_worker.doctor.facts import OtherBrokerFacts, RedisFacts, StoreFacts
+from history_sink_worker.queue.keeping import WANTED
 from history_sink_worker.watch.vitals import LAGGING_SECONDS, Backlog
 
 Level: TypeAlias = Literal["ok", "note", "warning", "problem"]
@@ -60,8 +61,7 @@ def judge_redis(facts: RedisFacts, now: float, settle_seconds: float) -> Iterato
 
 def _judge_keeping(facts: RedisFacts, name: str) -> Iterator[Finding]:
     wanted = {
-        "maxmemory-policy": ("noeviction", "when it is full it throws messages away"),
-        "appendonly": ("yes", "what it has acknowledged is gone when it is killed"),
+        **WANTED,
         "appendfsync": ("always", "the last second of what it has acknowledged may go with a power cut"),
     }
     for setting, (value, consequence) in wanted.items():

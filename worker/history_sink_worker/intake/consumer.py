@@ -15,6 +15,7 @@ from history_sink_worker.dead.letters import show_task
 from history_sink_worker.dead.remains import letter_of
 from history_sink_worker.intake.admission import describe_undecodable, find_fault
 from history_sink_worker.outage import Outage
+from history_sink_worker.queue.keeping import find_doubts, read_settings
 from history_sink_worker.service import service
 from history_sink_worker.watch.vitals import CHART
 
@@ -38,6 +39,7 @@ class Consumer(CeleryConsumer):
         # on either: what one worker does not know to be revoked is archived. Each connection would wait 1 s for them.
         chosen = {**(worker_options or {}), "without_mingle": True, "without_gossip": True}
         self._outage = Outage()
+        self._doubts: tuple[str, ...] = ()
         super().__init__(on_task_request, worker_options=chosen, **options)
         burials().serve(self)
 
@@ -58,6 +60,7 @@ class Consumer(CeleryConsumer):
         connection = super().connection_for_read(heartbeat=heartbeat)
         try:
             refusal = belonging.check(connection, service().settings)
+            self._look_at_keeping(connection)
         except Exception:
             connection.release()
             raise
@@ -66,6 +69,16 @@ class Consumer(CeleryConsumer):
             _log.critical("the queue is another store's", reason=refusal, remedy=belonging.REMEDY)
             raise WorkerShutdown(1)
         return connection
+
+    def _look_at_keeping(self, connection: Any) -> None:
+        """Say once that a Redis may lose what it acknowledges: who set it so may have meant it, so it is used."""
+        if connection.transport.driver_type != "redis":
+            return
+        doubts = find_doubts(read_settings(connection.default_channel.broker.client))
+        CHART.note(forgets=doubts)
+        if doubts and doubts != self._doubts:
+            _log.warning("broker may forget", reasons=list(doubts), remedy="history-sink-worker doctor")
+        self._doubts = doubts
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """As Celery's, but that a worker that could only try again for ever ends, and says why."""

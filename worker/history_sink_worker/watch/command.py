@@ -37,7 +37,7 @@ def health(must_be_ready: bool) -> None:
         sys.exit(1)
     is_live, is_ready = said.get("live") is True, said.get("ready") is True
     words = ["live" if is_live else "not live", "ready" if is_ready else "not ready"]
-    click.echo("; ".join([", ".join(words), *map(str, said.get("reasons", []))]))
+    click.echo("; ".join([", ".join(words), *map(str, [*said.get("reasons", []), *said.get("notes", [])])]))
     sys.exit(0 if is_live and (is_ready or not must_be_ready) else 1)
 
 

@@ -43,6 +43,9 @@ def _states(vitals: Vitals, now: float) -> Iterator[GaugeMetricFamily]:
             yield _gauge("paused", "1 while uploads wait for the store.", vitals.store_away is not None)
         is_here = vitals.is_consuming and not vitals.broker_away
         yield _gauge("broker_connected", "1 while the broker answers this worker.", is_here)
+    if vitals.forgets is not None:
+        text = "1 while Redis is set so that it may lose what it has acknowledged: see notes in /ready."
+        yield _gauge("broker_forgets", text, bool(vitals.forgets))
 
 
 def _queues(vitals: Vitals, now: float) -> Iterator[GaugeMetricFamily]:

@@ -56,6 +56,8 @@ class Vitals:
     reads_away: str | None = None
     """Why reads are refused."""
     broker_away: str | None = None
+    forgets: tuple[str, ...] | None = None
+    """Why the broker may lose what it has acknowledged; None: not known, or it is no Redis."""
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)
     unacked: int | None = None
     letters: Letters | None = None
@@ -65,12 +67,16 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`reasons` say why it is not live, or not ready; `lagging` which messages have been waiting for how long."""
+    """`reasons` say why it is not live, or not ready; `lagging` which messages have been waiting for how long.
+
+    `notes` are what is wrong, and keeps it from nothing.
+    """
 
     is_live: bool
     is_ready: bool
     reasons: tuple[str, ...]
     lagging: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def encode(self) -> dict[str, Any]:
         """For `/live` and `/ready`."""
@@ -79,6 +85,7 @@ class Health:
             "ready": self.is_ready,
             "lagging": bool(self.lagging),
             "reasons": [*self.reasons, *self.lagging],
+            "notes": [*self.notes],
         }
 
 
@@ -88,7 +95,8 @@ def judge(vitals: Vitals, now: float) -> Health:
     is_live = stuck_seconds < STUCK_SECONDS
     reasons = [] if is_live else [f"stuck: the event loop has not turned for {stuck_seconds:.0f} s"]
     reasons += _obstacles(vitals)
-    return Health(is_live, not reasons, tuple(reasons), tuple(_late_queues(vitals.backlogs, now)))
+    notes = tuple(f"the broker may forget: {doubt}" for doubt in vitals.forgets or ())
+    return Health(is_live, not reasons, tuple(reasons), tuple(_late_queues(vitals.backlogs, now)), notes)
 
 
 def _obstacles(vitals: Vitals) -> list[str]:

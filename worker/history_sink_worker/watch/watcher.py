@@ -18,6 +18,7 @@ from history_sink_worker.dead.letters import parse_name
 from history_sink_worker.dead.parked import broker_of
 from history_sink_worker.gate.gatekeeper import Gatekeeper
 from history_sink_worker.gate.lookout import is_for_readers
+from history_sink_worker.queue.keeping import find_doubts, read_settings
 from history_sink_worker.service import Service, service
 from history_sink_worker.store import List, Page, Steps, StoreError
 from history_sink_worker.watch.backlog import look_at_other, look_at_redis
@@ -78,6 +79,7 @@ def _watch(consumer: Any, queues: Iterable[str], ending: threading.Event) -> Non
         if time.monotonic() - letters_at >= LETTERS_SECONDS:
             letters_at = time.monotonic()
             CHART.note(letters=_look_at_letters(consumer, service()))
+            _look_at_keeping(consumer)
         ending.wait(LOOK_SECONDS)
 
 
@@ -96,6 +98,16 @@ def _look_at_queues(consumer: Any, queues: Iterable[str], ending: threading.Even
         _log.debug("queues not read", error=type(error).__name__)
     if not ending.is_set():  # else it is of a connection that has been given up
         CHART.note(**found, pool_pids=tuple(consumer.pool.info.get("processes", ())))
+
+
+def _look_at_keeping(consumer: Any) -> None:
+    """An operator may have mended it meanwhile."""
+    try:
+        broker = broker_of(consumer)
+        if broker is not None:
+            CHART.note(forgets=find_doubts(read_settings(broker.client)))
+    except Exception as error:  # noqa: BLE001  # that it is away is noted by who looks at the queues; this must not end
+        _log.debug("settings of the broker not read", error=type(error).__name__)
 
 
 def _look_at_letters(consumer: Any, work: Service) -> Letters | None:
