@@ -4,12 +4,14 @@ It writes under ``<prefix>.probe/`` only, and deletes that again.
 """
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from history_sink_worker.archive.names import DEAD
 from history_sink_worker.archive.probe import probe
-from history_sink_worker.doctor.facts import StoreFacts
-from history_sink_worker.s3 import examination
+from history_sink_worker.doctor.facts import RetentionFacts, StoreFacts
+from history_sink_worker.s3 import examination, retention
+from history_sink_worker.s3.client import S3Store
 from history_sink_worker.service import Service
 from history_sink_worker.store import Delete, Denied, Get, Head, List, Put, Request, StoreError
 
@@ -32,6 +34,7 @@ def ask_store(work: Service, is_read_only: bool) -> StoreFacts:
     count, reads_others = examination.count_other_buckets(store)
     may_delete = examination.may_delete_buckets(store, f"history-sink-doctor-{token}", server)
     letters = _count_letters(work)
+    kept, unclear = _ask_retention(store)
     found = {
         "the store's clock": skew_seconds,
         **{f"whether anybody without credentials may {act}": works for act, works in anybody_may.items()},
@@ -53,7 +56,8 @@ def ask_store(work: Service, is_read_only: bool) -> StoreFacts:
         reads_other_buckets=bool(reads_others),
         may_delete_buckets=bool(may_delete),
         dead_letters=letters,
-        unclear=tuple(what for what, answer in found.items() if answer is None),
+        unclear=(*(what for what, answer in found.items() if answer is None), *unclear),
+        retention=kept,
     )
 
 
@@ -87,3 +91,22 @@ def _probe(work: Service) -> tuple[tuple[str, ...] | None, str | None]:
 def _count_letters(work: Service) -> int | None:
     page, _ = _ask(work, List(work.settings.prefix + DEAD))
     return len(page.entries) if page is not None else None
+
+
+def _ask_retention(store: S3Store) -> tuple[RetentionFacts, list[str]]:
+    """And what the store gave no usable answer to."""
+    questions: dict[str, tuple[str, Callable[[S3Store], Any]]] = {
+        "rules": ("what the bucket's lifecycle rules are", retention.read_rules),
+        "versioning": ("whether the bucket keeps versions", retention.read_versioning),
+        "lock": ("whether the bucket has object lock", retention.read_lock),
+    }
+    found: dict[str, Any] = {}
+    withheld, unclear = [], []
+    for name, (what, read) in questions.items():
+        try:
+            found[name] = read(store)
+        except Denied:
+            withheld.append(what)
+        except StoreError:
+            unclear.append(what)
+    return RetentionFacts(**found, withheld=tuple(withheld)), unclear

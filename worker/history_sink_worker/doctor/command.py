@@ -1,10 +1,11 @@
 """``history-sink-worker doctor``: is this deployment as it must be, and if not, what is to be done."""
 
 import json
+import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from history_sink_worker.doctor.bucket import ask_store
 from history_sink_worker.doctor.findings import Finding, exit_status, judge_other_broker, judge_redis, judge_store
 from history_sink_worker.doctor.other_broker import ask_other_broker
 from history_sink_worker.doctor.redis_server import ask_redis
+from history_sink_worker.doctor.retention import judge_retention
+from history_sink_worker.doctor.settings_in_effect import InEffect, settings_in_effect
 from history_sink_worker.service import Service
 from history_sink_worker.settings import BrokerSettings
 
@@ -29,12 +32,15 @@ _COLOURS = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "red"
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--read-only", "is_read_only", is_flag=True, help="For workers that only read: they should not write.")
 def doctor(as_json: bool, is_read_only: bool) -> None:
-    """Look at broker, result backend, store, clocks and rights, and say what to do.
+    """Look at settings, broker, result backend, store, clocks and rights, and say what to do.
 
     Reads the same variables as a worker, and may run beside workers at any time: what it writes (5 MiB, under .probe/)
     it deletes again. Prints no secret. Exit status 1 if there is a problem; warnings alone are no problem.
     """
     work = open_service()
+    in_effect = list(settings_in_effect(work.settings, os.environ))
+    if not as_json:
+        _print_settings(in_effect)
     findings = []
     for finding in examine(work, is_read_only):
         findings.append(finding)
@@ -42,7 +48,9 @@ def doctor(as_json: bool, is_read_only: bool) -> None:
             _print(finding)
     counts = {level: sum(each.level == level for each in findings) for level in _COLOURS}
     if as_json:
-        click.echo(json.dumps({**counts, "findings": list(map(asdict, findings))}))
+        click.echo(
+            json.dumps({**counts, "settings": list(map(asdict, in_effect)), "findings": list(map(asdict, findings))})
+        )
     else:
         click.echo(f"problems: {counts['problem']}, warnings: {counts['warning']}")
     sys.exit(exit_status(findings))
@@ -59,7 +67,9 @@ def examine(work: Service, is_read_only: bool = False) -> Iterator[Finding]:
         yield from judge_other_broker(ask_other_broker(url), time.time())
     yield from _judge_settings(work.settings.broker)
     yield from examine_notes(work.settings)
-    yield from judge_store(ask_store(work, is_read_only), settle_seconds, is_read_only)
+    facts = ask_store(work, is_read_only)
+    yield from judge_store(facts, settle_seconds, is_read_only)
+    yield from judge_retention(facts.retention, work.settings.prefix, settle_seconds)
 
 
 def _name_versions() -> Finding:
@@ -91,6 +101,12 @@ def _judge_settings(settings: BrokerSettings) -> Iterator[Finding]:
     if settings.redis_url is None:
         advice = "set CODETETHER_HISTORY_REDIS_URL"
         yield Finding("warning", "hints", "no Redis: each save costs a LIST, nothing is compacted by itself", advice)
+
+
+def _print_settings(in_effect: Iterable[InEffect]) -> None:
+    for each in in_effect:
+        value = "none" if each.value is None else str(each.value)
+        click.echo(f"{'setting':8} {each.name}: {value}{'' if each.source == 'default' else f' ({each.source})'}")
 
 
 def _print(finding: Finding) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from history_sink_worker.watch.vitals import Backlog
 
@@ -43,6 +44,21 @@ class OtherBrokerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionFacts:
+    """What the bucket does with its objects by itself; None where that could not be found out.
+
+    `rules` are the lifecycle's, as S3 has them. `versioning` is ``Enabled``, ``Suspended`` or "". `lock` is the
+    retention that it gives each object, {} if none, None without a lock. `withheld`: what these credentials may not
+    ask.
+    """
+
+    rules: tuple[Mapping[str, Any], ...] | None = None
+    versioning: str | None = None
+    lock: Mapping[str, Any] | None = None
+    withheld: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StoreFacts:
     """The store and the bucket, with these credentials.
 
@@ -65,3 +81,4 @@ class StoreFacts:
     may_delete_buckets: bool = False
     dead_letters: int | None = None
     unclear: tuple[str, ...] = ()
+    retention: RetentionFacts = field(default_factory=RetentionFacts)

@@ -17,6 +17,8 @@ who deletes sessions and dead letters.
 _READ = ["s3:GetObject"]
 _WRITE = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
 _DELETE = ["s3:DeleteObject"]
+_LOOK = ["s3:GetLifecycleConfiguration", "s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"]
+"""For doctor, which says what the bucket's own rules would do to an archive."""
 
 
 def policy(role: str, bucket: str, prefix: str) -> dict[str, Any]:
@@ -31,11 +33,18 @@ def policy(role: str, bucket: str, prefix: str) -> dict[str, Any]:
         "compactor": [_allow(_WRITE + _DELETE, bucket, everything), _deny(_DELETE, bucket, letters)],
         "operator": [_allow(_WRITE + _DELETE, bucket, everything)],
     }
-    return {"Version": "2012-10-17", "Statement": [_allow_listing(bucket, prefix, role), *rules[role]]}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [_allow_listing(bucket, prefix, role), _allow_looking(bucket), *rules[role]],
+    }
 
 
 def _allow(actions: list[str], bucket: str, keys: str) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": actions, "Resource": [f"arn:aws:s3:::{bucket}/{keys}"]}
+
+
+def _allow_looking(bucket: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": _LOOK, "Resource": [f"arn:aws:s3:::{bucket}"]}
 
 
 def _deny(actions: list[str], bucket: str, keys: str) -> dict[str, Any]:
