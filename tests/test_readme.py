@@ -133,7 +133,7 @@ def test_each_setting_is_in_the_table_and_each_in_the_table_is_read() -> None:
 
 def test_the_targets_and_files_that_documents_name_are_there() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for path in (ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")):
+    for path in (ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")):
         text = path.read_text()
         assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
