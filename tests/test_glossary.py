@@ -7,13 +7,38 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROWS = dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+) \|$", (ROOT / "docs" / "glossary.md").read_text(), re.MULTILINE))
-COINED = (
-    """
-    base branch chain claim compaction extent fault fold gate group hint junction ledger outcome parked pending piece
-    pointer probe receipt settled stray sweep tail tombstone undecided
-""".split()
-    + ["dead letter", "due list", "main line", "settle time"]
-)
+COINED = [
+    "base",
+    "branch",
+    "chain",
+    "claim",
+    "compaction",
+    "dead letter",
+    "due list",
+    "extent",
+    "fault",
+    "fold",
+    "gate",
+    "group",
+    "hint",
+    "junction",
+    "ledger",
+    "main line",
+    "outcome",
+    "parked",
+    "pending",
+    "piece",
+    "pointer",
+    "probe",
+    "receipt",
+    "settle time",
+    "settled",
+    "stray",
+    "sweep",
+    "tail",
+    "tombstone",
+    "undecided",
+]
 
 
 @pytest.mark.parametrize("word", COINED)
