@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # most tests wait for servers of their own
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services worker test test-system torture bench aof check audit format constraints
+.PHONY: help install demo services worker test test-quick test-system torture bench aof check audit format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -34,6 +34,9 @@ worker: $(STAMP) ## a worker for the services that run in another terminal; any 
 test: $(STAMP) ## the suite on real servers; the first run builds MinIO and versitygw, about five minutes
 	@$(BIN)/python -m stack.go_programs
 	@$(PYTEST)
+
+test-quick: $(STAMP) ## the tests that need no server, about a minute
+	@$(PYTEST) -m quick
 
 test-system: $(STAMP) ## what wants Debian's Redis, RabbitMQ, promtool, Chromium (installs them), or Docker Compose (builds it)
 	@$(BIN)/python -m stack.packages

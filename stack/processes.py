@@ -14,6 +14,9 @@ from pathlib import Path
 _LAUNCH = Path(__file__).with_name("launch.py")
 _LOG_TAIL_BYTES = 4_000
 
+REFUSAL = "HISTORY_SINK_STACK_REFUSED"
+"""The environment's variable under which nothing may be started; its value says why."""
+
 
 class NotReady(RuntimeError):
     """Something did not come up, or did not happen, in its time; the text carries the evidence."""
@@ -122,7 +125,13 @@ class Process:
             raise
 
     def launch(self) -> None:
-        """Start it and return at once."""
+        """Start it and return at once.
+
+        Raises:
+            RuntimeError: it runs already, or this environment may start nothing.
+        """
+        if reason := os.environ.get(REFUSAL):
+            raise RuntimeError(f"{self.name}: {reason}")
         if self.is_running:
             raise RuntimeError(f"{self.name} is running already, as process {self.pid}")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,14 @@ pauses or fills a server starts its own: `MinioServer(tmp_path)`, `RedisServer(t
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from history_sink_worker.s3.client import S3Store
+from kinds import is_quick, no_servers
 from stack.flower import Flower
 from stack.go_programs import DOCKER_COMPOSE, MINIO, VERSITYGW
 from stack.minio import MinioServer
@@ -41,6 +42,19 @@ def pytest_configure(config: pytest.Config) -> None:
         directory = tempfile.mkdtemp(prefix="history-sink-tests-", dir=_MEMORY)
         config.option.basetemp = directory
         config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests that `make test-quick` runs."""
+    if is_quick(item):
+        item.add_marker("quick")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Refuse servers to a quick test, so that it stays one."""
+    with no_servers() if item.get_closest_marker("quick") else nullcontext():
+        return (yield)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -11,6 +11,8 @@ from bench.measures import broker, store, waiting
 from bench.scene import Scene
 from bench.transcripts import make_transcript
 
+pytestmark = pytest.mark.servers  # the scene starts them
+
 UNFOLDED = 60
 """Messages; a tail of so few extents is not folded."""
 

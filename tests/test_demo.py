@@ -73,6 +73,7 @@ def processes_with(text: str) -> list[str]:
     return found
 
 
+@pytest.mark.servers
 def test_the_demo_shows_what_it_promises_and_leaves_nothing_behind(directory: Path) -> None:
     done = run_demo(directory)
     assert done.returncode == 0, done.stderr + done.stdout
@@ -97,6 +98,7 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing_behind(directory: Pa
     assert not processes_with(str(directory))
 
 
+@pytest.mark.servers
 def test_the_demo_takes_the_transcript_of_any_agent(directory: Path, short: Path) -> None:
     done = run_demo(directory, str(short))
     assert done.returncode == 0, done.stderr + done.stdout
@@ -113,6 +115,7 @@ def test_no_messages_are_no_demo(directory: Path, tmp_path: Path, content: bytes
     assert str(path) in done.stderr
 
 
+@pytest.mark.servers
 def test_the_demo_fails_when_what_it_claims_does_not_hold(directory: Path, short: Path) -> None:
     # The killed worker's messages come back after ten minutes; the demo waits five seconds for the next to arrive.
     code = """
@@ -127,6 +130,7 @@ story.STUCK_SECONDS = 5
     assert not list(directory.iterdir())
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_demo_and_all_that_it_started(directory: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-u", "-m", "stack.demo"]
@@ -145,6 +149,7 @@ def test_a_signal_ends_the_demo_and_all_that_it_started(directory: Path, number:
     assert not processes_with(str(directory))
 
 
+@pytest.mark.servers
 def test_the_demo_stays_up_on_a_terminal_until_ctrl_c(directory: Path, short: Path) -> None:
     ours, theirs = os.openpty()
     command = [sys.executable, "-m", "stack.demo", str(short)]

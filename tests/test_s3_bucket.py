@@ -87,6 +87,7 @@ def test_an_object_that_the_store_never_takes_is_no_outage(s3_server: S3Server, 
         store.perform(Put("history/x", b"", {"hs-large": "x" * 6000}))
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("kind", [MinioServer, VersitygwServer])
 def test_an_outage_ends_without_a_restart_of_ours(
     tmp_path: Path, kind: type[MinioServer] | type[VersitygwServer]

@@ -104,6 +104,7 @@ def test_the_redis_of_the_system_is_preferred() -> None:
     assert str(find_server()) == shutil.which("redis-server")
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part in it is Linux's own")
 def test_a_child_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     program = f"""
@@ -131,12 +132,14 @@ def command_of(pid: int) -> str:
         return ""
 
 
+@pytest.mark.servers
 def test_what_does_not_come_up_says_why(tmp_path: Path) -> None:
     process = Process("it", ["sh", "-c", "echo no such disk; exit 3"], log_path=tmp_path / "log")
     with pytest.raises(NotReady, match=r"(?s)it ended with status 3; .*no such disk"):
         process.start(lambda: False)
 
 
+@pytest.mark.servers
 def test_what_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     process = Process(
         "it",

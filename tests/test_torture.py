@@ -31,6 +31,7 @@ UNDONE = Script("s", (OLD[:1], OLD, NEW), is_linear=False)
 LINEAR = Script("s", (OLD[:1], OLD[:2], OLD), is_linear=True)
 
 
+@pytest.mark.servers
 @pytest.mark.timeout(300)
 def test_half_a_minute_of_torture_breaks_no_promise() -> None:
     MINIO.ensure()
@@ -62,6 +63,7 @@ def find(pattern: str, text: str) -> str:
     return found[1]
 
 
+@pytest.mark.servers
 def test_ctrl_c_ends_all_that_was_started(tmp_path: Path) -> None:
     MINIO.ensure()
     command = [sys.executable, "-m", "torture", "--seconds", "60"]
@@ -89,12 +91,14 @@ def find_processes(text: str) -> list[str]:
     return found
 
 
+@pytest.mark.servers
 def test_what_redis_has_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     accepted, lost = measure_loss(tmp_path, "always", 0.5, cuts_power=False)
     assert accepted > 10
     assert lost == 0
 
 
+@pytest.mark.servers
 def test_without_power_there_is_what_was_synced_before_the_last_mark(tmp_path: Path) -> None:
     accepted, lost = measure_loss(tmp_path, "everysec", 1.5, cuts_power=True)
     assert 0 <= lost < accepted

@@ -292,6 +292,7 @@ def test_what_a_closed_channel_holds_goes_back_and_is_not_counted(url: str, clie
         assert all("x-abandoned" not in message.headers for message in ours.drain(5, until=2))
 
 
+@pytest.mark.servers
 def test_an_ack_that_redis_could_not_take_is_sent_later(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     server.start()
@@ -324,6 +325,7 @@ def test_what_one_turn_of_the_event_loop_acknowledges_is_told_at_once(url: str, 
         assert client.info("commandstats")["cmdstat_hdel"]["calls"] == 1
 
 
+@pytest.mark.servers
 def test_a_full_redis_is_drained(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     server.start()

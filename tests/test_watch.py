@@ -123,6 +123,7 @@ def test_a_worker_is_live_and_ready(watched: Watched) -> None:
     assert watched.command("health", "--ready") == (0, "live, ready\n")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("pool", ["watched", "prefork"])
 def test_what_the_pool_does_is_counted_whatever_process_does_it(pool: str, request: pytest.FixtureRequest) -> None:
     watched: Watched = request.getfixturevalue(pool)
