@@ -1,5 +1,7 @@
 """The wheel, as pip installs it for somebody who has no clone."""
 
+import inspect
+import json
 import os
 import shutil
 import subprocess
@@ -9,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import history_sink
 from test_extra import COMMANDS, expect_a_line, run
 
 ROOT = Path(__file__).parents[1]
+USER = Path(__file__).parent / "library_user.py"
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "producer", "worker")
 
 pytestmark = pytest.mark.system  # it asks the package registry
@@ -63,3 +67,42 @@ def test_the_wheel_without_the_extra_is_the_whole_library(programs: Path, enviro
     assert "Traceback" not in ended.stderr
     (marker,) = programs.parent.glob("lib/*/site-packages/history_sink/py.typed")
     assert marker.exists()
+
+
+def check_types(programs: Path, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a type checker of ours beside the wheel's environment, out of the sight of this repository."""
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=115, check=False
+    )
+
+
+def test_mypy_sees_the_wheels_types_by_its_strict_rules(programs: Path, tmp_path: Path) -> None:
+    shutil.copy(USER, tmp_path)
+    done = check_types(programs, tmp_path, "mypy", "--strict", "--python-executable", f"{programs}/python", USER.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pyright_sees_the_wheels_types_by_its_strict_rules(programs: Path, tmp_path: Path) -> None:
+    (tmp_path / USER.name).write_text(f"# pyright: strict\n{USER.read_text()}")
+    done = check_types(programs, tmp_path, "pyright", "--pythonpath", f"{programs}/python", USER.name)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pyright_knows_the_type_of_all_that_is_public(programs: Path, tmp_path: Path) -> None:
+    done = check_types(
+        programs, tmp_path, "pyright", "--verifytypes", "history_sink", "--ignoreexternal", "--outputjson"
+    )
+    symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
+    public = {f"history_sink.{name}" for name in history_sink.__all__}
+    classes = [each for each in map(history_sink.__dict__.get, history_sink.__all__) if inspect.isclass(each)]
+    inner = tuple(f"{each.__module__}.{each.__qualname__}" for each in classes)
+    told = {
+        symbol["name"]: symbol["isTypeKnown"] and not symbol["isTypeAmbiguous"]
+        for symbol in symbols
+        if symbol["name"] in public or symbol["name"].startswith(tuple(f"{name}." for name in inner))
+    }
+    assert public <= told.keys()
+    assert "history_sink.sink.HistorySink.save" in told
+    assert [name for name, is_known in told.items() if not is_known] == []

@@ -69,7 +69,7 @@ class HistorySink:
             raise ConfigurationError(f"settings is no {type(settings).__name__}; give a URL as broker_url=…")
         if settings is not None and (broker_url or result_url):
             raise ConfigurationError("settings or URLs, not both")
-        self.settings = settings or ProducerSettings(broker_url, result_url)
+        self.settings: ProducerSettings = settings or ProducerSettings(broker_url, result_url)
         self._broker = Broker(self.settings)
         self._reading = Reading(self.settings, self._broker)
         self._sessions = Sessions(self._broker, partial(encode_line, default=default))
