@@ -70,7 +70,7 @@ def test_the_authors_lines_and_the_operators_lines_work_together(
     minio_server: MinioServer,
     bucket: str,
 ) -> None:
-    save, read, plain = (block_with("python", text) for text in ("HistorySink", "sink.flush", "send_task"))
+    save, read, plain = (block_with("python", text) for text in ("HistorySink", "sink.read", "send_task"))
     assert len(save.splitlines()) == 3
     check = """
 expected = "".join(json.dumps(each, ensure_ascii=False, separators=(",", ":")) + "\\n" for each in messages).encode()
@@ -82,6 +82,7 @@ assert answer == b"".join(expected.splitlines(keepends=True)[:2]), answer
         [sys.executable, "-c", code], env=producer, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(block_with("text", "enqueued"))
     assert "LogStatus" in done.stdout
     keys = wait_for_keys(minio_server, bucket, "history/their-session/history.jsonl")
     assert "history/my-session/history.jsonl" in keys
