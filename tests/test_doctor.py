@@ -119,6 +119,7 @@ def test_rights_that_are_missing_in_redis_are_named(found: dict[str, str], serve
     assert "this user may not keep results" in problems
     assert "maxmemory-policy could not be read" in texts(findings, "warning")
     assert "this user reaches every key there is" in texts(findings, "warning")
+    assert "its role and memory (INFO) could not be found out" in texts(findings, "warning")
     wrong = look(found, BROKER_URL=f"redis://:wrong@127.0.0.1:{server.port}/0")
     assert "AuthenticationError" in texts(wrong, "problem")
 

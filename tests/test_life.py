@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from history_sink_worker.cli import main
 from logbook import some_lines
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until
+from stack.proxy import Proxy
 from stack.redis import RedisServer
 from stack.stack import UNSAFE_TIMES, producer_environment
 from stack.stack import environment as variables
@@ -214,6 +216,36 @@ def test_without_a_redis_that_notes_it_the_second_sweep_is_the_operators(place: 
     place.environment["CODETETHER_HISTORY_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}"
     said = place("delete", "monday", "--yes", "--missing-ok").output
     assert "no Redis has noted it: sweep (`tidy`, or this again) once more at 20" in said
+
+
+def test_that_nobody_may_ask_for_versions_is_said(place: Place, minio_server: MinioServer) -> None:
+    denied = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+    denied = b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%b" % (len(denied), denied)
+    place.put_log("monday", some_lines(3))
+    with Proxy(minio_server.port) as proxy:
+        proxy.refuse = lambda head: denied if b"?versioning" in head else b""
+        place.environment["CODETETHER_HISTORY_S3_ENDPOINT"] = f"http://127.0.0.1:{proxy.port}"
+        assert "keeps versions of what is deleted could not be found out" in place("delete", "monday", "--yes").stderr
+
+
+def test_verify_of_a_place_where_nothing_is_says_so(place: Place) -> None:
+    place.put_log("monday", some_lines(3))
+    place.environment["CODETETHER_HISTORY_S3_PREFIX"] = "mistyped"
+    assert f'nothing is stored under "mistyped/" in bucket "{place.bucket}"' in place("verify").stderr
+
+
+def test_a_queue_that_does_not_say_what_waits_is_not_taken_for_an_empty_one(
+    place: Place, redis_server: RedisServer
+) -> None:
+    place.put_log("monday", some_lines(3))
+    grow_old()
+    with redis_server.client() as client:
+        client.acl_setuser("no-lengths", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-llen", "-exists"])
+    url = place.environment["CODETETHER_HISTORY_BROKER_URL"]
+    place.environment["CODETETHER_HISTORY_BROKER_URL"] = re.sub("//([^@/]*@)?", "//no-lengths:x@", url)
+    said = place("prune", "--older-than", "4s", "--yes", status=1).output
+    assert "nobody knows whether uploads wait" in said
+    assert place.list_keys("monday")
 
 
 def test_a_bucket_that_keeps_versions_is_warned_of(place: Place) -> None:

@@ -13,6 +13,7 @@ from history_sink_worker.store import (
     Away,
     Delete,
     Denied,
+    Entry,
     Get,
     Grow,
     Head,
@@ -101,6 +102,17 @@ def lose_the_metadata(store: S3Store, request: Request) -> Reply:
     return store.perform(replace(request, meta={}) if isinstance(request, Grow) else request)
 
 
+def list_others_alone(store: S3Store, request: Request) -> Reply:
+    """A store that shows late, and a thousand objects that were left there before."""
+    if not isinstance(request, List) or not request.prefix.startswith("flawed/.probe/"):
+        return store.perform(request)
+    if request.prefix != "flawed/.probe/":
+        return Page(())
+    return Page(
+        tuple(Entry(f"{request.prefix}{number:04}", 1, "e", 0.0) for number in range(1000)), "flawed/.probe/0999"
+    )
+
+
 def list_late(store: S3Store, request: Request) -> Reply:
     return Page(()) if isinstance(request, List) else store.perform(request)
 
@@ -125,6 +137,7 @@ def overwrite(store: S3Store, key: str, body: bytes) -> Reply:
         (copy_nothing, [probing.COPY]),
         (lose_the_metadata, [probing.COPY]),
         (list_late, [probing.LIST_NEW]),
+        (list_others_alone, [probing.LIST_NEW]),
         (ignore_ranges, [probing.COPY, probing.RANGES]),
     ],
 )

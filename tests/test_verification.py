@@ -71,6 +71,15 @@ def test_pieces_of_any_size_are_read(monkeypatch: pytest.MonkeyPatch, book: Logb
     assert kinds(book) == []
 
 
+def test_metadata_of_ours_that_cannot_be_read_is_a_problem_and_not_an_older_sinks(
+    store: ModelStore, book: Logbook
+) -> None:
+    book.save_each(HISTORY[:3])
+    found = store.objects[BASE]
+    store.perform(Put(BASE, found.body, {**found.info.meta, "hs-after": "cut"}, found.info.etag))
+    assert ("problem", "metadata") in kinds(book)
+
+
 def test_nothing_is_changed(store: ModelStore, book: Logbook) -> None:
     store.perform(Put(BASE, b"{}\n{}", {}))
     before = dict(store.objects)

@@ -125,10 +125,11 @@ def _creates_once(key: str) -> Steps[bool]:
 
 def _lists_new(home: str, key: str) -> Steps[bool]:
     """Also deletes what workers that died while probing have left, by the store's own clock."""
-    page = yield List(home)
-    ours = [entry for entry in page.entries if entry.key == key]
+    found = yield List(key)
+    ours = [entry for entry in found.entries if entry.key == key]
     if not ours:
-        return page.next_after is not None  # behind a thousand left by others: no proof against it
+        return False
+    page = yield List(home)
     too_old = ours[0].modified - _LEFT_OVER_SECONDS
     yield Delete(tuple(entry.key for entry in page.entries if entry.modified < too_old))
     return True

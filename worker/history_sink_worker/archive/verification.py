@@ -124,7 +124,9 @@ class _Check:
 
     def _judge_base(self, key: str, info: Info, walk: Walk) -> None:
         fact, said = read_meta(info.meta), info.meta.get("hs-bytes", str(info.size_bytes))
-        if fact is None:
+        if fact is None and any(name.startswith("hs-") for name in info.meta):
+            self._checked.problem("metadata", key, "metadata of ours that cannot be read: somebody has changed it")
+        elif fact is None:
             self._checked.note("unadopted", key, "without our metadata; the next save or compaction adopts it")
         elif said != str(info.size_bytes):
             self._checked.problem("size", key, f"{info.size_bytes} bytes, where its metadata says {said}")

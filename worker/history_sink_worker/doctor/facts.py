@@ -13,7 +13,7 @@ class RedisFacts:
 
     `address` is host and port. `error`: why it could not be asked. `refusal`: why no worker has it as its broker.
     `settings` are Redis's own, by name. `missing_rights` are in words. `reaches_any_key`: this user's rights end at no
-    key of ours.
+    key of ours. `unclear`: what it gave no usable answer to.
     """
 
     uses: frozenset[str]
@@ -30,6 +30,7 @@ class RedisFacts:
     missing_rights: tuple[str, ...] = ()
     reaches_any_key: bool = False
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)
+    unclear: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

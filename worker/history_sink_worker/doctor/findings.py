@@ -57,6 +57,8 @@ def judge_redis(facts: RedisFacts, now: float, settle_seconds: float) -> Iterato
         yield Finding("warning", name, "this user reaches every key there is", advice)
     yield from _judge_skew(facts.clock_skew_seconds, name, settle_seconds)
     yield from _judge_backlogs(facts.backlogs, now)
+    for what in facts.unclear:
+        yield Finding("warning", name, f"{what} could not be found out", "let this user ask: INFO, TIME, EVAL")
 
 
 def _judge_keeping(facts: RedisFacts, name: str) -> Iterator[Finding]:

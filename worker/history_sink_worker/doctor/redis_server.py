@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
 from redis.retry import Retry
 
 from history_sink.broker_urls import for_redis_py
@@ -50,7 +50,15 @@ def _ask(client: Any, url: str, uses: frozenset[str], address: str) -> RedisFact
     hello = _say_hello(client)
     info: dict[str, Any] = _try(client.info) or {}
     is_broker = "broker" in uses
-    found = _try(lambda: look_at_redis(client, "", sorted(set(QUEUE_OF_TASK.values())))) if is_broker else None
+    queues = sorted(set(QUEUE_OF_TASK.values()))
+    found = _try(lambda: look_at_redis(client, "", queues)) if is_broker else ({}, 0)
+    skew_seconds, is_open = _try(lambda: _measure_skew(client)), _is_open(url)
+    asked = {
+        "its role and memory (INFO)": info or None,
+        "its clock (TIME)": skew_seconds,
+        "what waits in the queues (EVAL)": found,
+        "whether it lets in anybody without a password": is_open,
+    }
     return RedisFacts(
         uses,
         address,
@@ -60,11 +68,12 @@ def _ask(client: Any, url: str, uses: frozenset[str], address: str) -> RedisFact
         role=info.get("role"),
         used_bytes=info.get("used_memory"),
         aof_is_written=None if "aof_last_write_status" not in info else info["aof_last_write_status"] == "ok",
-        clock_skew_seconds=_try(lambda: _measure_skew(client)),
-        is_open_to_anybody=_is_open(url),
+        clock_skew_seconds=skew_seconds,
+        is_open_to_anybody=is_open,
         missing_rights=tuple(_missing_rights(client, uses)),
         reaches_any_key=_try(lambda: client.exists(f"doctor-{secrets.token_hex(8)}")) is not None,
         backlogs=found[0] if found else {},
+        unclear=tuple(what for what, answer in asked.items() if answer is None),
     )
 
 
@@ -114,13 +123,16 @@ def _measure_skew(client: Any) -> float:
     return float(seconds + microseconds / 1e6 - (began_at + time.time()) / 2)
 
 
-def _is_open(url: str) -> bool:
+def _is_open(url: str) -> bool | None:
+    """None where it gave no answer: that it is slow does not make it closed."""
     bare = re.sub(r"//[^/?#]*@", "//", url, count=1)
     try:
         with _connect(bare, username=None, password=None) as client:
             return bool(client.ping())
-    except (RedisError, OSError):
+    except (AuthenticationError, AuthorizationError, ResponseError):  # it wants a password, or this user may nothing
         return False
+    except (RedisError, OSError):
+        return None
 
 
 def _missing_rights(client: Any, uses: frozenset[str]) -> list[str]:

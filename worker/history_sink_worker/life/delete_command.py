@@ -76,7 +76,10 @@ def tell_letters(letters: int, unknown_letters: int) -> str:
 
 def warn_of_versions(work: Service) -> None:
     """Say on stderr that the bucket keeps what is deleted, if it does."""
-    if keeps_versions(work.store):
+    keeps = keeps_versions(work.store)
+    if keeps is None:
+        click.echo("Whether the bucket keeps versions of what is deleted could not be found out.", err=True)
+    elif keeps:
         click.echo(
             "The bucket keeps versions: what is deleted can no longer be read here, and stays in the store until its"
             " lifecycle rules remove it (docs/retention.md).",

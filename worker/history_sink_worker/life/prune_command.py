@@ -6,7 +6,6 @@ import time
 from dataclasses import asdict
 
 import click
-from kombu.exceptions import KombuError
 from rich.filesize import decimal
 
 from history_sink_worker.archive.erasure import second_sweep_seconds
@@ -84,7 +83,7 @@ def _show(folder: Folder, as_json: bool) -> str:
 def _check_queue(work: Service) -> None:
     try:
         waiting = count_waiting(work.settings.broker.broker_url or "")
-    except (KombuError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  # each transport raises errors of its own
         sys.exit(f"history-sink-worker: nobody knows whether uploads wait: {type(error).__name__} from the broker")
     if waiting:
         sys.exit(

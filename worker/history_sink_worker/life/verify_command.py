@@ -42,6 +42,9 @@ def verify(session: str | None, as_json: bool) -> None:
     if session is not None and not totals["objects"]:
         click.echo(f"history-sink-worker: nothing is stored of {session}", err=True)
         sys.exit(UNFINISHED)
+    if not totals["objects"]:
+        where = f'under "{work.settings.prefix}" in bucket "{work.settings.bucket}"'
+        click.echo(f"history-sink-worker: nothing is stored {where}: is it the right one?", err=True)
     click.echo(json.dumps(_encode(totals, watch.read_bytes)) if as_json else _sentence(totals, watch.read_bytes))
     sys.exit(1 if totals["problems"] else 0)
 

@@ -60,7 +60,14 @@ def look_at_other(connection: Connection, queues: Iterable[str]) -> dict[str, Ba
         channel: Any = connection.default_channel
         try:
             declared = channel.queue_declare(queue=queue, passive=True)
-        except connection.channel_errors:  # there is no such queue, and now no channel
-            continue
+        except connection.channel_errors as error:
+            if not _is_missing(error):  # it may hold anything: it refuses to say
+                raise
+            continue  # and now there is no channel
         found[queue] = Backlog(declared.message_count)
     return found
+
+
+def _is_missing(error: BaseException) -> bool:
+    """Whether there is no such queue, in AMQP's number for it, which kombu's other transports use as well."""
+    return str(getattr(error, "reply_code", "")) == "404"
