@@ -31,6 +31,10 @@ def simplify(value: object) -> object:
     return str(value)
 
 
+def redact(line: bytes) -> bytes:
+    return line
+
+
 def save(sink: HistorySink, messages: list[ChatMessage], line: bytes) -> None:
     receipt = sink.save("s", messages, unencodable="refuse")
     assert_type(receipt, Receipt)
@@ -71,7 +75,7 @@ def compare(sink: HistorySink, messages: list[Message]) -> Comparison:
 
 
 async def save_beside(messages: list[ChatMessage]) -> None:
-    async with HistorySink.from_env({}, default=simplify) as sink:
+    async with HistorySink.from_env({}, default=simplify, filters=[redact]) as sink:
         assert_type(sink, HistorySink)
         assert_type(await sink.asave("s", messages), Receipt)
         assert_type(await sink.aappend("s", messages[0]), Receipt)

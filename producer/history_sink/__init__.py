@@ -14,6 +14,7 @@ from history_sink.errors import (
     Unavailable,
     WorkerFailed,
 )
+from history_sink.filters import Filter
 from history_sink.lines import Message
 from history_sink.listing import Listing, SessionSummary
 from history_sink.messages import (
@@ -48,6 +49,7 @@ __all__ = [
     "FaultKind",
     "Faulted",
     "FilePart",
+    "Filter",
     "FlushResult",
     "FlushState",
     "HistorySink",

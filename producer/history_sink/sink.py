@@ -11,6 +11,7 @@ from history_sink.calls import CallQueue, run_beside
 from history_sink.comparison import Comparison
 from history_sink.contract import check_branch
 from history_sink.errors import BadMessage, ConfigurationError, HistorySinkError, Malformed, Unavailable
+from history_sink.filters import Filter, check_filters, filter_lines
 from history_sink.flush import flush
 from history_sink.lifecycle import watch
 from history_sink.lines import Message, encode_line
@@ -50,6 +51,7 @@ class HistorySink:
         broker_url: str | None = None,
         result_url: str | None = None,
         default: Default | None = None,
+        filters: Iterable[Filter] = (),
     ) -> None:
         """Either all `settings`, or the URLs of the broker and, unless that is a Redis, of a Redis for results.
 
@@ -59,9 +61,11 @@ class HistorySink:
             result_url: The Redis that keeps answers. None: the broker, if that is a Redis.
             default: Makes something simpler of what in a message JSON has not and the library does not know, as for
                 `json.dumps`. It must make the same of the same in each process, else a history seems to be edited.
+            filters: Functions from line to line, applied in this order before anything else is done with a line; see
+                `Filter`. Where one fails, the message is refused, and nothing of it leaves the process.
 
         Raises:
-            ConfigurationError: A URL or `default` is not what it must be. The text never holds a URL's password.
+            ConfigurationError: A URL, `default` or a filter is not what it must be. The text holds no password.
         """
         if default is not None and not callable(default):
             raise ConfigurationError(f"default is a function of one value, not {type(default).__name__}")
@@ -72,7 +76,9 @@ class HistorySink:
         self.settings: ProducerSettings = settings or ProducerSettings(broker_url, result_url)
         self._broker = Broker(self.settings)
         self._reading = Reading(self.settings, self._broker)
-        self._sessions = Sessions(self._broker, partial(encode_line, default=default))
+        self._sessions = Sessions(
+            self._broker, filter_lines(partial(encode_line, default=default), check_filters(filters))
+        )
         self._calls = CallQueue()
         self._is_closed = False
         self._said: set[str] = set()  # what is said in the log once
@@ -81,12 +87,15 @@ class HistorySink:
         watch(self)
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None, *, default: Default | None = None) -> Self:
+    def from_env(
+        cls, env: Mapping[str, str] | None = None, *, default: Default | None = None, filters: Iterable[Filter] = ()
+    ) -> Self:
         """Make a sink by the variables ``CODETETHER_HISTORY_…``.
 
         Args:
             env: The variables. None: the process's environment.
             default: As for the constructor.
+            filters: As for the constructor.
 
         Returns:
             The sink. It is disabled where no broker's URL is set.
@@ -94,7 +103,7 @@ class HistorySink:
         Raises:
             ConfigurationError: A variable is malformed, or nobody reads it. The text names it, never its value.
         """
-        return cls(ProducerSettings.from_env(env), default=default)
+        return cls(ProducerSettings.from_env(env), default=default, filters=filters)
 
     def save(self, session_id: SessionId, messages: Iterable[Message], unencodable: Unencodable = "replace") -> Receipt:
         """Hand over what is new in `messages`, the whole history of the session.

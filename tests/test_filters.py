@@ -1,0 +1,169 @@
+"""Filters: what leaves the process is what they made of it, or nothing."""
+
+import json
+import logging
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from history_sink import BadMessage, ConfigurationError, HistorySink
+from history_sink.filters import check_filters, filter_lines
+from history_sink.lines import Line, encode_line
+from history_sink.settings import BROKER_URL
+from plain_store import PlainStore, PlainWorker, lines_of, message, messages
+from stack.redis import RedisServer
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+SECRET = "hunter2"
+
+
+def redact(line: bytes) -> bytes:
+    return line.replace(SECRET.encode(), b"[redacted]")
+
+
+def redact_with(mask: bytes, line: bytes) -> bytes:
+    return line.replace(SECRET.encode(), mask)
+
+
+def stamp(line: bytes, text: str = "stamped") -> bytes:
+    return line[:-1] + f',"by":"{text}"}}'.encode()
+
+
+class Vault:
+    """A filter whose key is not there yet."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+
+    def __call__(self, line: bytes) -> bytes:
+        if not self.is_open:
+            raise KeyError(line)
+        return redact(line)
+
+
+def encode(given: Any, *filters: Any, unencodable: Any = "replace") -> Line:
+    return filter_lines(encode_line, filters)(given, unencodable)
+
+
+@pytest.fixture(scope="module")
+def url(redis_server: RedisServer) -> str:
+    return redis_server.new_database()
+
+
+@pytest.fixture(scope="module")
+def worker(url: str) -> Iterator[PlainWorker]:
+    worker = PlainWorker(url)
+    with worker.running():
+        yield worker
+
+
+class TestOneLine:
+    def test_filters_are_applied_in_their_order(self) -> None:
+        assert encode({"a": SECRET}, redact, stamp).data == b'{"a":"[redacted]","by":"stamped"}\n'
+        assert encode({"a": 1}, stamp, partial(stamp, text="2")).data == b'{"a":1,"by":"stamped","by":"2"}\n'
+
+    def test_a_filter_that_changes_nothing_changes_no_byte(self) -> None:
+        for given in ({"a": float("nan")}, b"\xff\r", b"", '{"a" : 1}\n'):
+            assert encode(given, redact) == encode_line(given)
+
+    def test_what_a_filter_returns_is_counted_as_any_line(self) -> None:
+        assert encode({"a": float("nan")}, lambda line: b"sealed") == Line(b"sealed\n", replaced=1, raw=True)
+        assert encode(b"no JSON", lambda line: b'{"enc":""}') == Line(b'{"enc":""}\n')
+        with pytest.raises(BadMessage, match="not JSON"):
+            encode({"a": 1}, lambda line: b"sealed", unencodable="refuse")
+
+    @pytest.mark.parametrize(
+        ("failing", "told"),
+        [
+            (lambda line: 1 / 0, r"filter .*<lambda> failed with ZeroDivisionError"),
+            (lambda line: None, r"filter .*<lambda> returned NoneType, not bytes"),
+            (lambda line: line.decode(), r"filter .*<lambda> returned str, not bytes"),
+            (lambda line: line + b"\n", r"filter .*<lambda> returned a line with a line break inside"),
+            (Vault(), "filter Vault failed with KeyError"),
+            (partial(redact_with, b"", b""), "filter redact_with failed with TypeError"),
+        ],
+    )
+    def test_a_filter_that_fails_refuses_the_line_by_its_name_and_without_its_words(
+        self, failing: Any, told: str
+    ) -> None:
+        with pytest.raises(BadMessage, match=f"^{told}$") as refused:
+            encode({"a": SECRET}, failing)
+        assert refused.value.__cause__ is None
+        assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+    @pytest.mark.parametrize("filters", [redact, [redact, "redact"], 5, b"ab", None])
+    def test_what_is_no_list_of_functions_is_refused_at_construction(self, filters: Any) -> None:
+        with pytest.raises(ConfigurationError, match="filter"):
+            HistorySink(filters=filters)
+
+    def test_a_generator_of_filters_serves_all_lines(self) -> None:
+        assert check_filters(each for each in (redact, stamp)) == (redact, stamp)
+
+
+class TestOnASink:
+    def test_only_filtered_lines_reach_the_queue_and_a_restart_finds_them_again(
+        self, url: str, worker: PlainWorker
+    ) -> None:
+        history = messages("a", SECRET, "c")
+        for _ in range(3):  # processes
+            with HistorySink(broker_url=url, filters=[redact, stamp]) as sink:
+                assert sink.save("restart", history).branch is None
+                assert sink.flush("restart", 10)
+                history += messages(f"{SECRET} {len(history)}")
+                assert sink.append("restart", history[-1]).state == "enqueued"
+                assert sink.flush("restart", 10)
+                whole = b"".join(sink.read("restart"))
+                assert sink.resolve(sink.pointer("restart", messages=(1, 2))) == whole.splitlines(keepends=True)[1]
+        store = worker.sessions["restart"]
+        assert [*store.logs] == [None]
+        assert store.strays == []
+        assert store.logs[None] == [stamp(redact(line[:-1])) + b"\n" for line in lines_of(history)]
+
+    def test_what_a_filter_refused_goes_out_when_it_works_again(
+        self, url: str, worker: PlainWorker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        vault = Vault()
+        vault.is_open = True
+        with caplog.at_level(logging.DEBUG), HistorySink(broker_url=url, filters=[vault]) as sink:
+            history = messages("a")
+            assert sink.save("vault", history).state == "enqueued"
+            vault.is_open = False
+            history += messages(SECRET, "c")
+            receipt = sink.save("vault", history)
+            assert (receipt.state, receipt.index) == ("refused", 1)
+            assert receipt.reason == "filter Vault failed with KeyError"
+            flushed = sink.flush("vault", 10)
+            assert (flushed.state, flushed.reason) == ("refused", "message 1: filter Vault failed with KeyError")
+            assert sink.append("vault", message("d")).state == "refused"
+            assert len(worker.sessions["vault"].logs[None]) == 1
+            vault.is_open = True
+            assert sink.save("vault", history).state == "enqueued"
+            assert sink.flush("vault", 10)
+        assert [json.loads(line) for line in worker.sessions["vault"].logs[None]] == [
+            json.loads(redact(line)) for line in lines_of(history)
+        ]
+        assert SECRET not in caplog.text
+        assert "filter Vault failed with KeyError" in caplog.text
+
+    def test_other_filters_after_a_restart_keep_both_histories(self, url: str, worker: PlainWorker) -> None:
+        history = messages("a", "b")
+        for filters in ([], [stamp]):
+            with HistorySink(broker_url=url, filters=filters) as sink:
+                sink.save("changed", history)
+                assert sink.flush("changed", 10)
+        store: PlainStore = worker.sessions["changed"]
+        assert len(store.logs) == 2
+
+    def test_the_readmes_filter_keeps_the_secret_here(
+        self, url: str, worker: PlainWorker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(BROKER_URL, url)
+        shown: dict[str, Any] = {}
+        exec(next(block for block in README.split("```python\n") if "filters=" in block).partition("```")[0], shown)
+        with shown["sink"] as sink:
+            sink.save("readme", messages(SECRET))
+            assert sink.flush("readme", 10)
+        assert worker.sessions["readme"].logs[None] == lines_of(messages("[redacted]"))
