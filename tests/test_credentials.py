@@ -113,12 +113,14 @@ def test_keys_for_a_time_are_used_with_their_token(found: dict[str, str], given:
         make_service(WorkerSettings.from_env(environment)).store.check_bucket("history/")
 
 
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_a_token_that_expires_is_denied_and_a_rotated_file_is_read_without_a_restart(
     minio: MinioServer,
     redis_server: RedisServer,
     giver: Giver,
     user: tuple[str, str],
     tmp_path: Path,
+    pool: str,
 ) -> None:
     with ExitStack() as running:
         site = Site(minio, redis_server, tmp_path)
@@ -128,7 +130,7 @@ def test_a_token_that_expires_is_denied_and_a_rotated_file_is_read_without_a_res
         for name in KEYS:
             site.environment.pop(NAMESPACE + name, None)
         site.environment |= files
-        worker = site.start_worker()
+        worker = site.start_worker(pool)
         site.upload(1)
         site.expect_all_stored()
         time.sleep(max(0.0, expires_at - time.monotonic()) + 1)
@@ -222,6 +224,28 @@ def test_keys_that_are_given_for_a_time_are_fetched_again(
     for _ in range(8):
         store.check_bucket("history/")
         time.sleep(1)
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_a_worker_goes_on_past_the_end_of_the_keys_that_its_container_gives(
+    minio: MinioServer, redis_server: RedisServer, giver: Giver, tmp_path: Path, pool: str
+) -> None:
+    giver.give = lambda: assume_role_by_token(minio, giver.token(5))
+    site = Site(minio, redis_server, tmp_path)
+    for name in KEYS:
+        site.environment.pop(NAMESPACE + name, None)
+    site.environment |= {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{giver.url}/task"}
+    site.environment[f"{NAMESPACE}S3_CREDENTIALS"] = "default"
+    try:
+        worker = site.start_worker(pool)
+        for _ in range(8):
+            site.upload(1)
+            time.sleep(1)
+        site.expect_all_stored()
+        assert "store away" not in worker.process.log()
+        assert '"method": "container-role"' in worker.process.log()
+    finally:
+        site.stop()
 
 
 def test_what_gives_no_keys_is_named_and_recovers(
