@@ -1,4 +1,4 @@
-"""Calls for asyncio: made in threads, so that the loop goes on meanwhile. A session's keep their order."""
+"""Calls for asyncio. Threads make them, so that the event loop goes on. The calls of one session keep their order."""
 
 import threading
 from collections import deque
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREADS = 256
-"""At most so many calls are made side by side. Threads are started as they are needed."""
+"""The most calls that run at the same time. A thread is started when a call needs one."""
 
 
 async def run_beside(call: Callable[[], T]) -> T:
-    """Make `call` in a thread of the event loop's own."""
+    """Make `call` in one of the event loop's own threads."""
     import asyncio  # 35 ms that not every agent has to pay
 
     return await asyncio.to_thread(call)
 
 
 class CallQueue:
-    """A queue for each session, each emptied by one thread at a time: two of them would overtake each other."""
+    """A queue of calls for each session. Only one thread at a time works on a queue: two could change the order."""
 
     def __init__(self) -> None:
         self._reset()
@@ -34,7 +34,7 @@ class CallQueue:
         self._queues: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
 
     async def run(self, session: str, call: Callable[[], T]) -> T:
-        """Make `call` behind those of its session that came before. Cancelled, it is made if it has begun."""
+        """Make `call` after the earlier calls of its session. Cancelling the caller stops no call that has begun."""
         import asyncio
         from concurrent.futures import Future
 
@@ -49,16 +49,16 @@ class CallQueue:
         return await asyncio.wrap_future(made)
 
     async def run_aside(self, call: Callable[[], T]) -> T:
-        """Make a `call` that may wait long, in a thread that no save needs."""
+        """Make a `call` that may take long. It has a thread of its own, so no save waits for it."""
         import asyncio
 
-        with self._lock:  # the event loop's own threads are as few as the processors
+        with self._lock:  # not the event loop's own threads: it has about as many as there are processors
             self._waiters = self._waiters or _make_threads()
             made = self._waiters.submit(call)
         return await asyncio.wrap_future(made)
 
     def close(self) -> None:
-        """Wait until all that came to `run` are made."""
+        """Wait until all calls that were given to `run` have ended."""
         with self._lock:
             savers, self._savers = self._savers, None
             waiters, self._waiters = self._waiters, None
@@ -68,7 +68,7 @@ class CallQueue:
             waiters.shutdown(wait=False)
 
     def renew_after_fork(self) -> None:
-        """In a child, which has not the threads."""
+        """Begin anew in a forked child: the parent's threads do not exist there."""
         self._reset()
 
     def _empty(self, session: str, queue: "deque[tuple[Future[Any], Callable[[], Any]]]") -> None:
@@ -82,7 +82,7 @@ class CallQueue:
                 continue
             try:
                 made.set_result(call())
-            except BaseException as error:  # noqa: BLE001  # it is for who awaits the call
+            except BaseException as error:  # noqa: BLE001  # the caller that awaits the call gets it
                 made.set_exception(error)
 
 

@@ -1,14 +1,16 @@
-"""What the store has of a history, and so what a save of it would hand over."""
+"""How much of a history the store has, and so how much a save of it would hand over."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The log that a history belongs on, and how much of it is to be sent there.
+    """The log that a history belongs on, and how much of the history that log lacks.
 
-    `branch` None is the main log. The log has the first `held_messages` of it (`held_bytes`); `messages` of `bytes`
-    follow. `is_new`: there is no session yet. `is_foreign`: not even the first message is that of another log.
+    `branch` names the log; None is the main log. The log has the first `held_messages` messages of the history, which
+    are `held_bytes` bytes. It lacks the other `messages` messages, which are `bytes` bytes. `is_new` is True if the
+    store has no such session. `is_foreign` is True if the store has the session, and none of its logs begins with the
+    history's first message.
     """
 
     branch: str | None

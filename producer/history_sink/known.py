@@ -1,4 +1,4 @@
-"""The logs of one session that this process knows something about, and which of them a history belongs on."""
+"""The logs of one session that this process knows, and the decision which of them a history belongs on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,16 +9,18 @@ from history_sink.points import Points
 from history_sink.status import LogStatus
 
 KEPT_LOGS = 8
-"""Beside the main log. An undo opens a branch; who undoes more often than this, and then redoes, opens another."""
+"""How many branches are remembered. Each undo opens a branch. A redo to a forgotten branch opens a new one."""
 
 
 @dataclass(slots=True)
 class KnownLog:
-    """One log, as far as it is known: the history that it holds at least, or that was handed over for it.
+    """What this process knows of one log.
 
-    `confirmed` counts the messages that the store has said it holds. `parted`: how many it shares with this
-    history before it goes another way, None when it does not. `end` is the store's own (offset, chain16), as last
-    told. `holds_more`: it goes on behind this history, and whether that is another way is not known yet.
+    `points` are the junctions of the history that the log holds, or that was handed over for it. The log may hold more.
+    `confirmed` counts the messages that the store has said it holds. `parted` counts the messages that the log shares
+    with this history before it goes another way; None: it is not known to go another way. `end` is the log's (offset,
+    chain16) in the store, as the store told it last. `holds_more`: the log goes on after this history, and it is not
+    known yet whether the agent's next messages are the ones that the log has there.
     """
 
     branch: str | None
@@ -30,20 +32,20 @@ class KnownLog:
 
     @property
     def is_blank(self) -> bool:
-        """Whether it is a branch that was opened, and nothing was handed over for it."""
+        """Whether it is a branch that was opened, and that nothing was handed over for."""
         return self.branch is not None and not len(self.points) and self.parted is None
 
     @property
     def sure(self) -> int:
-        """How many messages of `points` are on the log, or will be when all is done that was handed over."""
+        """How many messages of `points` are on the log, or will be when workers have stored what was handed over."""
         return len(self.points) if self.parted is None else self.parted
 
     def is_start_of(self, history: Points) -> bool:
-        """Whether `history` goes on where this log ends, as far as it is known."""
+        """Whether `history` continues this log: it has all messages that are known to be on the log, and more."""
         return self.points.count_common(history) == len(self.points) < len(history)
 
     def learn(self, told: LogStatus, asked: Points) -> None:
-        """Take in what the store tells of this log, which was asked about the history `asked`."""
+        """Take in the store's answer about this log. The question was about the history `asked`."""
         self.end = (told.bytes, told.chain)
         is_asked = self.points.count_common(asked) == len(asked)
         end = self.points.find(*self.end)
@@ -57,19 +59,19 @@ class KnownLog:
             self.end = (told.bytes, told.chain)
 
     def part(self, offset: int) -> None:
-        """The store's log goes another way behind `offset`."""
-        # What is confirmed is there for ever; an answer may know of fewer common messages, never of others.
+        """The log in the store goes another way after `offset`."""
+        # What the store has confirmed stays there for ever. A late answer may tell of fewer messages than that.
         self.parted = max(min(self.points.find(offset) or 0, self.sure), self.confirmed)
-        self.end, self.holds_more = None, False  # it is older than this news
+        self.end, self.holds_more = None, False  # they were learnt before this news
 
 
 class KnownLogs:
-    """The main log and some branches, those used last at the end."""
+    """The main log and some branches, in the order in which they were used; the last is the one used last."""
 
     def __init__(self) -> None:
         self.current = KnownLog(None, Points())
         self._logs: dict[str | None, KnownLog] = {None: self.current}
-        self._spent: set[str] = set()  # names that a history would choose anew, were their logs forgotten
+        self._spent: set[str] = set()  # names of logs that went another way: a new branch must not take one again
 
     def __iter__(self) -> Iterator[KnownLog]:
         return iter(self._logs.values())
@@ -78,11 +80,11 @@ class KnownLogs:
         return self._logs.get(branch)
 
     def learn(self, told: LogStatus, asked: Points) -> None:
-        """Take in what the store tells of one log, which was asked about the history `asked`."""
+        """Take in the store's answer about the log in `told`. The question was about the history `asked`."""
         end = asked.find(told.bytes, told.chain)
         common = (asked.find(told.common) or 0) if end is None else end
         if told.branch and end is None and (asked.find(*_junction_of(told.branch)) or 0) > common:
-            self._spent.add(told.branch)  # and yet the log goes another way, or is not known to go this one so far
+            self._spent.add(told.branch)  # its name is of this history, but the log is not known to follow it so far
         log = self._logs.get(told.branch)
         if log is not None and len(log.points) and not (log.is_start_of(asked) and log.confirmed <= common):
             log.learn(told, asked)
@@ -95,24 +97,24 @@ class KnownLogs:
         self._keep(log)
 
     def choose(self, history: Points) -> tuple[KnownLog, int]:
-        """The log that `history` belongs on, and how many of its messages are there already.
+        """Choose the log that `history` belongs on. Returns that log, and how many of its messages it has already.
 
-        That is a log that it extends or that holds it, else a new branch.
-
-        The new branch is named after the junction behind the first line that is not on the log which shares most
-        with it, so it differs from the name of every branch that is known.
+        If a known log holds `history`, or ends where `history` goes on, it is that log. Otherwise it is a new branch.
+        The new branch is named after a junction of `history`: the one behind its first line that is not on the log that
+        shares most lines with it. So no known branch has that name.
         """
         best, most, is_home = self.current, -1, False
         for log in (self.current, *self._logs.values()):
             if log.is_blank:
-                continue  # its name is of a history that came to nothing
+                continue  # it was opened for a history that was never handed over
             common, fits = _place(history, log)
             if (fits, common) > (is_home, most):
                 best, most, is_home = log, common, fits
         if not is_home:
             best, most = self._open(history, most), 0
         elif best.holds_more and len(history) > most:
-            # The store was asked and has not answered. Most likely it goes this way; if not, a worker says `diverged`.
+            # The store was asked and has not answered yet. Most likely the log goes on as this history does. If it does
+            # not, a worker will answer `diverged`.
             best.parted, best.holds_more = None, False
         self._keep(best)
         return best, most
@@ -122,10 +124,10 @@ class KnownLogs:
             branch = name_branch(history[messages])
             if branch not in self._spent and (branch not in self._logs or self._logs[branch].is_blank):
                 return KnownLog(branch, Points())
-        return KnownLog(branch, Points())  # every name is taken: by logs that a foreign writer filled
+        return KnownLog(branch, Points())  # a foreign writer has filled logs of all these names
 
     def _keep(self, log: KnownLog) -> None:
-        """Make `log` the one used last; forget what was opened in vain, and the oldest."""
+        """Make `log` the one used last. Forget branches that nothing was handed over for, and the oldest branches."""
         self._logs.pop(log.branch, None)
         self._logs[log.branch] = log
         for branch, other in [*self._logs.items()][:-1]:
@@ -135,12 +137,12 @@ class KnownLogs:
 
 
 def name_branch(junction: Junction) -> str:
-    """The branch of a history whose first line off the log that it leaves ends at `junction`."""
+    """The name of a new branch. `junction` is behind the history's first line that is not on the log it leaves."""
     return branch_name(junction.offset, shorten(junction.chain))
 
 
 def _junction_of(branch: str) -> tuple[int, str]:
-    """What a branch is named after. Raises `Malformed`."""
+    """The (offset, chain16) that a branch is named after. Raises `Malformed`."""
     check_branch(branch)
     offset, _, chain16 = branch.partition("-")
     return int(offset), chain16
@@ -149,7 +151,7 @@ def _junction_of(branch: str) -> tuple[int, str]:
 def _place(history: Points, log: KnownLog) -> tuple[int, bool]:
     """How many messages of `history` are on `log`, and whether it can be saved there."""
     end = history.find(*log.end) if log.parted is not None and log.end else None
-    if end:  # a redo: what was off the history asked about is on this one
+    if end:  # a redo: the log's end, which was not on the history that was asked about, is on this history
         log.points, log.confirmed, log.parted, log.holds_more = history.prefix(end), end, None, False
     common = min(history.count_common(log.points), log.sure)
     return common, common == len(history) or (common == len(log.points) and (log.parted is None or log.holds_more))

@@ -1,7 +1,8 @@
 """What one process knows of one session: the history that the agent wants kept, and how much of it is handed over.
 
-Pure: no I/O and no clock. `give` or `append` what the agent says, `decide` which log it belongs on, hand over one
-`next_piece` after the other and `accept` each that the broker took; `learn` and `part` take in what the store says.
+Pure: no I/O and no clock. Its user calls, in this order: `give` or `append` with the agent's messages; `decide`, which
+finds the log that they belong on; `next_piece`, until it returns None, and `accept` for each piece that the broker has
+taken. `learn`, `confirm`, `part` and `rewind` take in what the store says.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,15 +20,15 @@ from history_sink.upload import Upload
 from history_sink.wanted import Refusal, Wanted
 
 RECENT_MESSAGES = 32
-"""An edit in place among this many last messages is seen by the next save."""
+"""Each save compares this many last messages with what they were. So it sees an edit in one of them at once."""
 
 ROLLING_MESSAGES = 64
-"""So many of the others are looked at in each save, in turn."""
+"""Each save compares this many of the older messages, too. The next save goes on after them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One upload, how many values in its lines were replaced, and how many of its lines are no JSON object."""
+    """One upload. `replaced` values in its lines were replaced, and `raw` of its lines are no JSON object."""
 
     upload: Upload
     replaced: int
@@ -35,7 +36,7 @@ class Piece:
 
 
 class Ledger:
-    """The state of one session. Not for two threads at once."""
+    """The state of one session. Only one thread at a time may use it."""
 
     def __init__(self, encode: Encode = encode_line) -> None:
         self.logs = KnownLogs()
@@ -44,12 +45,13 @@ class Ledger:
         self._matched = 0  # how many of the wanted messages are known to be on `log`
         self._rolling = 0
         self._has_news = False
-        self.is_beside = False  # another writer's lines are on the log, and no other can hold this history whole
-        self._history: Points | None = None  # of all that is wanted, where the question has just made it
+        # Another writer's lines are on the log, and no other log can hold this history whole.
+        self.is_beside = False
+        self._history: Points | None = None  # the points of all wanted messages, if `question` has just computed them
 
     @property
     def log(self) -> KnownLog:
-        """The log that the history is on."""
+        """The log that the history goes to."""
         return self.logs.current
 
     def __len__(self) -> int:
@@ -63,7 +65,7 @@ class Ledger:
 
     @property
     def sendable(self) -> int:
-        """How many messages there are before the first that `next_piece` found to be no line."""
+        """How many messages there are before the first that cannot become a line."""
         return self.refusal.index if self.refusal else len(self._wanted)
 
     @property
@@ -74,12 +76,12 @@ class Ledger:
     # What the agent says
 
     def give(self, messages: list[Message], unencodable: Unencodable = "replace") -> None:
-        """The whole history, as the agent has it now."""
+        """Take the whole history, as the agent has it now."""
         self._history = None
         self._matched = self._wanted.give(messages, unencodable, self._matched)
 
     def append(self, messages: Sequence[Message], unencodable: Unencodable = "replace") -> None:
-        """More messages, behind those that were given last."""
+        """Take more messages, which follow those that were given last."""
         self._history = None
         self._wanted.append(messages, unencodable)
 
@@ -90,8 +92,8 @@ class Ledger:
     # Which log it belongs on
 
     def decide(self, whole: bool = False) -> None:
-        """Find the log that the history is on, or open a branch. `whole`: look at each message for edits in place."""
-        if self._history is None:  # else the question's draft has just told
+        """Find the log that the history belongs on, or open a branch. `whole`: look for edits in each message."""
+        if self._history is None:  # else `question` has just looked for a message that cannot become a line
             self.refusal = None
         if whole or self._history is None:
             self._match(whole)
@@ -117,7 +119,7 @@ class Ledger:
         self._matched = self._wanted.find_other(self._matched, stop, self.log.points)
 
     def _windows(self) -> list[tuple[int, int]]:
-        """Which messages to look at in this save: some of all, in turn, and the last."""
+        """The ranges of messages that this save looks at: some older ones, and the last ones."""
         recent = max(0, self._matched - RECENT_MESSAGES)
         start = self._rolling if self._rolling < recent else 0
         return [(start, min(start + ROLLING_MESSAGES, recent)), (recent, self._matched)]
@@ -128,14 +130,15 @@ class Ledger:
         log, on_log = self.logs.choose(history)
         self.is_beside = on_log < self._wanted.released and log is not before
         if self.is_beside:
-            # Its beginning is let go of, so no other log can hold it whole: what follows is kept beside this one.
+            # The history's beginning is no longer kept, so a new branch could not hold all of it. Workers keep what
+            # follows beside the log.
             self._matched = len(before.points)
             return
         self.logs.current, self._matched = log, on_log
         self._wanted.keep_shapes(log.points.count_common(before.points), on_log)
 
     def _draft(self) -> Points:
-        """The points of all that is wanted, up to the first message that cannot be a line."""
+        """The points of all wanted messages, up to the first that cannot become a line."""
         self.refusal = None
         points = self.log.points.prefix(self._matched)
         points.extend(line.data for line in self._lines(self._matched))
@@ -144,7 +147,7 @@ class Ledger:
     # What to hand over
 
     def next_piece(self) -> Piece | None:
-        """The next lines for the broker; None when there are none, or none before a message that is refused."""
+        """The next lines for the broker. None: there are no more, or the next message cannot become a line."""
         start = len(self.log.points)
         if self._matched < start:
             return None
@@ -160,7 +163,7 @@ class Ledger:
         return Piece(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced, raw) if lines else None
 
     def compare(self, is_known: bool) -> Comparison:
-        """`decide`, and tell all that `next_piece` would give then. `is_known`: the store has the session."""
+        """Call `decide`, and tell how much `next_piece` would then hand over. `is_known`: the store has the session."""
         history = self._draft() if self._history is None else self._history
         self.decide()
         branch, start, end = self.log.branch, history[self._matched], history.end
@@ -170,14 +173,14 @@ class Ledger:
         return Comparison(branch, self._matched, start.offset, messages, size, not is_known, is_foreign)
 
     def accept(self, piece: Piece) -> None:
-        """The broker has taken `piece`, the one that `next_piece` gave last."""
+        """Note that the broker has taken `piece`, which `next_piece` returned last."""
         start = len(self.log.points)
         self.log.points.extend(piece.upload.lines)
         self._matched = len(self.log.points)
         self._wanted.keep_shapes(start, self._matched)
 
     def check(self, start: int) -> None:
-        """Look for a message, from `start` on, that cannot be a line; sets `refusal`."""
+        """Look for a message, from `start` on, that cannot become a line, and set `refusal`."""
         self.refusal = None
         for _ in self._lines(start):
             pass
@@ -194,11 +197,14 @@ class Ledger:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether the store should be asked before the next `decide`: its log goes on, perhaps as this history does."""
+        """Whether to ask the store before the next `decide`: its log has more lines, and they may be this history's."""
         return self.log.holds_more and len(self._wanted) > self.log.sure
 
     def question(self) -> Question:
-        """About all that was handed over; before anything was, or where that says too little, all that is wanted."""
+        """What to ask the store about: all that was handed over.
+
+        If nothing was handed over yet, or if `is_uncertain`, it is about all wanted messages.
+        """
         if self.is_uncertain or not len(self.log.points):
             self._match(whole=False)
             self._history = self._draft()
@@ -207,14 +213,14 @@ class Ledger:
         return Question(self.log.branch, self.log.points.prefix(len(self.log.points)), is_whole)
 
     def learn(self, status: Status, question: Question) -> None:
-        """Take in the answer to `question`; the next `decide` acts on it."""
+        """Take in the answer to `question`. The next `decide` acts on it."""
         is_first = bool(status.logs) and (self.is_uncertain or not len(self.log.points))
-        for told in sorted(status.logs, key=lambda told: told.common):  # what is kept longest comes last
+        for told in sorted(status.logs, key=lambda told: told.common):  # the last one is remembered for longest
             self.logs.learn(told, question.points)
         self._after_news(is_first)
 
     def confirm(self, branch: str | None, offset: int) -> None:
-        """The store holds the log `branch` up to `offset`."""
+        """Note that the store holds the log `branch` up to `offset`."""
         log = self.logs.get(branch)
         messages = log.points.find(offset) if log else None
         if log and messages:
@@ -222,14 +228,14 @@ class Ledger:
         self._release()
 
     def part(self, branch: str | None, offset: int) -> None:
-        """The log `branch` goes another way behind `offset`; if this history is on it, it needs a branch."""
+        """Note that the log `branch` goes another way after `offset`. If this history is on it, it needs a branch."""
         log = self.logs.get(branch)
         if log:
             log.part(offset)
             self._after_news()
 
     def rewind(self, offset: int) -> None:
-        """The store lacks what was handed over behind `offset`: hand it over again."""
+        """Note that the store lacks what was handed over after `offset`: it is to be handed over again."""
         messages = max(self.log.points.find(offset) or 0, self._wanted.released)
         self.log.points.cut(messages)
         self.log.confirmed = min(self.log.confirmed, messages)

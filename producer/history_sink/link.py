@@ -1,6 +1,6 @@
-"""One process's connections to the broker: taken in turns, given up together when one fails.
+"""One process's connections to the broker. Threads take turns at them. When one connection fails, all are given up.
 
-Kombu and Celery are imported when the first one is made: they take a quarter of a second.
+Kombu and Celery are imported when the first connection is made, because the import takes a quarter of a second.
 """
 
 import threading
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from celery import Celery
 
 CONFIRM_SECONDS = 0.9
-"""How long RabbitMQ may take to confirm, at least: it has then written to its disk."""
+"""The least time that RabbitMQ has to confirm a message. It writes the message to its disk first."""
 
 LOOK_SECONDS = 1.0
-"""How long a look at answers may take, at least: no save waits for it."""
+"""The least time that a look at answers may take. No save waits for it."""
 
 TURN_SECONDS = 1.0
 """How long a thread may wait for one of the connections that other threads are sending on."""
@@ -35,15 +35,15 @@ NO_ANSWERS = f"{RESULT_URL} is not set, and the broker is no Redis: there are no
 
 
 class Busy(Unavailable):
-    """A save that did not get its turn: that tells nothing new of the broker."""
+    """A thread got no turn at a connection. That does not mean that the broker is away."""
 
 
 class Retired(HistorySinkError):
-    """The connections were given up while this thread waited for one of them."""
+    """The connections were given up while this thread waited for its turn."""
 
 
 class Link:
-    """One process's connections; given up as a whole when one fails, and closed when the last thread has left it."""
+    """One process's connections. When one fails, all are given up. They are closed when the last thread has left."""
 
     def __init__(self, settings: ProducerSettings, app: "Celery") -> None:
         from history_sink.steady import POOL_SIZE, make_producers
@@ -57,7 +57,7 @@ class Link:
         self._producers = make_producers(broker_url, settings.patience_seconds)
         self._answers = Answers(app, check_certificates(settings.result_url)) if settings.result_url else None
         is_amqp = urlsplit(broker_url).scheme in AMQP_SCHEMES
-        # Mandatory: what is for a queue that somebody has deleted would be dropped, and confirmed.
+        # Mandatory: without it RabbitMQ drops a message to a queue that somebody has deleted, and confirms it.
         confirm_seconds = max(CONFIRM_SECONDS, settings.patience_seconds)
         self._amqp: dict[str, Any] = {"confirm_timeout": confirm_seconds, "mandatory": True} if is_amqp else {}
 
@@ -76,7 +76,8 @@ class Link:
                 producer=producer,
                 argsrepr=repr(tuple(args)),
                 retry=False,
-                # Celery would subscribe to the result of each save. Workers go by the header: they keep it.
+                # With False here Celery would subscribe to the result of each save. The header below, which workers
+                # obey, has them keep the result.
                 ignore_result=True,
                 headers={"ignore_result": False, SENT_AT: self._app.now().timestamp()},
                 add_to_parent=False,
@@ -87,7 +88,7 @@ class Link:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for a free connection. The pool itself would fail for whoever finds none, as if the broker had."""
+        """Wait for a free connection. Without this, a full pool would raise as if the broker were away."""
         if not self._turns.take(TURN_SECONDS):
             raise Busy(f"busy: other threads used all connections for {TURN_SECONDS:g} s")
         try:
@@ -107,7 +108,7 @@ class Link:
         self._close_if_idle()
 
     def retire(self) -> None:
-        """Close it as soon as no thread uses it: to close it at once would cut the others' saves short."""
+        """Close the connections when no thread uses them any more. To close them now would break others' saves."""
         self._is_retired = True
         self._close_if_idle()
 
@@ -125,7 +126,7 @@ class Link:
 
 @contextmanager
 def _collecting(producer: Any) -> Iterator[None]:
-    """Drop the connection if it fails: to close it in order would be to wait for a RabbitMQ that hangs, twice."""
+    """Drop the connection if it fails. An orderly close would wait twice for a RabbitMQ that hangs."""
     from history_sink.steady import drop
 
     try:
@@ -137,7 +138,7 @@ def _collecting(producer: Any) -> Iterator[None]:
 
 
 def make_app(patience_seconds: float, read_clock: Callable[[], float] = time.time) -> "Celery":
-    """What tasks are sent with. `read_clock` is what `expires` goes by."""
+    """The Celery app that sends tasks. It computes `expires` by `read_clock`, which returns Unix seconds."""
     from celery import Celery
 
     class App(Celery):
@@ -145,7 +146,7 @@ def make_app(patience_seconds: float, read_clock: Callable[[], float] = time.tim
             return datetime.fromtimestamp(read_clock(), UTC)
 
     app = App("history_sink", set_as_current=False, loader="app", fixups=[])
-    # Not `conf.update`: Celery would fill up the rest from the agent's own CELERY_CONFIG_MODULE.
+    # Not `conf.update`: Celery would take all other settings from the agent's own CELERY_CONFIG_MODULE.
     app.config_from_object(
         {
             "task_serializer": "msgpack",  # no base64 inside base64

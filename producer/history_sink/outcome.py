@@ -1,4 +1,4 @@
-"""What a save was answered: at once (`Receipt`) and by the worker (`Outcome`)."""
+"""The answers to a save: the sink's own (`Receipt`, `FlushResult`), and a worker's (`Outcome`)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -35,11 +35,15 @@ class Parted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one upload: the task's result, and what Flower shows.
+    """What a worker made of one upload. It is the task's result, and Flower shows it.
 
-    ``stored``: on the log, by this task. ``duplicate``: it was there. ``pending``: durable, waiting for what
-    comes before it. ``diverged``: kept whole at `key`, beside the log, which has gone another way. ``deleted``: an
-    operator has deleted the session, and nothing is kept of this.
+    `outcome` is one of:
+
+    - ``stored``: the lines are on the log, and this task put at least one of them there.
+    - ``duplicate``: all lines were on the log already.
+    - ``pending``: the lines are in the store, and wait for the lines that come before them.
+    - ``diverged``: the log has gone another way. The lines are kept whole beside it, at `key`.
+    - ``deleted``: an operator has deleted the session. Nothing of this upload is kept.
     """
 
     outcome: OutcomeKind
@@ -75,13 +79,18 @@ class Outcome:
 class Receipt:
     """What `save` and `append` return, at once.
 
-    ``enqueued``: the broker has accepted `messages` messages of `bytes` bytes, as the tasks `task_ids`.
-    ``unchanged``: nothing new. ``disabled``: no broker is configured. ``unreachable``: the broker did not accept
-    all of it; the next save carries the rest. ``refused``: the message at `index` cannot be a line (`reason`);
-    of what came before it `messages` were handed over, and
-    the rest, if the broker is away, goes with the next save. `replaced` counts values that JSON cannot carry, `raw`
-    lines that are no JSON object: they are kept as they are. `clock_ahead_seconds` (negative: behind) is told where
-    this machine's clock is known to differ from Redis's by 5 s or more.
+    `state` is one of:
+
+    - ``enqueued``: the broker has accepted `messages` messages of `bytes` bytes, as the tasks `task_ids`.
+    - ``unchanged``: there was nothing new.
+    - ``disabled``: no broker is configured.
+    - ``unreachable``: the broker did not accept all of it. The next save carries the rest.
+    - ``refused``: the message at `index` cannot become a line; `reason` says why. The broker has accepted `messages` of
+      the messages before it. If the broker is away, the next save carries the others.
+
+    `replaced` counts the values that JSON cannot carry. `raw` counts the lines that are no JSON object, and that are
+    kept as they are. `clock_ahead_seconds` is set if this machine's clock is known to differ from Redis's by 5 s or
+    more; it is negative if this machine's clock is behind.
     """
 
     state: ReceiptState
@@ -103,14 +112,24 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class FlushResult:
-    """What `flush` found; true only when the store holds all of it, and `reason` says in words why it is not.
+    """What `flush` found. It is true only if the store holds all of the session; else `reason` says why it is false.
 
-    ``unknown``: this sink has no such session. ``refused``: a message cannot be a line; those before it are stored.
-    ``deleted``: an operator has deleted the session. ``disabled``: no broker is configured. ``unreachable``: the
-    broker did not take all. ``no_answers``: there is no result store. When the time was up: ``no_worker``, none had
-    answered; ``no_store``, one had, but not with what its store holds; ``clock``, workers took the question for too
-    old, as a clock is wrong; ``time``, the store lacked something still. ``parted``: another writer's lines are on the
-    log, and this history, whose beginning is let go of, is kept whole beside it. ``failed``: an error of ours.
+    `state` is one of:
+
+    - ``stored``: the store holds all of it.
+    - ``unknown``: this sink has no such session.
+    - ``refused``: a message cannot become a line. The messages before it are stored.
+    - ``deleted``: an operator has deleted the session.
+    - ``disabled``: no broker is configured.
+    - ``unreachable``: the broker did not accept all of it.
+    - ``no_answers``: there is no result store, so nobody can tell.
+    - ``no_worker``: the time was up, and no worker had answered.
+    - ``no_store``: the time was up. A worker had answered, but could not say what its store holds.
+    - ``clock``: the time was up. Workers took the question for too old, because a clock is wrong.
+    - ``time``: the time was up, and the store still lacked something.
+    - ``parted``: another writer's lines are on the log. This history is kept whole beside the log. It cannot move to a
+      branch, because this process no longer holds the history's beginning.
+    - ``failed``: an error of the library.
     """
 
     state: FlushState

@@ -1,6 +1,6 @@
-"""One session of one process: the ledger's decisions, carried out on the broker.
+"""One session of one process: it carries out the ledger's decisions with the broker.
 
-A save never waits for a worker, but for the first of a session: that asks how far the store is, half a second long.
+Only a session's first save waits for a worker: it asks how much the store has, and waits for half a second at most.
 """
 
 import logging
@@ -29,19 +29,19 @@ log = logging.getLogger("history_sink")
 
 FIRST_ANSWER_SECONDS = 0.5
 LATE_ANSWER_SECONDS = 60.0
-"""How long a question that nobody waits for is worth a worker's time."""
+"""How long workers may answer the question of a first save. The save waits less; a later one uses the answer."""
 
 LOOK_SECONDS = 2.0
-"""Outcomes of earlier uploads are looked at once in so many seconds, when a save comes along."""
+"""How often a save looks at the outcomes of earlier uploads, at most."""
 
 DELETED = "the session was deleted by who runs the archive; nothing is added to it any more"
 
 LOOKED_AT = 64
-"""The outcomes of so many last uploads are looked at; the last one tells of those before it."""
+"""How many uploads are remembered, to look at their outcomes. The last outcome tells of the uploads before it, too."""
 
 
 class Session:
-    """Safe for threads: what touches the ledger holds the lock."""
+    """One session. Safe for threads: each method holds the lock while it uses the ledger."""
 
     def __init__(self, name: str, broker: Broker, encode: Encode = encode_line) -> None:
         self.name = name
@@ -59,7 +59,7 @@ class Session:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing on the log that this session is on, and nothing to hand over."""
+        """Whether nothing was handed over to the log that this session is on, and nothing is to be handed over."""
         with self.lock:
             return not len(self.ledger.log.points) and not self.ledger.sendable
 
@@ -70,13 +70,13 @@ class Session:
 
     @property
     def is_beside(self) -> bool:
-        """Whether what it hands over is kept beside its log: see `Ledger.is_beside`."""
+        """Whether workers keep what it hands over beside its log: see `Ledger.is_beside`."""
         with self.lock:
             return self.ledger.is_beside
 
     @property
     def refusal(self) -> Refusal | None:
-        """The first message that cannot be a line, if there is one."""
+        """The first message that cannot become a line, if there is one."""
         with self.lock:
             return self.ledger.refusal
 
@@ -93,11 +93,11 @@ class Session:
 
     @property
     def is_spare(self) -> bool:
-        """Whether a save can go on without what this process knows. Never waits for a thread that is at work on it."""
+        """Whether this process may forget the session and lose nothing. Never waits for a thread that works on it."""
         if not self.lock.acquire(blocking=False):
             return False
         try:
-            # Where something was appended, nobody else can tell where the history ends.
+            # Appended messages are not in the agent's list: without them the next append would not fit.
             return self.ledger.is_handed_over and self.ledger.listed == len(self.ledger)
         finally:
             self.lock.release()
@@ -109,7 +109,7 @@ class Session:
             return self.ledger.log.branch
 
     def measure(self, start: int, stop: int) -> tuple[int, int]:
-        """The offsets of messages ``[start, stop)`` of the log that it is on, clamped to what was handed over."""
+        """The byte offsets of messages ``[start, stop)`` on this session's log, clamped to what was handed over."""
         with self.lock:
             points = self.ledger.log.points
             return points[min(start, len(points))].offset, points[min(stop, len(points))].offset
@@ -130,7 +130,7 @@ class Session:
             self.ledger.append(messages, unencodable)
             receipt = self._hand_over()
             if receipt.state == "unreachable":
-                self.ledger.check(start)  # nobody will give a bad one again: it must not wait here and block the others
+                self.ledger.check(start)  # a bad message is found now: else it would stay, and block those after it
             refusal = self.ledger.refusal
             if refusal is None:
                 return receipt
@@ -138,7 +138,7 @@ class Session:
                 return replace(
                     receipt, index=None, reason=f"message {refusal.index} of the saved list: {refusal.reason}"
                 )
-            if refusal.index < start:  # good when it was appended, changed since, and never sent
+            if refusal.index < start:  # it was good when it was appended, and was changed before it was sent
                 log.error("history-sink: session %s: an appended message was changed: %s", self.name, refusal.reason)
                 self.ledger.drop(refusal.index, refusal.index + 1)
                 return self._hand_over()
@@ -146,7 +146,7 @@ class Session:
             return _as_refused(receipt, Refusal(refusal.index - start, refusal.reason))
 
     def hand_over(self, whole: bool = False, asks: bool = True) -> Receipt:
-        """Send what is missing. `whole`: look at every message for edits in place. `asks`: the store, if need be."""
+        """Send what is missing. `whole`: look for edits in each message. `asks`: ask the store first, if need be."""
         with self.lock:
             return self._hand_over(whole, asks)
 
@@ -203,7 +203,7 @@ class Session:
     # What the store says
 
     def _ask_first(self) -> None:
-        """Before the first upload of this process, and where only the store can tell: ask, and wait a little."""
+        """Ask the store how much it has, and wait a little: before the first upload, and if the ledger is uncertain."""
         if not len(self.ledger) or (self._is_asked and not self.ledger.is_uncertain):
             return
         if not self._broker.has_answers:
@@ -214,7 +214,7 @@ class Session:
         try:
             answer = self._broker.take(task_id, FIRST_ANSWER_SECONDS)
         except Unavailable:
-            return  # it is looked at in passing
+            return  # a later save looks at it
         self._question = None
         self._learn(answer, question)
 
@@ -224,7 +224,7 @@ class Session:
         return self._broker.send(STATUS, (self.name,), {"junctions": junctions}, described, expires_seconds)
 
     def ask(self, timeout_seconds: float) -> tuple[Status, Question]:
-        """Ask the store about what was handed over, and take the answer in. Raises `Unavailable`, `Malformed`."""
+        """Ask the store about what was handed over, and learn from the answer. Raises `Unavailable`, `Malformed`."""
         with self.lock:
             question = self.ledger.question()
             task_id = self._ask(question, timeout_seconds)
@@ -234,7 +234,7 @@ class Session:
         return status, question
 
     def compare(self, messages: list[Message], timeout_seconds: float) -> Comparison:
-        """Ask the store about `messages`, the whole history, and hand over none. Raises as `ask`."""
+        """Ask the store about `messages`, the whole history, and hand over nothing. Raises what `ask` raises."""
         with self.lock:
             self.ledger.give(messages)
         status, _ = self.ask(timeout_seconds)
@@ -243,7 +243,7 @@ class Session:
             return self.ledger.compare(bool(status.logs))
 
     def rewind(self, offset: int, question: Question) -> None:
-        """Hand over again, with the next save, what is behind `offset`: the store lacks it."""
+        """Have the next save hand over again what is after `offset`: the store lacks it."""
         with self.lock:
             if self.ledger.log.branch == question.branch:
                 self.ledger.rewind(offset)
@@ -293,7 +293,7 @@ class Session:
         self._has_failed = True
 
     def report(self, receipt: Receipt) -> None:
-        """Say in the log what the agent may not look for in its receipts; a state that lasts, once."""
+        """Log what is wrong, for agents that do not look at their receipts. A state that lasts is logged once."""
         if receipt.replaced:
             log.warning(
                 "history-sink: session %s: %d values that JSON cannot carry replaced", self.name, receipt.replaced
@@ -304,7 +304,7 @@ class Session:
         self._last_state = receipt.state
 
     def renew_after_fork(self) -> bool:
-        """In a child: a lock that no thread of the parent holds. False where one was at work on this session."""
+        """Make a new lock in a forked child. Returns False if a thread of the parent was at work on this session."""
         was_idle = self.lock.acquire(blocking=False)
         self.lock = threading.RLock()
         return was_idle

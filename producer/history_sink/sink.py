@@ -38,10 +38,10 @@ T = TypeVar("T")
 class HistorySink:
     """Streams sessions' transcripts into the archive, and reads them back.
 
-    What writes never raises: `save`, `append`, `flush`, `forget` and `close` say in their result or in the log what is
-    wrong. Construction raises `ConfigurationError`, and what reads raises what its docstring says. Safe for threads,
-    and after a fork. Without a broker's URL it is disabled: what writes is a cheap no-op that says so, and what reads
-    raises `Unavailable`.
+    `save`, `append`, `flush`, `forget` and `close` never raise: their result, or the log, says what is wrong.
+    Construction raises `ConfigurationError`. The calls that read raise what their docstrings say. Any number of threads
+    may use one sink, and so may a forked child. A sink without a broker's URL is disabled: the calls that write do
+    nothing and say so, and the calls that read raise `Unavailable`.
     """
 
     def __init__(
@@ -53,14 +53,15 @@ class HistorySink:
         default: Default | None = None,
         filters: Iterable[Filter] = (),
     ) -> None:
-        """Either all `settings`, or the URLs of the broker and, unless that is a Redis, of a Redis for results.
+        """Give either `settings`, or the broker's URL. If the broker is no Redis, give a Redis for results, too.
 
         Args:
-            settings: All settings at once. The URLs are not looked at then.
+            settings: All settings at once, and no URLs beside them.
             broker_url: The queue, such as ``redis://host:6379/0``. None: the sink is disabled.
             result_url: The Redis that keeps answers. None: the broker, if that is a Redis.
-            default: Makes something simpler of what in a message JSON has not and the library does not know, as for
-                `json.dumps`. It must make the same of the same in each process, else a history seems to be edited.
+            default: A function as for `json.dumps`: it takes an object in a message that the library does not know, and
+                returns something simpler. It must return the same for the same object in each process. Otherwise the
+                next process takes the history for an edited one.
             filters: Functions from line to line, applied in this order before anything else is done with a line; see
                 `Filter`. Where one fails, the message is refused, and nothing of it leaves the process.
 
@@ -108,12 +109,13 @@ class HistorySink:
     def save(self, session_id: SessionId, messages: Iterable[Message], unencodable: Unencodable = "replace") -> Receipt:
         """Hand over what is new in `messages`, the whole history of the session.
 
-        Returns within about a second, whatever is down, and never raises. A history that does not extend the one before
-        goes on in a branch. Edits in place are seen at once in the last 32 messages, elsewhere some saves later.
+        Returns within about a second, whatever is down, and never raises. If the history does not continue the one that
+        was saved before, it goes on in a branch. An edit in one of the last 32 messages is seen at once, an edit in an
+        older message some saves later.
 
         Args:
-            session_id: A text (1 to 200 of ``A-Z a-z 0-9 . _ -``, no dot in front), a UUID or an integer. For other
-                texts there is `history_sink.session_id`; an id that cannot be is refused in the receipt.
+            session_id: A text (1 to 200 of ``A-Z a-z 0-9 . _ -``, no dot in front), a UUID or an integer. Another id is
+                refused in the receipt. `history_sink.session_id` makes a legal id of any text.
             messages: The whole history, the oldest first; see `Message`.
             unencodable: What JSON cannot carry is replaced and counted (``"replace"``), or its message is refused
                 (``"refuse"``).
@@ -134,16 +136,17 @@ class HistorySink:
 
     @property
     def clock_ahead_seconds(self) -> float | None:
-        """How far this machine's clock is ahead of Redis's (negative: behind), as last asked; None: not known.
+        """How far this machine's clock is ahead of Redis's; negative if it is behind; None if it is not known.
 
-        Reads and questions go by Redis's clock. It is asked with them, at most once a minute.
+        The sink asks Redis for the time when it reads or asks a question, at most once a minute.
         """
         return self._broker.clock_ahead_seconds
 
     def compare(self, session_id: SessionId, messages: list[Message], timeout_seconds: float = 10.0) -> Comparison:
-        """What a `save` of `messages`, the first of a session, would hand over. That save then asks no more.
+        """Tell what a first `save` of `messages` would hand over, and hand over nothing.
 
-        Without one, `forget` the session: else `close` hands it over. Where it raises, the session is forgotten.
+        A `save` after it does not ask the store again. If no `save` follows, call `forget`: otherwise `close` hands the
+        messages over. If it raises, the session is forgotten.
 
         Args:
             session_id: As for `save`.
@@ -166,9 +169,10 @@ class HistorySink:
             raise
 
     def append(self, session_id: SessionId, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
-        """Hand over `messages`, which follow what this sink was given of the session last.
+        """Hand over `messages`, which follow the session's messages that this sink was given last.
 
-        In a new process they are the beginning of a history: begin with `save` where there is one. Never raises.
+        A new sink takes them for the beginning of a history. So if there is a history already, begin with `save`.
+        Never raises.
 
         Args:
             session_id: As for `save`.
@@ -176,8 +180,8 @@ class HistorySink:
             unencodable: As for `save`.
 
         Returns:
-            As `save`. Its `index` counts from the first of these `messages`; a refused one and those behind it are
-            not kept.
+            As `save`. Its `index` counts from the first of these `messages`. A refused message and those after it are
+            not kept: append them again.
         """
         return self._guard(session_id, unencodable, lambda session: session.append(messages, unencodable))
 
@@ -189,8 +193,8 @@ class HistorySink:
             timeout_seconds: How long to wait for it all, in seconds.
 
         Returns:
-            True only when a worker has looked and found it all, or when the history given is empty; else the result's
-            `state` and `reason` say why not, see `FlushResult`.
+            A true result only if a worker has looked and found all of it, or if the history is empty. Otherwise the
+            result's `state` and `reason` say why not: see `FlushResult`.
         """
         if not self.settings.is_enabled:
             return FlushResult("disabled", DISABLED)
@@ -217,15 +221,15 @@ class HistorySink:
         timeout_seconds: float = 10.0,
         branch: str | None = None,
     ) -> PointerHandle:
-        """Address the log that this sink's session is on, or `branch`: all, or a half-open range of messages or bytes.
+        """Make a pointer to a log, or to a half-open range of its messages or bytes.
 
-        Where the settings do not name the bucket, a worker is asked once. A range of messages of a log that this sink
-        has not saved is found by reading.
+        If the settings do not name the bucket, the sink asks a worker, once. If this sink has not saved the log, it
+        finds a range of messages by reading the log.
 
         Args:
             session_id: As for `save`.
-            messages: The first message and the one behind the last, counted from 0; clamped to the log's end.
-            byte_range: The first byte and the one behind the last. Not together with `messages`.
+            messages: The first message, counted from 0, and the one after the last; clamped to the log's end.
+            byte_range: The first byte, counted from 0, and the one after the last. Not together with `messages`.
             timeout_seconds: How long to wait for each answer of a worker, in seconds.
             branch: A branch as `status` names it. None: the log that this sink's session is on. ``"latest"``: the log
                 that was written last; a worker is asked which that is now.
@@ -270,7 +274,7 @@ class HistorySink:
             timeout_seconds: How long to wait for a worker's answer, in seconds.
 
         Returns:
-            The bytes; or a `Fault`. A broker or workers away are a ``backend_error``, like a store that is.
+            The bytes, or a `Fault`. It is a ``backend_error`` if the broker, the workers or the store are away.
         """
         try:
             self._check_open()
@@ -281,10 +285,11 @@ class HistorySink:
         return self._reading.resolve(handle, timeout_seconds)
 
     def read(self, session_id: SessionId, timeout_seconds: float = 10.0, branch: str | None = None) -> Iterator[bytes]:
-        """The log that this sink's session is on, or `branch`, whole, piece by piece, as far as the store has it now.
+        """Read a whole log, piece by piece, as far as the store has it now.
 
-        A sink that has not saved the session reads the main log; a warning in the log names a branch that was written
-        later (`Status.written_later`). A store or worker that is away for a moment is asked again, for 15 s.
+        It is `branch`, or else the log that this sink's session is on. A sink that has not saved the session reads the
+        main log, and warns if a branch was written later (`Status.written_later`). If the store or a worker is away for
+        a moment, the sink asks again, for 15 s.
 
         Args:
             session_id: As for `save`.
@@ -292,8 +297,8 @@ class HistorySink:
             branch: As for `pointer`; ``"latest"`` is the log that was written last.
 
         Returns:
-            The log's bytes, in pieces of 2 MiB at most, which need not end with a line. Errors come up at the call or
-            at any piece.
+            The log's bytes, in pieces of 2 MiB at most. A piece may end in the middle of a line. The call may raise,
+            and so may each piece.
 
         Raises:
             Malformed: The session id or the branch cannot be.
@@ -309,7 +314,7 @@ class HistorySink:
         return self._reading.read(session_id, branch, timeout_seconds)
 
     def status(self, session_id: SessionId, timeout_seconds: float = 10.0) -> Status:
-        """How far the store is with a session; branches; strays.
+        """Ask how much of a session the store has: its main log, its branches and its strays.
 
         Args:
             session_id: As for `save`.
@@ -346,12 +351,12 @@ class HistorySink:
         return self._reading.list_sessions(after, limit, timeout_seconds)
 
     def forget(self, session_id: SessionId) -> None:
-        """Let go of a session that is over. Its next save asks the store how far it is, as after a restart.
+        """Forget a session that is over. Its next save asks the store how much it has, as after a restart.
 
-        What was not handed over is not handed over any more. Never raises; what is no session id is said in the log.
+        Messages that were not handed over yet are lost. Never raises. A session id that cannot be is logged.
 
         Args:
-            session_id: The session; one that is not known is nothing to let go of.
+            session_id: The session. If this sink does not know it, nothing happens.
         """
         try:
             self._sessions.forget(take_session(session_id))
@@ -359,7 +364,7 @@ class HistorySink:
             self._say_refused(session_id, error)
 
     def close(self) -> None:
-        """Hand over what is still missing, say what could not be, and let go of the connections. Never raises."""
+        """Hand over what is missing, log what could not be handed over, and close the connections. Never raises."""
         self._calls.close()
         self._is_closed = True
         for session in self._sessions.take_all():
@@ -373,34 +378,35 @@ class HistorySink:
     async def asave(
         self, session_id: SessionId, messages: Iterable[Message], unencodable: Unencodable = "replace"
     ) -> Receipt:
-        """`save`, and the event loop goes on meanwhile.
+        """Do what `save` does, while the event loop goes on.
 
-        Saves of one session go out in the order in which they were begun, those of others beside them. The list is
-        looked at now, its messages when their turn is. Args and Returns: as `save`. Never raises.
+        Saves of one session go out in the order in which they were begun. Saves of other sessions do not wait for them.
+        The list is copied now. Its messages are read when the save's turn comes. Args and Returns: as `save`.
+        Never raises.
         """
         given = [*messages] if isinstance(messages, list) else messages
         return await self._calls.run(show_session(session_id), lambda: self.save(session_id, given, unencodable))
 
     async def aappend(self, session_id: SessionId, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
-        """`append`, in turn as `asave`. Args and Returns: as `append`. Never raises."""
+        """Do what `append` does, in the order that `asave` keeps. Args and Returns: as `append`. Never raises."""
         return await self._calls.run(
             show_session(session_id), lambda: self.append(session_id, *messages, unencodable=unencodable)
         )
 
     async def aflush(self, session_id: SessionId, timeout_seconds: float = 30.0) -> FlushResult:
-        """`flush`, behind the saves that were begun before. Args and Returns: as `flush`. Never raises."""
+        """Do what `flush` does, after the saves that were begun before. Args and Returns: as `flush`. Never raises."""
         await self._calls.run(show_session(session_id), lambda: None)
         return await self._calls.run_aside(lambda: self.flush(session_id, timeout_seconds))
 
     async def aresolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
-        """`resolve`, and the event loop goes on meanwhile. (For other reads there is `asyncio.to_thread`.)
+        """Do what `resolve` does, while the event loop goes on. (For other reads there is `asyncio.to_thread`.)
 
         Args and Returns: as `resolve`. Never raises.
         """
         return await self._calls.run_aside(lambda: self.resolve(handle, timeout_seconds))
 
     async def aclose(self) -> None:
-        """`close`, behind the saves that were begun before. Never raises."""
+        """Do what `close` does, after the saves that were begun before. Never raises."""
         await run_beside(self.close)
 
     async def __aenter__(self) -> Self:
@@ -429,7 +435,7 @@ class HistorySink:
             raise Unavailable(CLOSED)
 
     def _guard(self, session_id: SessionId, unencodable: object, act: Callable[[Session], Receipt]) -> Receipt:
-        """Run a save, with whatever can go wrong in the receipt."""
+        """Run a save. Whatever goes wrong is told in the receipt, and never raised."""
         shown = show_session(session_id)
         if not self.settings.is_enabled:
             return Receipt("disabled", shown)
@@ -449,7 +455,7 @@ class HistorySink:
         return receipt
 
     def _say_refused(self, session_id: object, error: Malformed) -> None:
-        """A session that is not archived at all must not go unnoticed, for its receipts are often not looked at."""
+        """Log that an id is refused: agents often do not look at receipts, and nothing of that session is archived."""
         self._say_once(f"id: {name_fault(session_id)}", f"a session is refused: {error}")
 
     def _say_once(self, kind: str, what: str) -> None:
@@ -488,8 +494,9 @@ def _check_choice(branch: str | None) -> str | None:
 
 
 def _listed(messages: Iterable[Message]) -> list[Message]:
-    """The messages as a list. Raises `BadMessage` for one message in place of a list: its keys, or the letters of a
-    text, would be taken for lines.
+    """The messages as a list.
+
+    Raises `BadMessage` if it is one message in place of a list: a dict's keys, or a text's letters, would become lines.
     """
     if isinstance(messages, list):
         return messages

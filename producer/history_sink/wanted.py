@@ -21,15 +21,19 @@ class Refusal:
 
 
 class Wanted:
-    """References to the messages, no copies. Shapes are kept of those that are on the log, or were until an undo."""
+    """References to the messages, and no copies.
+
+    For each message that is on the log, or was on it until an undo, there is a shape: what the message looked like when
+    it became a line. An edit in place is found by comparing the two.
+    """
 
     def __init__(self, encode: Encode = encode_line) -> None:
         self._encode = encode
-        self.listed = 0  # so many are in the agent's own list, too
-        self._messages: list[Message | None] = []  # None: appended, confirmed by the store, let go of
+        self.listed = 0  # how many came as the agent's list; the others were appended
+        self._messages: list[Message | None] = []  # None: it was appended, the store has it, and it is no longer kept
         self._shapes: list[Any] = []
-        self._encoded: dict[int, Any] = {}  # what messages looked like when they were made into lines last
-        self._released = 0  # behind the last that is let go of
+        self._encoded: dict[int, Any] = {}  # by index: the shape of a message when it was last made into a line
+        self._released = 0  # the index after the last message that is no longer kept
         self._unencodable: Unencodable = "replace"
 
     def __len__(self) -> int:
@@ -37,11 +41,11 @@ class Wanted:
 
     @property
     def released(self) -> int:
-        """0, or how many messages at least are needed no more: the store has them."""
+        """The index after the last message that is no longer kept, because the store has it; 0 if all are kept."""
         return self._released
 
     def give(self, messages: list[Message], unencodable: Unencodable, matched: int) -> int:
-        """Take the agent's list; how many of the first `matched` are the same messages as before."""
+        """Take the agent's list. Returns how many of the first `matched` messages are the same as before."""
         self._unencodable = unencodable
         # To compare two lists of the same objects takes a nanosecond a message.
         if not is_like(self._messages, messages[: len(self._messages)]):
@@ -49,12 +53,12 @@ class Wanted:
             matched = next((index for index, (old, new) in pairs if old is not new), min(matched, len(messages)))
             self._released = 0
             self._encoded.clear()
-        self._messages = [*messages]  # equal or not: it is in these that the agent goes on to edit
+        self._messages = [*messages]  # always the new objects: the agent will edit these
         self.listed = len(self._messages)
         return matched
 
     def append(self, messages: Sequence[Message], unencodable: Unencodable) -> None:
-        """More messages, behind the others."""
+        """Take more messages, which follow the others."""
         self._unencodable = unencodable
         self._messages.extend(messages)
 
@@ -64,16 +68,16 @@ class Wanted:
         self._encoded.clear()
 
     def release(self, stop: int) -> None:
-        """Let go of appended messages before `stop`: the store has them, and perhaps nobody else needs them."""
+        """No longer keep appended messages before `stop`: the store has them, and perhaps nobody else needs them."""
         start = max(self.listed, self._released)
         if start < stop:
             self._messages[start:stop] = self._shapes[start:stop] = [None] * (stop - start)
             self._released = stop
 
     def encode(self, index: int) -> Line | Refusal:
-        """The line of one message."""
+        """The line of one message, or why it cannot become one."""
         message = self._messages[index]
-        shape = copy_shape(message)  # before: the agent may edit it meanwhile, as it streams an answer into it
+        shape = copy_shape(message)  # before it is encoded: meanwhile the agent may edit it, as it streams an answer
         try:
             line = self._encode(message, self._unencodable)
         except BadMessage as error:
@@ -84,7 +88,7 @@ class Wanted:
         return line
 
     def find_other(self, start: int, stop: int, points: Points) -> int:
-        """The first message in ``[start, stop)`` that is not the one on the log with these `points`, or `stop`."""
+        """The index of the first message in ``[start, stop)`` that is not on the log of `points`; else `stop`."""
         stop = max(start, stop)
         if stop <= len(self._shapes) and is_like(self._shapes[start:stop], self._messages[start:stop]):
             return stop
@@ -104,7 +108,7 @@ class Wanted:
         return True
 
     def keep_shapes(self, sound: int, stop: int) -> None:
-        """From now on the log has the messages before `stop`; the shapes before `sound` are of its messages already."""
+        """Keep a shape for each message before `stop`, which are on the log now. The shapes before `sound` stay."""
         del self._shapes[sound:]
-        # As they were when they were encoded, not as they are now: the log has that.
+        # The shapes from when the messages were encoded, and not from now: the log has what was encoded.
         self._shapes.extend(self._encoded.pop(index, UNLIKE) for index in range(len(self._shapes), stop))

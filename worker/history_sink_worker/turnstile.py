@@ -1,7 +1,7 @@
-"""One at a time for each log, in the order of its lines; and those that can go together, together.
+"""Stores saves of one log one after the other, in the order of their lines. Saves that can be one extent go together.
 
-Two saves of one log that are stored side by side miss each other's hint, and each then has to look at the whole
-log. This is speed only: nothing is wrong when somebody gets past.
+If two threads store saves of one log at the same time, neither has the other's hint, and each must look at the whole
+log. This is for speed alone: a save that does not wait here is stored just as well.
 """
 
 import threading
@@ -14,11 +14,11 @@ from typing import Generic, TypeVar
 from history_sink_worker.store import Away, Denied, StoreError
 
 POLL_SECONDS = 0.005
-"""How often who is early looks whether its time has come."""
+"""A save that must wait for an earlier one polls at this interval."""
 LINGER_SECONDS = 0.03
-"""How long a group may wait to be as large as the one before: a worker that has just ended those takes others."""
+"""How long a group may wait to be as large as the one before: a worker that has just ended tasks takes new ones."""
 LINES_KEPT = 1000
-"""So many keys are remembered, with nobody at them."""
+"""How many keys are remembered at which nobody waits."""
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -35,7 +35,10 @@ class _Ticket(Generic[W, R]):
 
 
 class _Line(Generic[W, R]):
-    """Who waits at one key, in order of arrival; and how many went last, and until when the next wait for as many."""
+    """The saves that wait at one key, in order of arrival.
+
+    `last_size` is the size of the last group. Until `lingers_until` the next group waits until it has as many.
+    """
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -47,12 +50,13 @@ class _Line(Generic[W, R]):
 
 
 class Turnstile(Generic[W, R]):
-    """Lets the threads of this process through, one group for each key at a time."""
+    """Lets one group for each key at a time go on; the other threads of this process wait."""
 
     def __init__(self, choose: Choose[W], patience_seconds: float = 30.0) -> None:
-        """`choose` says who of those that wait, in order of arrival, goes next: the first of them does it for all.
+        """`choose` takes the waiting works, in order of arrival, and returns the indices of the next group.
 
-        Nobody waits longer than `patience_seconds`: a store that hangs must not hold up all of a log's saves.
+        The thread of the group's first work does the work of the whole group. No thread waits longer than
+        `patience_seconds`: a store that hangs must not hold up all saves of a log.
         """
         self._choose = choose
         self._patience_seconds = patience_seconds
@@ -66,11 +70,12 @@ class Turnstile(Generic[W, R]):
         do: Callable[[list[W]], Sequence[R]],
         is_early: Callable[[], bool] = lambda: False,
     ) -> R:
-        """The result of `work`: from `do`, called with it and what goes with it, by this thread or by another one.
+        """Wait for the turn of `work`, and return its result.
 
-        While `is_early`, others go first. A `work` of None goes alone; its `do` is called with nothing.
-        Raises what `do` raises, and `StoreError` if whoever was before you met it: one after the other would wait
-        for a store that hangs.
+        The thread whose turn it is calls its `do` with the works of its whole group. So the result may come from
+        another thread. While `is_early` returns True, others go first. A `work` of None goes alone, and its `do` is
+        called with an empty list. Raises what `do` raises. If the store was away for an earlier thread, all that wait
+        raise its error, too: else one thread after the other would wait for a store that hangs.
         """
         ticket: _Ticket[W, R] = _Ticket(work, self._patience_seconds)
         with self._line(key) as line:
@@ -104,7 +109,7 @@ class Turnstile(Generic[W, R]):
                     self._lines.popitem(last=False)
 
     def _await(self, line: _Line[W, R], ticket: _Ticket[W, R], is_early: Callable[[], bool]) -> Sequence[_Ticket[W, R]]:
-        """Those that `ticket` is to do the work for; nobody if its own is done."""
+        """The group that the thread of `ticket` is to work for; empty if its own work is done."""
         with line.changed:
             while ticket in line.waiting:
                 now = time.monotonic()
@@ -136,7 +141,7 @@ class Turnstile(Generic[W, R]):
         except Exception:
             if len(group) == 1:
                 raise
-            for ticket in group:  # what is wrong with one of them must not stop the others
+            for ticket in group:  # each alone: what is wrong with one must not stop the others
                 ticket.goes_alone = True
         finally:
             with line.changed:
@@ -153,5 +158,5 @@ class Turnstile(Generic[W, R]):
                 ticket.error = error
 
     def __len__(self) -> int:
-        """How many keys somebody is at."""
+        """How many keys somebody works or waits at."""
         return sum(1 for line in self._lines.values() if line.users)
