@@ -13,8 +13,8 @@ PRODUCER = sorted((REPOSITORY / "producer" / "history_sink").glob("**/*.py"))
 WORKER = sorted((REPOSITORY / "worker" / "history_sink_worker").glob("**/*.py"))
 STORE_SDK = {"boto3", "botocore", "mypy_boto3_s3", "s3transfer"}
 CONTRACT = {  # what two programs share, and nothing of the producer's own
-    "address", "broker_urls", "chain", "contract", "dashes", "errors", "lines", "listing", "messages", "outcome",
-    "names", "plain", "pointer", "secret_files", "status", "upload",
+    "address", "broker_urls", "chain", "contract", "dashes", "errors", "kinds", "lines", "listing", "messages",
+    "names", "outcome", "plain", "pointer", "secret_files", "status", "upload",
 }  # fmt: skip
 
 

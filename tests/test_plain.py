@@ -75,6 +75,33 @@ class BareModel:
         return {"mode": mode}
 
 
+class Unsigned:
+    """As one that is made in C."""
+
+    @property
+    def __signature__(self) -> Any:
+        raise ValueError
+
+    def __get__(self, model: Any, kind: Any) -> Callable[..., Any]:
+        return self
+
+    def __call__(self, mode: str) -> Any:
+        return {"mode": mode}
+
+
+class ModelInC:
+    model_dump = Unsigned()
+
+
+class OldModel:
+    """As an SDK's beside pydantic 1."""
+
+    def model_dump(self, *, mode: str = "python", warnings: bool = True, fallback: Any = None) -> Any:
+        if not warnings or fallback:
+            raise ValueError("only supported in Pydantic v2")
+        return {"mode": mode}
+
+
 class OpenModel:
     def model_dump(self, **options: Any) -> Any:
         return options
@@ -163,6 +190,8 @@ KINDS: list[tuple[Any, str]] = [
      f'{{"{SOME_ID}":1,"2026-01-02":2,"red":3,"/red":4}}'),
     (Model(a=[Model(b=date(2026, 1, 2))]), '{"a":[{"b":"2026-01-02"}]}'),
     (BareModel(), '{"mode":"json"}'),
+    (ModelInC(), '{"mode":"json"}'),
+    (OldModel(), '{"mode":"json"}'),
     (OpenModel(), '{"mode":"json","warnings":false}'),
     (Scalar(5), "5"),
     (Scalar(datetime(2026, 1, 2)), '"2026-01-02T00:00:00"'),  # noqa: DTZ001  # as numpy's are

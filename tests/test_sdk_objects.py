@@ -166,7 +166,7 @@ def test_a_model_may_hold_what_pydantic_does_not_know_and_we_do() -> None:
         encode_line({"a": [Note(it={"b": Foreign()})]})
     line = encode_line({"a": [Note(it={"b": Foreign()})]}, default=lambda value: {"kind": type(value).__name__})
     assert line.data == b'{"a":[{"it":{"b":{"kind":"Foreign"}},"beside":1}]}\n'
-    with pytest.raises(BadMessage, match=r"RecursionError|ValueError"):
+    with pytest.raises(BadMessage, match="while the Note was read"):
         encode_line(Note(it=Foreign()), default=lambda value: Foreign())
 
 

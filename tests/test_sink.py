@@ -21,6 +21,7 @@ from uuid import UUID
 import pytest
 
 from history_sink import (
+    BadMessage,
     ConfigurationError,
     Fault,
     HistorySink,
@@ -230,6 +231,8 @@ class TestSave:
         receipt = sink.save(session, given)
         assert (receipt.state, receipt.index) == ("refused", None)
         assert "messages is a list of messages" in (receipt.reason or "")
+        with pytest.raises(BadMessage, match="messages is a list of messages"):
+            sink.compare(session, given)
 
     def test_lines_that_are_no_json_are_kept_and_counted(
         self, sink: HistorySink, worker: PlainWorker, session: str

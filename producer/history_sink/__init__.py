@@ -15,6 +15,7 @@ from history_sink.errors import (
     WorkerFailed,
 )
 from history_sink.filters import Filter
+from history_sink.kinds import Default
 from history_sink.lines import Message
 from history_sink.listing import Listing, SessionSummary
 from history_sink.messages import (
@@ -29,7 +30,7 @@ from history_sink.messages import (
     ToolResultPart,
 )
 from history_sink.outcome import FlushResult, FlushState, Outcome, OutcomeKind, Parted, Receipt, ReceiptState
-from history_sink.plain import Default, Unencodable
+from history_sink.plain import Unencodable
 from history_sink.pointer import Fault, FaultKind, PointerHandle
 from history_sink.restore import Faulted, Mismatch, NotFound
 from history_sink.session_ids import SessionId, session_id, session_text

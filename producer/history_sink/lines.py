@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from history_sink.errors import BadMessage
-from history_sink.plain import Default, Unencodable, make_plain, write_json
+from history_sink.kinds import Default
+from history_sink.plain import Unencodable, make_plain, write_json
 
 
 class Model(Protocol):

@@ -1,31 +1,20 @@
-"""What a message holds, made plain: the values that JSON has, for those that `json` does not take as they are.
+"""A message made plain: the values that JSON has, for those that `json` does not take as they are.
 
-Each kind of object becomes one thing, whatever stands beside it. Two processes make the same bytes of the same message.
+Each becomes one thing, whatever stands beside it. Two processes make the same bytes of the same message.
 """
 
 import json
 import math
 import re
-from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
-from datetime import date, time, timedelta
-from decimal import Decimal
-from enum import Enum
-from functools import lru_cache
-from inspect import Parameter, signature
-from pathlib import PurePath
+from collections.abc import Mapping
 from typing import Any, Literal, NoReturn, TypeAlias
-from uuid import UUID
 
 from history_sink.errors import BadMessage
+from history_sink.kinds import Default, simplify
 
 Unencodable: TypeAlias = Literal["replace", "refuse"]
 """What to do with NaN, Infinity and lone surrogates, which JSON cannot carry."""
-
-Default: TypeAlias = Callable[[Any], Any]
-"""Makes something simpler of an object that is none of the kinds below, as for `json.dumps`."""
 
 _Trail: TypeAlias = "tuple[_Trail, int | str | None] | None"
 """The way to a value from its message: the step before, and the last key or index."""
@@ -47,44 +36,6 @@ def make_plain(message: Any, unencodable: Unencodable, default: Default | None) 
     """A copy of `message` of plain values, and how many values were replaced. Raises `BadMessage`, with the path."""
     translation = _Translation(unencodable, default)
     return translation.run(message), translation.replaced
-
-
-def simplify(value: Any, go_on: Default) -> Any:
-    """Something simpler that stands for `value`; `value` itself where there is nothing. May raise anything.
-
-    `go_on` does the same for what a model holds and pydantic does not know.
-    """
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, (date, time)):  # a datetime is a date
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, (UUID, Decimal)):
-        return str(value)
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return b64encode(value).decode()
-    kind = type(value)  # not the value: a mock has every attribute
-    dump = getattr(kind, "model_dump", None)
-    if dump is not None:
-        options = {"warnings": False, "fallback": go_on}
-        return value.model_dump(mode="json", **{name: options[name] for name in _known_options(dump)})
-    if is_dataclass(kind):
-        return {field.name: getattr(value, field.name) for field in fields(kind)}
-    if hasattr(kind, "item") and getattr(value, "shape", ()) == ():  # a number of numpy's
-        number = value.item()
-        return value if type(number) is kind else number  # a long double stays what it is
-    return value
-
-
-@lru_cache(maxsize=256)
-def _known_options(dump: Callable[..., Any]) -> tuple[str, ...]:
-    """Whether it can be told to be silent, for pydantic's warnings quote values; and by whom it may be helped."""
-    parameters = signature(dump).parameters
-    takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values())
-    return tuple(name for name in ("warnings", "fallback") if name in parameters or (takes_any and name == "warnings"))
 
 
 class _Translation:
@@ -156,7 +107,8 @@ class _Translation:
     def _take_mapping(self, value: Mapping[Any, Any], trail: _Trail) -> dict[str, Any]:
         box: dict[str, Any] = {}
         inner = []
-        for key, item in (value if isinstance(value, dict) else dict(value)).items():
+        plain = value if isinstance(value, dict) else dict(value)
+        for key, item in [*plain.items()]:  # a copy at once: another thread may be streaming an answer into it
             name = self._take_key(key, trail)
             if name in box:
                 _refuse(trail, "two keys that become the same one as text")

@@ -13,11 +13,12 @@ from history_sink.contract import check_branch
 from history_sink.errors import BadMessage, ConfigurationError, HistorySinkError, Malformed, Unavailable
 from history_sink.filters import Filter, check_filters, filter_lines
 from history_sink.flush import flush
+from history_sink.kinds import Default
 from history_sink.lifecycle import watch
 from history_sink.lines import Message, encode_line
 from history_sink.listing import Listing
 from history_sink.outcome import FlushResult, Receipt
-from history_sink.plain import Default, Unencodable
+from history_sink.plain import Unencodable
 from history_sink.pointer import Fault, PointerHandle
 from history_sink.reading import Reading
 from history_sink.session import Session
@@ -159,11 +160,12 @@ class HistorySink:
         Raises:
             Unavailable: No worker says what the store has.
             Malformed: The session id cannot be, or an answer cannot be read.
+            BadMessage: `messages` is no list of messages.
         """
         self._check_open()
         session = self._sessions.open(take_session(session_id))
         try:
-            return session.compare(messages, timeout_seconds)
+            return session.compare(_listed(messages), timeout_seconds)
         except HistorySinkError:
             self.forget(session_id)
             raise
