@@ -16,10 +16,7 @@ install: $(STAMP) ## everything into .venv (the other targets call it)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'history-sink needs Python 3.11 or newer: make PYTHON=python3.12'; exit 1; }
-	@echo 'Installing into .venv: a minute or two, once'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet 'pip>=25.1' # older ones know no --group
-	@$(BIN)/python -m pip install --constraint constraints.txt --group dev --editable '.[worker,flower]'
+	@$(PYTHON) -m stack.install
 	@touch $@
 
 demo: $(STAMP) ## a transcript through queue and worker into MinIO and back (TRANSCRIPT=path: your own)
