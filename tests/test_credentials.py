@@ -15,6 +15,7 @@ import pytest
 
 from history_sink.errors import ConfigurationError
 from history_sink_worker.keys import KeyFiles, Keys
+from history_sink_worker.s3 import hooks
 from history_sink_worker.s3.credentials import FileSource
 from history_sink_worker.service import make_service
 from history_sink_worker.settings import WorkerSettings
@@ -289,3 +290,15 @@ def test_one_way_at_a_time(more: dict[str, Any], complaint: str) -> None:
     plain = {"BROKER_URL": "redis://h/0", "S3_ENDPOINT": "http://minio:9000", "S3_BUCKET": "bucket"}
     with pytest.raises(ConfigurationError, match=complaint):
         WorkerSettings.from_env({f"{NAMESPACE}{name}": value for name, value in {**plain, **more}.items()})
+
+
+def test_a_request_that_nobody_could_sign_is_counted_as_that(
+    found: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "nobody"))
+    told: list[str] = []
+    monkeypatch.setattr(hooks, "note_request", lambda operation, code, *_: told.append(code))
+    asked = {**found, f"{NAMESPACE}S3_CREDENTIALS": "default", f"{NAMESPACE}S3_PROFILE": "nobody"}
+    with pytest.raises(Denied, match="ProfileNotFound"):
+        make_service(WorkerSettings.from_env(asked)).store.check_bucket("history/")
+    assert told == ["credentials"]

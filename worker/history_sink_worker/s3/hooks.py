@@ -11,6 +11,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.exceptions import ConnectTimeoutError, HTTPClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 
+from history_sink_worker.s3.credentials import Unobtainable
 from history_sink_worker.watch.trail import note_request
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def _fail(exception: Exception, context: dict[str, Any], **_: Any) -> None:
     code = "unreadable"
     if isinstance(exception, (ConnectTimeoutError, ReadTimeoutError)):
         code = "timeout"
+    elif isinstance(exception, Unobtainable):
+        code = "credentials"
     elif isinstance(exception, (NoConnection, HTTPClientError)):
         code = "connection"
     _tell(context, code, "")

@@ -47,7 +47,7 @@ _FOLDED_BYTES = Counter("history_sink_folded_bytes", "Bytes that compaction put 
 _SWEPT_OBJECTS = Counter("history_sink_swept_objects", "Objects that compaction deleted.", registry=REGISTRY)
 _STORE_REQUESTS = Counter(
     "history_sink_store_requests",
-    "Requests to the store, by S3's operation and HTTP status; without an answer: timeout, connection or unreadable.",
+    "Requests to the store, by S3's operation and HTTP status, or timeout, connection, unreadable, credentials.",
     ["operation", "code"],
     registry=REGISTRY,
 )
