@@ -119,6 +119,37 @@ class Scalar:
         return self.value
 
 
+class Kind(NamedTuple):
+    kind: str
+
+
+class Instant:
+    """As numpy's datetime64 of nanoseconds."""
+
+    dtype = Kind("M")
+
+    def __str__(self) -> str:
+        return "2026-01-01T00:00:00.000000001"
+
+    def item(self) -> Any:
+        return 1767225600000000001
+
+
+class Span:
+    """As its timedelta64 of nanoseconds."""
+
+    dtype = Kind("m")
+
+    def __init__(self, number: int, unit: str) -> None:
+        self.nanoseconds = number * {"s": 10**9, "ns": 1}[unit]
+
+    def __truediv__(self, other: "Span") -> float:
+        return self.nanoseconds / other.nanoseconds
+
+    def item(self) -> Any:
+        return self.nanoseconds
+
+
 class LongDouble:
     def item(self) -> Any:
         return LongDouble()
@@ -195,6 +226,8 @@ KINDS: list[tuple[Any, str]] = [
     (OpenModel(), '{"mode":"json","warnings":false}'),
     (Scalar(5), "5"),
     (Scalar(datetime(2026, 1, 2)), '"2026-01-02T00:00:00"'),  # noqa: DTZ001  # as numpy's are
+    (Instant(), '"2026-01-01T00:00:00.000000001"'),
+    (Span(1_500_000_000, "ns"), "1.5"),
     (Chatty([1]), '["something else"]'),
 ]  # fmt: skip
 

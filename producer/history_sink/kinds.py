@@ -38,10 +38,20 @@ def simplify(value: Any, go_on: Default) -> Any:
         return _dump(value, go_on)
     if is_dataclass(kind):
         return {field.name: getattr(value, field.name) for field in fields(kind)}
-    if hasattr(kind, "item") and getattr(value, "shape", ()) == ():  # a number of numpy's
-        number = value.item()
-        return value if type(number) is kind else number  # a long double stays what it is
+    if hasattr(kind, "item") and getattr(value, "shape", ()) == ():
+        return _read_number(value)
     return value
+
+
+def _read_number(value: Any) -> Any:
+    """A number, a time or a span of numpy's. Its times of nanoseconds would be integers by `item`."""
+    letter = getattr(getattr(value, "dtype", None), "kind", None)
+    if letter == "M":
+        return str(value)
+    if letter == "m":
+        return float(value / type(value)(1, "s"))
+    number = value.item()
+    return value if type(number) is type(value) else number  # a long double stays what it is
 
 
 def _dump(model: Any, go_on: Default) -> Any:
