@@ -11,7 +11,7 @@ from kombu import Connection
 
 from history_sink import ConfigurationError, HistorySink
 from history_sink.address import check_certificates
-from history_sink.broker_urls import check_broker, check_redis, for_backend, for_redis_py
+from history_sink.broker_urls import check_broker, check_redis, for_backend, for_redis_py, is_same_server
 from history_sink.resolver import check_name
 from history_sink.settings import BROKER_URL, RESULT_URL, ProducerSettings
 from history_sink_worker.archive.names import Log
@@ -181,3 +181,22 @@ def test_hints_cost_no_save_whatever_is_in_their_url(redis_server: RedisServer, 
 def test_a_host_that_cannot_be_found_is_named() -> None:
     with pytest.raises(OSError, match=r"the name nobody\.invalid was not found"):
         check_name("redis://:hunter2@nobody.invalid/0", 5)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("redis://host/0", "redis://user:secret@HOST:6379/1", True),
+        ("redis://host:1/0", "rediss://host:1/0", True),
+        ("redis://host:1/0", "redis://host:2/0", False),
+        ("redis://host/0", "redis://other/0", False),
+        ("amqp://host:6379//", "redis://host:6379/0", False),
+        ("redis://host/0;redis://other/0", "redis://host/0", False),
+        ("redis+socket:///run/a.sock", "redis+socket:///run/a.sock?virtual_host=3", True),
+        ("redis+socket:///run/a.sock", "redis+socket:///run/b.sock", False),
+        ("redis+socket:///run/a.sock", "redis://host/0", False),
+        ("", "redis://host/0", False),
+    ],
+)
+def test_users_and_databases_make_no_other_server(one: str, other: str, is_same: bool) -> None:
+    assert is_same_server(one, other) == is_same_server(other, one) == is_same

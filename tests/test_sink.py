@@ -830,11 +830,14 @@ class TestBrokerAway:
         assert "session lost is not handed over whole" in caplog.text
         assert "canary" not in caplog.text
 
-    def test_one_that_accepts_and_never_answers(self) -> None:
+    @pytest.mark.parametrize("results", [None, 1], ids=["as the broker", "in another database"])
+    def test_one_that_accepts_and_never_answers(self, results: int | None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-            with HistorySink(broker_url=f"redis://127.0.0.1:{port}/0") as sink:
-                assert is_quick(lambda: sink.save("s", messages("a"))).state == "unreachable"
+            server = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+            result_url = None if results is None else f"{server}/{results}"
+            with HistorySink(broker_url=f"{server}/0", result_url=result_url) as sink:
+                for _ in range(2):
+                    assert is_quick(lambda: sink.save("s", messages("a"))).state == "unreachable"
 
     def test_close_says_what_was_not_handed_over(
         self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture

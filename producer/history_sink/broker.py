@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from history_sink.answers import Answer
 from history_sink.breaker import Breaker
+from history_sink.broker_urls import is_same_server
 from history_sink.clock import BrokerClock, describe_skew, explain_expiry
 from history_sink.contract import CLOCKS_DIFFER_SECONDS, QUEUE_OF_TASK
 from history_sink.errors import Expired, HistorySinkError, Unavailable, WorkerFailed
@@ -114,14 +115,18 @@ class Broker:
         """Ahead of a question, now and then. Raises `Unavailable` where the broker itself does not answer."""
         if not self.has_answers or not self._clock.is_due:
             return
-        is_broker = self._settings.result_url == self._settings.broker_url
+        broker_url, result_url = self._settings.broker_url or "", self._settings.result_url or ""
+        is_broker = broker_url == result_url
+        start = time.monotonic()
         try:
             self._try(
                 self._breaker if is_broker else self._answers_breaker,
                 lambda link: self._clock.compare(link.answers.read_time),
             )
         except Unavailable:
-            if is_broker:
+            # A server that hangs: to wait for it a second time, as the broker, would take too long for a save.
+            has_hung = time.monotonic() - start > _QUICK_SECONDS and is_same_server(broker_url, result_url)
+            if is_broker or has_hung:
                 raise
         skew = describe_skew(self._clock.ahead_seconds)
         if skew and not self._has_told_skew:

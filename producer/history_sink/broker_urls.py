@@ -61,6 +61,16 @@ def for_backend(url: str) -> str:
     return url.removeprefix("redis+")
 
 
+def is_same_server(one: str, other: str) -> bool:
+    """Whether two URLs are of one Redis, whatever user and database they name."""
+    here, there = urlsplit(one), urlsplit(other)
+    if not {here.scheme, there.scheme} <= REDIS_SCHEMES or ";" in one + other:
+        return False
+    if "redis+socket" in (here.scheme, there.scheme):
+        return (here.scheme, here.path) == (there.scheme, there.path)
+    return (here.hostname, here.port or 6379) == (there.hostname, there.port or 6379)
+
+
 def _check(url: str, schemes: frozenset[str], by_tcp: Mapping[str, str]) -> None:
     _check_escapes(url)
     parts = _split(url)
