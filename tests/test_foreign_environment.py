@@ -220,6 +220,28 @@ with HistorySink.from_env() as sink:
     assert run(program, {**environment, **HOSTILE, **PROXIES}).split() == ["enqueued", "True", "1"]
 
 
+def test_the_library_logs_no_word_of_a_message_whatever_the_environment_tells_kombu(
+    environment: Mapping[str, str], worker: Worker
+) -> None:
+    del worker  # only that it is there
+    program = """
+import logging, sys
+logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
+from history_sink import HistorySink
+with HistorySink.from_env() as sink:
+    print(sink.save("kombu", [{"text": "a-word-2f9a"}]).state, bool(sink.flush("kombu", 20)))
+"""
+    talkative = dict.fromkeys(("KOMBU_LOG_DEBUG", "KOMBU_LOG_CHANNEL", "KOMBU_LOG_CONNECTION"), "1")
+    said = run(program, {**environment, **talkative})
+    assert "enqueued True" in said
+    assert "a-word-2f9a" not in said
+    ended = subprocess.run(
+        [sys.executable, "-m", "history_sink_worker.cli", "doctor"],
+        env={**os.environ, **environment, **talkative}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, "KOMBU_LOG_CHANNEL" in ended.stderr) == (1, True)
+
+
 def test_a_worker_beside_another_applications_variables_stores_and_answers(
     environment: Mapping[str, str], tmp_path: Path
 ) -> None:

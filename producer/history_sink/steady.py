@@ -7,6 +7,7 @@ broker that hangs, so it would never go out, and nothing behind it. Sent in smal
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -123,7 +124,17 @@ def drop(connection: Any) -> None:
     connection._connection = None
 
 
+def _open_channel(connection: Any) -> Any:
+    """As kombu's, which KOMBU_LOG_CHANNEL, if the agent's environment has it, has log all that messages hold."""
+    return connection.transport.create_channel(connection.connection)
+
+
 class _Pool(ConnectionPool):
+    def new(self) -> Any:
+        made: Any = super().new()
+        vars(made)["channel"] = partial(_open_channel, made)
+        return made
+
     def collect_resource(self, resource: Any, socket_timeout: float | None = None) -> None:
         if not isinstance(resource, lazy):
             drop(resource)

@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from history_sink.contract import check_session
 from history_sink.errors import ConfigurationError, Malformed
 from history_sink_worker import log
-from history_sink_worker.foreign_environment import forget
+from history_sink_worker.foreign_environment import forget, refuse_talkative
 from history_sink_worker.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import StoreError
@@ -24,6 +24,7 @@ def open_service() -> Service:
     log.configure(logging.WARNING)
     forget(os.environ)
     try:
+        refuse_talkative(os.environ)
         return make_service(WorkerSettings.from_env())
     except ConfigurationError as error:
         sys.exit(f"history-sink-worker: {error}")
