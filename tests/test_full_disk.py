@@ -109,7 +109,7 @@ def test_with_fsync_everysec_redis_refuses_all_writes_and_goes_on_when_there_is_
     with HistorySink(broker_url=server.url()) as sink:
         taken = fill(sink, "everysec")
         working.process.launch()
-        wait_until(lambda: "broker away" in working.process.log(), timeout_seconds=30, what="a word of it")
+        wait_until(lambda: "broker away" in working.process.log(), timeout_seconds=60, what="a word of it")
         assert "MISCONF" in working.process.log()
         assert server.process.is_running
         with server.client() as client:

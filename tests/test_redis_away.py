@@ -56,7 +56,7 @@ def test_an_outage_is_a_warning_at_its_begin_and_at_its_end_and_not_at_each_try(
         own_redis.process.kill()
         time.sleep(3)
         own_redis.start()
-        wait_until(lambda: "broker back" in worker.process.log(), timeout_seconds=10, what="its return")
+        wait_until(lambda: "broker back" in worker.process.log(), timeout_seconds=30, what="its return")
         said = [json.loads(line) for line in worker.process.log().splitlines() if line.startswith("{")]
     finally:
         worker.process.kill()
