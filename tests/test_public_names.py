@@ -5,12 +5,14 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import history_sink
 import history_sink.errors
+import history_sink.testing
 from history_sink import HistorySink, HistorySinkError
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -20,10 +22,14 @@ _SENTENCE = re.compile(r"\b[Rr]aises\b((?:[^.]|\.(?=\w))*)")
 _ERROR = re.compile(r"`([A-Z_a-z.]+)`")
 
 
+def name_public(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    for name in module.__all__:
+        yield name, getattr(module, name)
+
+
 def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Functions, classes, and public methods of classes that are this package's own."""
-    for name in history_sink.__all__:
-        value = getattr(history_sink, name)
+    for name, value in [*name_public(history_sink), *name_public(history_sink.testing)]:
         if inspect.isclass(value):
             yield name, value
             for attribute in vars(value):
@@ -40,7 +46,8 @@ def is_public(name: str, method: Callable[..., Any]) -> bool:
 
 
 CALLABLES = dict(public_callables())
-METHODS_OF_THE_SINK = {name: each for name, each in CALLABLES.items() if name.startswith("HistorySink.")}
+SINKS = ("HistorySink.", "MemorySink.", "MemoryArchive.")
+METHODS_OF_THE_SINK = {name: each for name, each in CALLABLES.items() if name.startswith(SINKS)}
 
 
 def sections_of(text: str) -> dict[str, str]:
@@ -93,7 +100,7 @@ def test_each_error_of_the_package_is_importable_from_the_root() -> None:
 
 @pytest.mark.parametrize("name", METHODS_OF_THE_SINK)
 def test_each_class_that_a_signature_names_is_importable_from_the_root(name: str) -> None:
-    public = [getattr(history_sink, each) for each in history_sink.__all__]
+    public = [value for _, value in [*name_public(history_sink), *name_public(history_sink.testing)]]
     for hint in get_type_hints(METHODS_OF_THE_SINK[name]).values():
         for found in classes_in(hint):
             is_own = found.__module__.startswith("history_sink") and not getattr(found, "_is_protocol", False)
@@ -112,7 +119,8 @@ def test_each_method_of_the_sink_says_what_it_takes_returns_and_raises(name: str
     told = dict(re.findall(r"^ {4}(\w+): ((?:.|\n {5,})*)", sections.get("Args", ""), re.MULTILINE))
     assert [*told] == parameters
     assert all("seconds" in told[each] for each in parameters if each.endswith("_seconds"))
-    assert inspect.signature(method).return_annotation in (None, "None") or "Returns" in sections
+    is_told = "Returns" in sections or not parameters
+    assert is_told or inspect.signature(method).return_annotation in (None, "None")
 
 
 def test_the_names_are_sorted_and_each_is_there_once() -> None:

@@ -1,6 +1,7 @@
 """history-sink: stream an agent's transcript into an append-only log, and read any byte of it back.
 
-What is named in `__all__` here is public, and nothing else is: other modules may change or move in any version.
+What is named in `__all__` here and in `history_sink.testing` is public. Nothing else is: other modules may change or
+move in any version.
 """
 
 from history_sink.comparison import Comparison

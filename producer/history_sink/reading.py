@@ -1,7 +1,8 @@
 """What a producer asks of the workers: bytes, and how far the store is."""
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from history_sink.broker import Broker
 from history_sink.contract import LIST_SESSIONS, RESOLVE, STATUS
@@ -18,8 +19,9 @@ log = logging.getLogger("history_sink")
 class Reading:
     """Questions to workers. It remembers where the store is, and nothing else."""
 
-    def __init__(self, settings: ProducerSettings, broker: Broker) -> None:
+    def __init__(self, settings: ProducerSettings, broker: Broker, pause: Callable[[float], None] = time.sleep) -> None:
         self._broker = broker
+        self._pause = pause
         self._home = (settings.bucket, settings.prefix) if settings.bucket else None
 
     def resolve(self, handle: PointerHandle, timeout_seconds: float) -> bytes | Fault:
@@ -61,7 +63,7 @@ class Reading:
                 session,
                 later.branch,
             )
-        return read_source(lambda handle: self.resolve(handle, timeout_seconds), source)
+        return read_source(lambda handle: self.resolve(handle, timeout_seconds), source, self._pause)
 
     def measure_lines(
         self, session: str, branch: str | None, start: int, stop: int, timeout_seconds: float

@@ -76,7 +76,7 @@ class HistorySink:
         if settings is not None and (broker_url or result_url):
             raise ConfigurationError("settings or URLs, not both")
         self.settings: ProducerSettings = settings or ProducerSettings(broker_url, result_url)
-        self._broker = Broker(self.settings)
+        self._broker = self._make_broker()
         self._reading = Reading(self.settings, self._broker)
         self._sessions = Sessions(
             self._broker, filter_lines(partial(encode_line, default=default), check_filters(filters))
@@ -87,6 +87,9 @@ class HistorySink:
         if not self.settings.is_enabled:
             log.warning("history-sink is %s; nothing is archived", DISABLED)
         watch(self)
+
+    def _make_broker(self) -> Broker:
+        return Broker(self.settings)
 
     @classmethod
     def from_env(
