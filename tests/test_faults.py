@@ -46,6 +46,13 @@ FAULTS = {
         "test_transport.py": ["test_a_full_redis_is_drained"],
         "test_full_redis.py": ["test_a_worker_outlives_a_full_redis_at_its_start_and_at_a_reconnect"],
     },
+    "a machine's clock is wrong": {
+        "test_clock.py": [
+            "test_questions_are_answered_whatever_the_clock_says",
+            "test_check_names_the_clock_and_finds_the_rest_well",
+            "test_a_real_worker_says_that_a_question_was_too_old",
+        ],
+    },
     "Redis has lost the hints": {
         "test_archive.py": ["test_a_save_without_a_hint_looks_once_and_the_next_is_one_put_again"],
         "test_hints.py": ["test_tidy_finds_what_the_due_list_has_lost"],

@@ -39,6 +39,8 @@ class KilledError(BaseException):
 class Broker:
     """As much of a broker as a session needs. `trouble` comes to the task sent `trouble_at` sends from now."""
 
+    clock_ahead_seconds = None
+
     def __init__(self, world: "World", owner: str, has_answers: bool) -> None:
         self.has_answers = has_answers
         self.trouble, self.trouble_at = "", 0
