@@ -26,9 +26,10 @@ from .scheduler import Simulation, Violation, campaign
 REQUESTS = 200_000
 
 
+@pytest.mark.timeout(600)
 def test_the_promises_hold_whatever_the_adversary_does(record_property: Callable[[str, object], None]) -> None:
     seed = int(os.environ.get("PROTOCOL_SEED") or time.time_ns() % 10**9)
-    runs, requests = campaign(120, REQUESTS, seed, time.monotonic)
+    runs, requests = campaign(120, REQUESTS, seed, time.process_time)
     record_property("protocol", f"seed {seed}, {runs} runs, {requests:,.0f} requests, no violation")
     assert requests >= REQUESTS
 
@@ -93,15 +94,20 @@ NAIVE_RULES: dict[str, Patch] = {
 }
 
 
-@pytest.fixture(params=NAIVE_RULES)
-def naive(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    NAIVE_RULES[request.param](monkeypatch)
+FIRST_SEEDS = {  # shortly before one that shows it, found once from 0 on; should that change, the search goes on
+    "an old hint still proves": 720,
+    "a sweep deletes without placing": 390,
+    "a gap is acknowledged without another look": 265,
+    "what waits behind a stray is left alone": 105,
+}
 
 
-@pytest.mark.usefixtures("naive")
-def test_each_rule_is_needed() -> None:
+@pytest.mark.timeout(600)  # by the clock on the wall; a busy machine gives it less of its own
+@pytest.mark.parametrize("rule", NAIVE_RULES)
+def test_each_rule_is_needed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    NAIVE_RULES[rule](monkeypatch)
     with pytest.raises(Violation):
-        campaign(60, 20 * REQUESTS, 0, time.monotonic)
+        campaign(60, 20 * REQUESTS, FIRST_SEEDS.get(rule, 0), time.process_time)
 
 
 @pytest.mark.parametrize(("is_naive", "outcome"), [(False, "diverged"), (True, "stored")])
