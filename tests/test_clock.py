@@ -176,7 +176,7 @@ def test_where_redis_may_not_be_asked_the_clock_is_named_as_the_reason(
     worker = PlainWorker(url)
     with HistorySink(broker_url=blind_url) as sink, worker.running():
         assert sink.save("s", messages("a")).state == "enqueued"
-        flushed = sink.flush("s", 10 if is_answered else 0.5)
+        flushed = sink.flush("s", 10 if is_answered else 3)
         assert (bool(flushed), flushed.state) == (is_answered, "stored" if is_answered else "clock")
         if not is_answered:
             assert "wrong by a quarter of an hour" in (flushed.reason or "")

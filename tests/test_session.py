@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from history_sink.answers import Answer
 from history_sink.contract import UPLOAD
-from history_sink.errors import Unavailable
+from history_sink.errors import NoAnswer, Unavailable
 from history_sink.flush import flush
 from history_sink.outcome import Outcome, Parted
 from history_sink.points import Points
@@ -324,6 +324,30 @@ def test_flush_goes_on_in_a_branch_where_the_agent_has_the_whole_history_after_a
     assert flush(session, 5).state == "stored"
     assert store.logs[session.branch] == lines_of(messages("a", "b"))
     assert session.branch is not None
+
+
+class Moody(ShakyBroker):
+    """The first question is answered, those behind it are not."""
+
+    def take(self, task_id: str, timeout_seconds: float) -> Any:
+        if self.has_answered:
+            raise NoAnswer(f"no worker answered within {timeout_seconds:g} s")
+        self.has_answered = True
+        return super().take(task_id, timeout_seconds)
+
+    has_answered = False
+
+
+@pytest.mark.parametrize(("ask_seconds", "state"), [(5.0, "time"), (0.01, "no_worker")])
+def test_a_last_question_without_time_for_an_answer_hides_no_reason_that_was_given(
+    monkeypatch: pytest.MonkeyPatch, ask_seconds: float, state: str
+) -> None:
+    monkeypatch.setattr("history_sink.flush.ASK_SECONDS", ask_seconds)
+    broker = Moody(PatientStore())
+    session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
+    session.append(messages("a"), "replace")
+    broker.has_answered = False
+    assert flush(session, 0.1).state == state
 
 
 TestLife = Life.TestCase

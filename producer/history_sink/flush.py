@@ -20,12 +20,16 @@ _PATIENCE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS = 0.02
 _LAST_PAUSE_SECONDS = 0.5
 
+_NOT_ASKED = FlushResult("time", "the time was up before the store was asked")
+_ANSWERED = ("no_store", "clock", "time", "parted")
+"""What is found out by a worker's answer."""
+
 
 def flush(session: Session, timeout_seconds: float) -> FlushResult:
     """See `HistorySink.flush`."""
     deadline = time.monotonic() + timeout_seconds
     lookout = _Lookout()
-    result = FlushResult("time", "the time was up before the store was asked")
+    result = _NOT_ASKED
     pause = _FIRST_PAUSE_SECONDS
     is_whole = True  # each message is looked at once, the last ones in each round
     while True:
@@ -43,11 +47,14 @@ def flush(session: Session, timeout_seconds: float) -> FlushResult:
             return FlushResult("no_answers", NO_ANSWERS)
         remaining = deadline - time.monotonic()
         if is_complete and remaining > 0:
-            before, result = result, _ask(session, min(ASK_SECONDS, remaining), lookout)
-            if result:
+            found = _ask(session, min(ASK_SECONDS, remaining), lookout)
+            if found:
                 return _judge(session)
-            if result.state == before.state == "parted":
-                return result  # the first time the answer may show another log that holds it all
+            if found.state == result.state == "parted":
+                return found  # the first time the answer may show another log that holds it all
+            is_cut_short = found.state == "no_worker" and remaining < ASK_SECONDS
+            if not (is_cut_short and result.state in _ANSWERED and result is not _NOT_ASKED):
+                result = found
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             return result
