@@ -111,6 +111,21 @@ def test_a_queue_is_moved_on_purpose(asked: dict[str, str], first: Worker, tmp_p
     assert (missing.returncode, "not-there" in missing.stderr) == (1, True)
 
 
+def test_a_worker_that_still_runs_when_its_queue_is_moved_ends(asked: dict[str, str], first: Worker) -> None:
+    assert operate({**asked, PREFIX: "other"}, "move", "--yes").returncode == 0
+    wait_until(lambda: not first.process.is_running, timeout_seconds=30, what="its end")
+    assert "another store's" in first.process.log()
+
+
+def test_the_note_is_left_again_where_redis_was_emptied(
+    asked: dict[str, str], first: Worker, redis_server: RedisServer
+) -> None:
+    del first
+    with redis_server.client(asked[NAMESPACE + "BROKER_URL"]) as client:
+        client.flushdb()
+        wait_until(lambda: client.exists(KEY) == 1, timeout_seconds=20, what="the note")
+
+
 def test_who_finds_another_store_noted_after_an_outage_ends(asked: dict[str, str], own_redis: RedisServer) -> None:
     """As after a Redis that was started empty, and met another deployment's worker first."""
     asked[NAMESPACE + "BROKER_URL"] = own_redis.url()

@@ -92,6 +92,11 @@ def test_a_variable_that_is_missing_is_named() -> None:
     assert f"{NAMESPACE}S3_BUCKET" in ended.stderr
 
 
+def test_times_that_are_for_tests_alone_are_a_problem(found: dict[str, str]) -> None:
+    low = look(found, SETTLE_SECONDS="5", ALLOW_UNSAFE_TIMES="for tests")
+    assert texts(low, "problem") == f"{NAMESPACE}SETTLE_SECONDS is below its least value, which is for tests alone"
+
+
 def test_a_redis_that_forgets_is_a_problem(found: dict[str, str], server: RedisServer) -> None:
     wrong = {"maxmemory-policy": "allkeys-lru", "appendonly": "no", "appendfsync": "everysec", "maxmemory": "1"}
     with server.client() as client:

@@ -22,6 +22,7 @@ from history_sink_worker.settings import BrokerSettings, WorkerSettings
 
 KEY = "history-sink:store"
 TIMEOUT_SECONDS = 3.0
+ANOTHERS = "the queue is another store's"
 REMEDY = (
     "give each deployment a Redis database (or a broker) of its own; or, to move on purpose, stop all workers of this "
     "queue and run `history-sink-worker move`"

@@ -1,5 +1,6 @@
 """The least that a setting may be, and what breaks below it. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -41,3 +42,8 @@ def for_tests(text: str) -> bool:
     if text != UNSAFE:
         raise ValueError(f'"{UNSAFE}", or not set')
     return True
+
+
+def find_low(values: Mapping[str, float]) -> tuple[str, ...]:
+    """The names of those of `values` that are below their floors, as in tests."""
+    return tuple(name for name, value in values.items() if value < FLOORS[name].least)

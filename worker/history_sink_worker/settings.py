@@ -14,6 +14,7 @@ from history_sink.errors import ConfigurationError
 from history_sink.names import NAMESPACE, check_names
 from history_sink.secret_files import read_secrets
 from history_sink_worker import values
+from history_sink_worker.floors import find_low
 from history_sink_worker.keys import FIELDS, KeyFiles
 from history_sink_worker.variables import Variables
 
@@ -127,6 +128,16 @@ class WorkerSettings:
         variables.check()
         settings._check_pairs()
         return settings
+
+    def find_low(self) -> tuple[str, ...]:
+        """The names of settings below which a promise breaks: there are some only where that is allowed for tests."""
+        values = {
+            "SETTLE_SECONDS": self.settle_seconds,
+            "VISIBILITY_TIMEOUT_SECONDS": self.broker.visibility_timeout_seconds,
+            "RESULT_EXPIRES_SECONDS": self.broker.result_expires_seconds,
+            "RESOLVE_CAP_BYTES": self.resolve_cap_bytes,
+        }
+        return tuple(NAMESPACE + name for name in find_low(values))
 
     def _check_pairs(self) -> None:
         if self.sse_kms_key_id and self.sse != "aws:kms":

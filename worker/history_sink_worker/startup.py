@@ -129,6 +129,8 @@ def _say(work: Service, report: ProbeReport, node: str) -> None:
         prefix=settings.prefix,
         supported=list(report.supported),
     )
+    if low := settings.find_low():
+        _log.warning("for tests alone", below_their_least=list(low), consequence="promises break")
     if settings.broker.redis_url is None:
         _log.warning("no redis", consequence="no hints: each save costs a LIST; nothing is compacted by itself")
     if settings.broker.result_url is None:

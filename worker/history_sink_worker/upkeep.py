@@ -5,19 +5,23 @@ It takes what is due off the due list and sends the tasks; and it moves what is 
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery, bootsteps
+from celery.worker import state
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from history_sink.contract import COMPACT
-from history_sink_worker import log
+from history_sink_worker import belonging, log
 from history_sink_worker.dead.parked import broker_of, move_parked
 from history_sink_worker.queue.returns import Broker
 from history_sink_worker.service import Service, service
 
 AT_A_TIME = 100
 _log = log.get("history_sink_worker")
+_state: Any = state  # its stubs leave out what may be set
 
 
 def send_compact(app: Celery, session: str, branch: str | None, idle: bool = False) -> bool:
@@ -63,6 +67,15 @@ class Upkeep(bootsteps.StartStopStep):
     shutdown = stop
 
 
+def _look_at_note(work: Service, broker: Broker) -> None:
+    """End where the queue was moved to another store meanwhile; leave the note again where Redis was emptied."""
+    with suppress(RedisError, OSError):  # that it is away is said by the consumer
+        refusal = belonging.leave_note(broker.client, belonging.KEY, belonging.home_of(work.settings))
+        if refusal is not None and not _state.should_stop:
+            _log.critical(belonging.ANOTHERS, remedy=belonging.REMEDY, reason=refusal)
+            _state.should_stop = 1  # the event loop sees it at its next turn, and finishes what is in hand
+
+
 def _work(consumer: Any, work: Service, broker: Broker | None, ending: threading.Event) -> None:
     pause_seconds = min(5.0, work.settings.idle_seconds / 4)
     while not ending.wait(pause_seconds):
@@ -70,6 +83,7 @@ def _work(consumer: Any, work: Service, broker: Broker | None, ending: threading
             while send_due(consumer.app, work, time.time()) == AT_A_TIME and not ending.is_set():
                 pass
             if broker is not None:
+                _look_at_note(work, broker)
                 move_parked(consumer, work, broker)
         except Exception:  # noqa: BLE001  # it must not end for the rest of the worker's life
             _log.exception("upkeep failed")

@@ -65,6 +65,9 @@ def examine(work: Service, is_read_only: bool = False) -> Iterator[Finding]:
         yield from judge_redis(ask_redis(url, uses), time.time(), settle_seconds)
     for url in others:
         yield from judge_other_broker(ask_other_broker(url), time.time())
+    for name in work.settings.find_low():
+        advice = "raise it, and unset CODETETHER_HISTORY_ALLOW_UNSAFE_TIMES: docs/reliability.md says what breaks"
+        yield Finding("problem", "settings", f"{name} is below its least value, which is for tests alone", advice)
     yield from _judge_settings(work.settings.broker)
     yield from examine_notes(work.settings)
     facts = ask_store(work, is_read_only)

@@ -66,7 +66,7 @@ class Consumer(CeleryConsumer):
             raise
         if refusal is not None:
             connection.release()
-            _log.critical("the queue is another store's", remedy=belonging.REMEDY, reason=refusal)
+            _log.critical(belonging.ANOTHERS, remedy=belonging.REMEDY, reason=refusal)
             raise WorkerShutdown(1)
         return connection
 
