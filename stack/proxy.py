@@ -11,13 +11,19 @@ from types import TracebackType
 from typing import Self
 
 _WRITES = (b"PUT ", b"POST ")
+_SLOW_BYTES = 8192
 _BEGINNING = re.compile(rb"(GET|HEAD|PUT|POST|DELETE) [^\r\n]* HTTP/1\.1\r\n")
 
 
 class Proxy:
-    """Forwards to a port on 127.0.0.1 until it is left. `port` is its own. Faults are switched on at any time."""
+    """Forwards to a port on 127.0.0.1 until it is left. `port` is its own. Faults are switched on at any time.
 
-    def __init__(self, target_port: int, *, tls: ssl.SSLContext | None = None) -> None:
+    With `bytes_a_second` it is a slow link, which keeps next to nothing on the way: slow is not hung.
+    """
+
+    def __init__(
+        self, target_port: int, *, tls: ssl.SSLContext | None = None, bytes_a_second: int | None = None
+    ) -> None:
         self.cut_at: bytes | None = None
         """Seen in what the server sends: that connection is closed before it is passed on, and this is None again."""
         self.delay_seconds = 0.0
@@ -31,7 +37,8 @@ class Proxy:
         self.refuse: Callable[[bytes], bytes] = lambda _: b""
         """Told how each request begins, it returns the response in place of the server's, or nothing: passed on."""
         self._target_port, self._tls = target_port, tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._bytes_a_second = bytes_a_second
+        self._listener = _listen(_SLOW_BYTES if bytes_a_second else None)
         self._sockets: set[socket.socket] = set()
         self._is_left = False
         self.port: int = self._listener.getsockname()[1]
@@ -78,8 +85,8 @@ class Proxy:
 
     def _pump(self, source: socket.socket, sink: socket.socket, is_answer: bool) -> None:
         with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                self._wait()
+            while data := source.recv(_SLOW_BYTES if self._bytes_a_second else 65536):
+                self._wait(len(data))
                 if is_answer and self.cut_at is not None and self.cut_at in data:
                     self.cut_at = None
                     break
@@ -99,10 +106,19 @@ class Proxy:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
-    def _wait(self) -> None:
-        time.sleep(self.delay_seconds)
+    def _wait(self, size_bytes: int) -> None:
+        time.sleep(self.delay_seconds + (size_bytes / self._bytes_a_second if self._bytes_a_second else 0))
         while self.is_holding and not self._is_left:
             time.sleep(0.01)
+
+
+def _listen(buffer_bytes: int | None) -> socket.socket:
+    listener = socket.socket()
+    if buffer_bytes:  # before it listens: for what it accepts
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener
 
 
 def _answer(client: socket.socket, answer: bytes) -> None:

@@ -12,9 +12,9 @@ from broker_site import UPLOAD, BrokerSite
 from history_sink import Fault, HistorySink
 from history_sink.lines import encode_line
 from history_sink.link import CONFIRM_SECONDS
-from slow_link import slow_link
 from stack.minio import MinioServer
 from stack.processes import wait_until
+from stack.proxy import Proxy
 from stack.rabbitmq import RabbitServer
 from stack.redis import RedisServer, find_server, find_valkey
 from stack.worker import Worker
@@ -241,8 +241,8 @@ def test_a_save_does_not_wait_for_a_broker_that(site: BrokerSite, sink: HistoryS
 
 def test_a_long_line_gets_through_a_slow_link(site: BrokerSite) -> None:
     history = [*talk(1), {"text": os.urandom(700_000).hex()}]
-    with slow_link(site.server.port, bytes_a_second=500_000) as port:
-        slow = site.url.replace(f":{site.server.port}/", f":{port}/")
+    with Proxy(site.server.port, bytes_a_second=500_000) as link:
+        slow = site.url.replace(f":{site.server.port}/", f":{link.port}/")
         with site.sink(broker_url=slow) as sink:
             assert sink.save("slow", history[:1]).state == "enqueued"
             start = time.monotonic()

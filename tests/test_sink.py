@@ -40,7 +40,6 @@ from history_sink.names import S3_PREFIX
 from history_sink.settings import BROKER_URL, RESULT_URL, S3_BUCKET
 from history_sink.upload import Upload
 from plain_store import PlainStore, PlainWorker, ends_of, lines_of, message, messages
-from slow_link import slow_link
 from stack.processes import wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
@@ -795,8 +794,8 @@ class TestBrokerAway:
         """It takes longer than a broker that hangs may take."""
         history = [message("a"), message(os.urandom(700_000).hex())]
         with (
-            slow_link(own_redis.port, bytes_a_second=500_000) as port,
-            HistorySink(broker_url=f"redis://127.0.0.1:{port}/0") as sink,
+            Proxy(own_redis.port, bytes_a_second=500_000) as link,
+            HistorySink(broker_url=f"redis://127.0.0.1:{link.port}/0") as sink,
         ):
             assert sink.save("s", history[:1]).state == "enqueued"
             start = time.monotonic()

@@ -1,6 +1,7 @@
 """What one process works with: settings, the store, hints, the due list."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
@@ -17,7 +18,7 @@ from history_sink_worker.redis_hints import DueList, NoDueList, RedisDueList, Re
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.s3.credentials import ChainSource, FileSource, Source
 from history_sink_worker.settings import WorkerSettings
-from history_sink_worker.store import Steps, run
+from history_sink_worker.store import Entry, Steps, list_page, run
 from history_sink_worker.turnstile import Turnstile
 
 T = TypeVar("T")
@@ -49,6 +50,14 @@ class Service:
     def read(self, steps: Steps[T]) -> T:
         """Do `steps` for somebody who waits: a store that hangs is away in seconds. Raises `StoreError`."""
         return run(steps, self.reading_store.perform)
+
+    def walk(self, prefix: str) -> Iterator[Entry]:
+        """All objects under `prefix`, a page at a time. Raises `StoreError`."""
+        after: str | None = ""
+        while after is not None:
+            page = self.run(list_page(prefix, after))
+            yield from page.entries
+            after = page.next_after
 
     def log(self, session: str, branch: str | None = None) -> Log:
         """Where this log lives."""

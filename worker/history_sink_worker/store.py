@@ -146,6 +146,23 @@ def run(steps: Steps[T], perform: Callable[[Request], Reply]) -> T:
             trouble = error
 
 
+def list_all(prefix: str, after: str = "") -> Steps[list[Entry]]:
+    """All objects under `prefix` behind the key `after`, page by page. They are not one snapshot."""
+    entries: list[Entry] = []
+    position: str | None = after
+    while position is not None:
+        page: Page = yield List(prefix, position)
+        entries += page.entries
+        position = page.next_after
+    return entries
+
+
+def list_page(prefix: str, after: str) -> Steps[Page]:
+    """One page of that."""
+    page: Page = yield List(prefix, after)
+    return page
+
+
 class StoreError(HistorySinkError):
     """The store gave no answer that the work can go on with. The text names operation, key and code.
 

@@ -14,7 +14,18 @@ from history_sink_worker.archive.settled import base_meta
 from history_sink_worker.archive.tombstone import check_alive, deleted, is_tombstone
 from history_sink_worker.archive.trace import Walk, trace
 from history_sink_worker.archive.written import write_written
-from history_sink_worker.store import Away, Blob, Corrupt, Entry, Get, Grow, Head, Info, List, Page, Put, Steps
+from history_sink_worker.store import (
+    Away,
+    Blob,
+    Corrupt,
+    Get,
+    Grow,
+    Head,
+    Info,
+    Put,
+    Steps,
+    list_all,
+)
 
 COPY_FROM_BYTES = 5 * 1024 * 1024
 """From this size on a base grows by UploadPartCopy; below, it is read and written whole.
@@ -47,13 +58,7 @@ def give_up(log: Log) -> NoReturn:
 
 def list_log(log: Log) -> Steps[Listing]:
     """All pages of a log's LIST. They are not one snapshot."""
-    entries: list[Entry] = []
-    after: str | None = log.list_after
-    while after is not None:
-        page: Page = yield List(log.root, after)
-        entries += page.entries
-        after = page.next_after
-    return plan.arrange(log, entries)
+    return plan.arrange(log, (yield from list_all(log.root, log.list_after)))
 
 
 def look(context: Context, log: Log, adopt: bool = False, reads: bool = False) -> Steps[Look]:

@@ -19,6 +19,8 @@ from history_sink.errors import Malformed
 
 BASE = "history.jsonl"
 DEAD = ".dead/"
+PROBE = ".probe/"
+"""Folders under the prefix that are no session's: no session's name begins with a dot."""
 
 TailKind: TypeAlias = Literal["extent", "stray", "undecided"]
 _KIND_OF_SIGN: dict[str, TailKind] = {"": "extent", "~": "stray", "_": "undecided"}

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from history_sink_worker.archive.names import PROBE
 from history_sink_worker.store import (
     Away,
     Blob,
@@ -77,7 +78,7 @@ def probe(prefix: str, token: str | None = None) -> Steps[ProbeReport]:
     `token` (default: a random one) keeps workers that start together apart. That a condition is
     atomic, only a race could show: this finds stores that ignore it. 5 MiB are sent.
     """
-    home = f"{prefix}.probe/"
+    home = f"{prefix}{PROBE}"
     ours = f"{home}{token or secrets.token_hex(8)}/"
     small, large = f"{ours}small", f"{ours}large"
     tries = {

@@ -8,7 +8,7 @@ from history_sink_worker.archive.tombstone import find_tombstone
 from history_sink_worker.dead import letters
 from history_sink_worker.dead.letters import Letter
 from history_sink_worker.service import Service
-from history_sink_worker.store import Blob, Delete, Get, Head, List, Page, Put, Steps
+from history_sink_worker.store import Blob, Delete, Get, Head, Put, Steps, list_all
 
 HEAD_BYTES = 16 * 1024
 """Enough for the first line of nearly every letter."""
@@ -43,15 +43,11 @@ def bury(prefix: str, letter: Letter, look: bool = False) -> Steps[str | None]:
 
 def _find(prefix: str, task_id: str, identity: str) -> Steps[str | None]:
     # All pages, whatever their number: only a message that is delivered again is looked for.
-    ending, after = f"-{letters.safe_id(task_id)}", ""
-    while True:
-        page: Page = yield List(prefix + DEAD, after)
-        for entry in page.entries:
-            if entry.key.endswith(ending) and (yield from _is_of(entry.key, identity)):
-                return entry.key
-        if page.next_after is None:
-            return None
-        after = page.next_after
+    ending = f"-{letters.safe_id(task_id)}"
+    for entry in (yield from list_all(prefix + DEAD)):
+        if entry.key.endswith(ending) and (yield from _is_of(entry.key, identity)):
+            return entry.key
+    return None
 
 
 def _is_of(key: str, identity: str) -> Steps[bool]:
@@ -61,20 +57,10 @@ def _is_of(key: str, identity: str) -> Steps[bool]:
 
 def list_names(work: Service) -> Iterator[str]:
     """The names (the last part of the key) of all letters, oldest first. Raises `StoreError`."""
-    home, after = work.settings.prefix + DEAD, ""
-    while True:
-        page = work.run(_list(home, after))
-        for entry in page.entries:
-            if letters.parse_name(work.settings.prefix, entry.key):
-                yield entry.key.removeprefix(home)
-        if page.next_after is None:
-            return
-        after = page.next_after
-
-
-def _list(home: str, after: str) -> Steps[Page]:
-    page: Page = yield List(home, after)
-    return page
+    home = work.settings.prefix + DEAD
+    for entry in work.walk(home):
+        if letters.parse_name(work.settings.prefix, entry.key):
+            yield entry.key.removeprefix(home)
 
 
 def read_head(work: Service, name: str) -> Letter | None:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from history_sink_worker.archive.names import DEAD
+from history_sink_worker.archive.names import DEAD, PROBE
 from history_sink_worker.archive.probe import probe
 from history_sink_worker.doctor.facts import RetentionFacts, StoreFacts
 from history_sink_worker.s3 import examination, retention
@@ -28,7 +28,7 @@ def ask_store(work: Service, is_read_only: bool) -> StoreFacts:
     except StoreError as error:
         return StoreFacts(address, error=str(error), server=server, clock_skew_seconds=skew_seconds)
     token = secrets.token_hex(8)
-    key = f"{work.settings.prefix}.probe/doctor-{token}"
+    key = f"{work.settings.prefix}{PROBE}doctor-{token}"
     rights = _try_rights(work, key)
     anybody_may = examination.find_what_anybody_may(store, key)
     count, reads_others = examination.count_other_buckets(store)

@@ -6,6 +6,7 @@ The rules' language: https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from history_sink_worker.archive.names import PROBE
 from history_sink_worker.doctor.facts import RetentionFacts
 from history_sink_worker.doctor.findings import Finding
 
@@ -49,7 +50,7 @@ def reaches(rule: Mapping[str, Any], prefix: str) -> bool:
     if chosen.get("Tag") or both.get("Tags"):
         return False
     start = chosen.get("Prefix") or both.get("Prefix") or rule.get("Prefix") or ""
-    return (prefix.startswith(start) or start.startswith(prefix)) and not start.startswith(f"{prefix}.probe/")
+    return (prefix.startswith(start) or start.startswith(prefix)) and not start.startswith(f"{prefix}{PROBE}")
 
 
 def _judge_rule(rule: Mapping[str, Any], prefix: str, settle_seconds: float) -> Iterator[Finding]:

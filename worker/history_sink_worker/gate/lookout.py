@@ -8,6 +8,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from history_sink.contract import MAINTENANCE_QUEUE, UPLOAD_QUEUE
+from history_sink_worker.archive.names import PROBE
 from history_sink_worker.gate.gate import Finding
 from history_sink_worker.intake.failure import unexpected
 from history_sink_worker.service import Service
@@ -31,7 +32,7 @@ def look(work: Service, token: str, is_reader: bool = False) -> Finding:
 
     `is_reader`: a LIST only. Credentials that may not write would keep the gate shut for ever.
     """
-    home = f"{work.settings.prefix}.probe/"
+    home = f"{work.settings.prefix}{PROBE}"
     key = f"{home}{token}"
     try:
         work.store.check_bucket(home)

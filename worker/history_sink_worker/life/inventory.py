@@ -6,13 +6,11 @@ from itertools import groupby
 
 from history_sink.contract import check_session
 from history_sink.errors import Malformed
-from history_sink_worker.archive.names import Log, parse_key
+from history_sink_worker.archive.names import PROBE, Log, parse_key
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.dead.letters import parse_name
 from history_sink_worker.service import Service
-from history_sink_worker.store import Entry, List, Page, Steps
-
-PROBE = ".probe/"
+from history_sink_worker.store import Entry
 
 
 @dataclass(slots=True)
@@ -54,7 +52,7 @@ def list_folders(work: Service, session: str | None = None) -> Iterator[Folder]:
     """Every session, or the only one. Dead letters and what probes leave are passed over. Raises `StoreError`."""
     prefix = work.settings.prefix
     root = prefix if session is None else Log(prefix, session).root
-    entries = (entry for entry in _list(work, root) if not _is_other(prefix, entry.key))
+    entries = (entry for entry in work.walk(root) if not _is_other(prefix, entry.key))
     for name, group in groupby(entries, lambda entry: _owner(prefix, entry.key)):
         folder = Folder(name)
         for entry in group:
@@ -73,16 +71,3 @@ def _owner(prefix: str, key: str) -> str:
         return check_session(name) if slash else ""
     except Malformed:
         return ""
-
-
-def _list(work: Service, root: str) -> Iterator[Entry]:
-    after: str | None = ""
-    while after is not None:
-        page = work.run(_page(root, after))
-        yield from page.entries
-        after = page.next_after
-
-
-def _page(root: str, after: str) -> Steps[Page]:
-    page: Page = yield List(root, after)
-    return page

@@ -7,7 +7,7 @@ who may PUT may replace. That nothing is overwritten rests on the workers, and a
 import re
 from typing import Any
 
-from history_sink_worker.archive.names import DEAD
+from history_sink_worker.archive.names import DEAD, PROBE
 
 ROLES = ("writer", "reader", "compactor", "operator")
 """By queue: ``history.upload``, ``history.read``, ``history.maintenance``, the last also for a worker of all three; and
@@ -25,7 +25,7 @@ def policy(role: str, bucket: str, prefix: str) -> dict[str, Any]:
     """The document for one of `ROLES`. Raises ValueError where `prefix` would be read as a pattern."""
     if re.search(r"[*?$]", prefix):
         raise ValueError("a prefix with *, ? or $ would be a pattern in a policy")
-    everything, letters, probes = f"{prefix}*", f"{prefix}{DEAD}*", f"{prefix}.probe/*"
+    everything, letters, probes = f"{prefix}*", f"{prefix}{DEAD}*", f"{prefix}{PROBE}*"
     rules: dict[str, list[dict[str, Any]]] = {
         # A reader buries what is no message at all, and that is all that it writes.
         "reader": [_allow(_READ, bucket, everything), _allow(["s3:PutObject"], bucket, letters)],
