@@ -15,7 +15,7 @@ import pytest
 
 from history_sink.errors import ConfigurationError
 from history_sink_worker.keys import KeyFiles, Keys
-from history_sink_worker.s3 import hooks
+from history_sink_worker.s3 import credentials, hooks
 from history_sink_worker.s3.credentials import FileSource
 from history_sink_worker.service import make_service
 from history_sink_worker.settings import WorkerSettings
@@ -291,3 +291,19 @@ def test_a_request_that_nobody_could_sign_is_counted_as_that(
     with pytest.raises(Denied, match="ProfileNotFound"):
         make_service(WorkerSettings.from_env(asked)).store.check_bucket("history/")
     assert told == ["credentials"]
+
+
+def test_keys_of_a_profile_that_the_store_denies_are_looked_for_again(
+    found: dict[str, str], given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("[rotated]\naws_access_key_id = gone\naws_secret_access_key = gone\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(path))
+    monkeypatch.setattr(credentials, "SEARCH_AGAIN_SECONDS", 0.0)
+    asked = {**found, f"{NAMESPACE}S3_CREDENTIALS": "default", f"{NAMESPACE}S3_PROFILE": "rotated"}
+    store = make_service(WorkerSettings.from_env(asked)).store
+    with pytest.raises(Denied, match="InvalidAccessKeyId"):
+        store.check_bucket("history/")
+    keys = {"access_key_id": "AccessKeyId", "secret_access_key": "SecretAccessKey", "session_token": "SessionToken"}
+    path.write_text("[rotated]\n" + "".join(f"aws_{name} = {given[key]}\n" for name, key in keys.items()))
+    store.check_bucket("history/")

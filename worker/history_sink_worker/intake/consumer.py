@@ -48,7 +48,7 @@ class Consumer(CeleryConsumer):
         pauses = {"interval_start": PAUSE_SECONDS, "interval_step": 0, "interval_max": PAUSE_SECONDS}
         ensure = conn.ensure_connection
 
-        def ensure_quietly(errback: Any, *args: Any, **options: Any) -> Any:
+        def ensure_quietly(errback: Any = None, *args: Any, **options: Any) -> Any:
             # `errback` would say it at each try, as an error.
             return ensure(lambda error, _: self._say_away(error), *args, **{**options, **pauses})
 

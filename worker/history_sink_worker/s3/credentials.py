@@ -5,7 +5,7 @@ botocore asks for them at each request. Both sources are for many threads, and a
 
 import threading
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import botocore.session
 from botocore.config import Config
@@ -124,15 +124,15 @@ class ChainSource:
 
     def _find(self) -> Credentials:
         with self._searching:
-            if self._found is None:
+            found = self._found  # another thread may `doubt` it meanwhile
+            if found is None:
                 if self._failure is not None and monotonic() - self._searched_at < LOOK_SECONDS:
                     # Each thread would wait for the same timeouts, one after the other.
                     raise Unobtainable(self._failure.reason, self._failure.is_passing)
-                self._search()
-            assert self._found is not None
-            return self._found
+                found = self._search()
+            return found
 
-    def _search(self) -> None:
+    def _search(self) -> Credentials:
         try:
             # A session of its own for each search: one keeps what it has read of the files.
             core = botocore.session.Session(profile=self._profile)
@@ -147,6 +147,7 @@ class ChainSource:
         self._found, self._failure = found, None
         self._searched_at = monotonic()
         _log.info("credentials found", method=found.method)
+        return cast("Credentials", found)
 
     def _give_up(self, error: Exception) -> Unobtainable:
         """Until the next search, soon."""
