@@ -32,7 +32,10 @@ class LogStatus:
 
 @dataclass(frozen=True, slots=True)
 class StrayStatus:
-    """Lines of a writer that parted from the log without knowing: bytes ``[start, end)`` of its own history."""
+    """Lines of a writer that parted from the log without knowing: bytes ``[start, end)`` of its own history.
+
+    `messages` counts those of that history before `end`.
+    """
 
     key: str
     start: int

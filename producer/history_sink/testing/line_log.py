@@ -6,6 +6,7 @@ Pure. The worker keeps the same rules with objects in a store; a test compares t
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from history_sink.chain import START, Junction, shorten, walk
 from history_sink.outcome import OutcomeKind, Parted
@@ -54,6 +55,14 @@ class Verdict:
     parted: Parted | None = None
 
 
+class Size(NamedTuple):
+    """How many lines are on a log, how many strays lie beside it, and how many runs wait."""
+
+    lines: int
+    strays: int
+    waiting: int
+
+
 class LineLog:
     """The lines of one log, strays beside it, and runs that wait for what comes before them."""
 
@@ -62,6 +71,11 @@ class LineLog:
         self.points = Points()
         self.strays: list[Run] = []
         self.waiting: list[Run] = []
+
+    @property
+    def size(self) -> Size:
+        """How much there is of it."""
+        return Size(len(self.lines), len(self.strays), len(self.waiting))
 
     def take(self, run: Run) -> Verdict:
         """Put the lines where they belong, and those that have waited for them."""

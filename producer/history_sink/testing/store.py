@@ -34,6 +34,7 @@ class MemoryStore:
         self.prefix = prefix
         self._sessions: dict[str, dict[str | None, LineLog]] = {}
         self._written: dict[tuple[str, str | None], float] = {}
+        self._active: dict[str, float] = {}
         self._deleted: set[str] = set()
         self._time = 0.0
         self._tasks: dict[str, Callable[..., Any]] = {
@@ -69,10 +70,12 @@ class MemoryStore:
         if session in self._deleted:
             return Outcome("deleted", *about, f"{root}history.jsonl").encode()
         log = self._sessions.setdefault(session, {}).setdefault(upload.branch, LineLog())
-        before = len(log.lines)
+        before = log.size
         verdict = log.take(Run(upload.start, upload.lines))
-        if len(log.lines) > before:
-            self._written[session, upload.branch] = self._tick()
+        if log.size != before:
+            self._active[session] = self._tick()
+        if log.size.lines > before.lines:
+            self._written[session, upload.branch] = self._active[session]
         key = root + (verdict.stray or "history.jsonl")
         return Outcome(verdict.outcome, *about, key, 1, verdict.parted).encode()
 
@@ -83,7 +86,7 @@ class MemoryStore:
         told = [self._describe(session, branch, log, asked) for branch, log in logs if log.lines]
         strays = [
             StrayStatus(
-                self._root(session, branch) + stray.name, stray.start.offset, stray.end.offset, len(stray.lines)
+                self._root(session, branch) + stray.name, stray.start.offset, stray.end.offset, stray.end.messages
             )
             for branch, log in logs
             for stray in sorted(log.strays, key=lambda stray: stray.name)
@@ -132,7 +135,7 @@ class MemoryStore:
             session,
             main.messages if main else 0,
             main.bytes if main else 0,
-            max((log.last_write for log in logs), default=0.0),
+            self._active[session],
             sum(branch is not None for branch in self._sessions[session]),
             None,
             later.branch if later else None,
