@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # most tests wait for servers of their own
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services worker test test-quick test-system torture bench aof check audit format constraints
+.PHONY: help install demo services worker test test-quick test-system test-release torture bench aof check audit format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -40,6 +40,9 @@ test-system: $(STAMP) ## what wants Debian's Redis, RabbitMQ, promtool, Chromium
 	@$(BIN)/python -m stack.go_programs minio versitygw docker-compose
 	@$(PYTEST) -m system
 
+test-release: $(STAMP) ## dist/ anew, and the quick tests on its wheel, about three minutes (PYTHON=python3.13: with that one)
+	@$(BIN)/python -m stack.release --python $(PYTHON)
+
 torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock or rabbitmq)
 	@$(BIN)/python -m torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(TRANSPORT),--transport $(TRANSPORT))
@@ -68,6 +71,6 @@ constraints: ## constraints.txt anew, from the newest releases
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
 	$(PYTHON) -m venv "$$directory" && \
 	"$$directory/bin/pip" install --quiet 'pip>=25.1' && \
-	"$$directory/bin/pip" install --group dev --group bench --group audit --editable '.[worker,flower]' && \
+	"$$directory/bin/pip" install --group dev --group bench --group audit --group release --editable '.[worker,flower]' && \
 	{ sed -n '/^#/p' constraints.txt; "$$directory/bin/pip" freeze --exclude-editable; \
 	  sed -n '/;/p' constraints.txt; } > "$$directory/new" && cp "$$directory/new" constraints.txt
