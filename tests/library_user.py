@@ -25,6 +25,7 @@ from history_sink import (
     StrayStatus,
     Unavailable,
 )
+from history_sink.testing import MemoryArchive, MemorySink
 
 
 def simplify(value: object) -> object:
@@ -82,6 +83,19 @@ async def save_beside(messages: list[ChatMessage]) -> None:
         assert_type(await sink.aflush("s"), FlushResult)
         assert_type(await sink.aresolve(PointerHandle("b", "k")), bytes | Fault)
         await sink.aclose()
+
+
+def look_into_memory(messages: list[ChatMessage]) -> list[bytes]:
+    archive = MemoryArchive(prefix="p")
+    with MemorySink(archive, filters=[redact]) as sink, archive.answering(Fault("denied", "no")):
+        assert_type(sink, MemorySink)
+        assert_type(sink.archive, MemoryArchive)
+        save(sink, messages, b"line")
+        assert_type(archive.sessions(), list[str])
+        archive.delete("s")
+    with MemorySink.from_env() as other, other.archive.broker_away():
+        assert_type(other, MemorySink)
+    return archive.lines("s")
 
 
 def make() -> HistorySink:

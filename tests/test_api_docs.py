@@ -16,6 +16,7 @@ import history_sink
 from history_sink import HistorySink
 from history_sink.outcome import FlushState, OutcomeKind, ReceiptState
 from history_sink.pointer import FaultKind
+from history_sink.testing import MemoryArchive, MemorySink
 from stack.stack import producer_environment
 from stack.worker import Worker
 
@@ -75,6 +76,15 @@ def test_each_call_is_told_of_with_its_parameters(name: str) -> None:
     method = inspect.unwrap(getattr(METHODS[name], "__func__", METHODS[name]))
     owner = "HistorySink" if name == "from_env" else "sink"
     assert f"`{owner}.{write_call(name, method)}`" in TEXT.replace("`await ", "`")
+
+
+def test_each_call_of_the_archive_in_memory_is_told_of_with_its_parameters() -> None:
+    assert f"`{write_call('MemorySink', MemorySink.__init__)}`" in TEXT
+    assert f"`{write_call('MemoryArchive', MemoryArchive.__init__)}`" in TEXT
+    for name, member in vars(MemoryArchive).items():
+        if not name.startswith("_"):
+            told = write_call(name, member) if callable(member) else name
+            assert f"`archive.{told}`" in TEXT
 
 
 def test_the_constructor_is_told_of_with_its_parameters() -> None:

@@ -1,20 +1,19 @@
 """Filters: what leaves the process is what they made of it, or nothing."""
 
-import json
 import logging
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from history_sink import BadMessage, ConfigurationError, HistorySink
 from history_sink.filters import check_filters, filter_lines
 from history_sink.lines import Line, encode_line
-from history_sink.settings import BROKER_URL
-from plain_store import PlainStore, PlainWorker, lines_of, message, messages
-from stack.redis import RedisServer
+from history_sink.testing import MemoryArchive, MemorySink
+from plain_store import lines_of, message, messages
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 SECRET = "hunter2"
@@ -48,16 +47,9 @@ def encode(given: Any, *filters: Any, unencodable: Any = "replace") -> Line:
     return filter_lines(encode_line, filters)(given, unencodable)
 
 
-@pytest.fixture(scope="module")
-def url(redis_server: RedisServer) -> str:
-    return redis_server.new_database()
-
-
-@pytest.fixture(scope="module")
-def worker(url: str) -> Iterator[PlainWorker]:
-    worker = PlainWorker(url)
-    with worker.running():
-        yield worker
+@pytest.fixture
+def archive() -> MemoryArchive:
+    return MemoryArchive()
 
 
 class TestOneLine:
@@ -66,8 +58,8 @@ class TestOneLine:
         assert encode({"a": 1}, stamp, partial(stamp, text="2")).data == b'{"a":1,"by":"stamped","by":"2"}\n'
 
     def test_a_filter_that_changes_nothing_changes_no_byte(self) -> None:
-        for given in ({"a": float("nan")}, b"\xff\r", b"", '{"a" : 1}\n'):
-            assert encode(given, redact) == encode_line(given)
+        for each in ({"a": float("nan")}, b"\xff\r", b"", '{"a" : 1}\n'):
+            assert encode(each, redact) == encode_line(each)
 
     def test_what_a_filter_returns_is_counted_as_any_line(self) -> None:
         assert encode({"a": float("nan")}, lambda line: b"sealed") == Line(b"sealed\n", replaced=1, raw=True)
@@ -104,66 +96,83 @@ class TestOneLine:
 
 
 class TestOnASink:
-    def test_only_filtered_lines_reach_the_queue_and_a_restart_finds_them_again(
-        self, url: str, worker: PlainWorker
-    ) -> None:
+    def test_only_filtered_lines_reach_the_archive_and_a_restart_finds_them_again(self, archive: MemoryArchive) -> None:
         history = messages("a", SECRET, "c")
         for _ in range(3):  # processes
-            with HistorySink(broker_url=url, filters=[redact, stamp]) as sink:
-                assert sink.save("restart", history).branch is None
-                assert sink.flush("restart", 10)
+            with MemorySink(archive, filters=[redact, stamp]) as sink:
+                assert sink.save("s", history).branch is None
+                assert sink.flush("s")
                 history += messages(f"{SECRET} {len(history)}")
-                assert sink.append("restart", history[-1]).state == "enqueued"
-                assert sink.flush("restart", 10)
-                whole = b"".join(sink.read("restart"))
-                assert sink.resolve(sink.pointer("restart", messages=(1, 2))) == whole.splitlines(keepends=True)[1]
-        store = worker.sessions["restart"]
-        assert [*store.logs] == [None]
-        assert store.strays == []
-        assert store.logs[None] == [stamp(redact(line[:-1])) + b"\n" for line in lines_of(history)]
+                assert sink.append("s", history[-1]).state == "enqueued"
+                assert sink.flush("s")
+                whole = b"".join(sink.read("s"))
+                assert sink.resolve(sink.pointer("s", messages=(1, 2))) == whole.splitlines(keepends=True)[1]
+                status = sink.status("s")
+        assert ([log.branch for log in status.logs], status.strays) == ([None], ())
+        assert archive.lines("s") == [stamp(redact(line[:-1])) + b"\n" for line in lines_of(history)]
 
     def test_what_a_filter_refused_goes_out_when_it_works_again(
-        self, url: str, worker: PlainWorker, caplog: pytest.LogCaptureFixture
+        self, archive: MemoryArchive, caplog: pytest.LogCaptureFixture
     ) -> None:
         vault = Vault()
         vault.is_open = True
-        with caplog.at_level(logging.DEBUG), HistorySink(broker_url=url, filters=[vault]) as sink:
+        with caplog.at_level(logging.DEBUG), MemorySink(archive, filters=[vault]) as sink:
             history = messages("a")
-            assert sink.save("vault", history).state == "enqueued"
+            assert sink.save("s", history).state == "enqueued"
             vault.is_open = False
             history += messages(SECRET, "c")
-            receipt = sink.save("vault", history)
+            receipt = sink.save("s", history)
             assert (receipt.state, receipt.index) == ("refused", 1)
             assert receipt.reason == "filter Vault failed with KeyError"
-            flushed = sink.flush("vault", 10)
+            flushed = sink.flush("s")
             assert (flushed.state, flushed.reason) == ("refused", "message 1: filter Vault failed with KeyError")
-            assert sink.append("vault", message("d")).state == "refused"
-            assert len(worker.sessions["vault"].logs[None]) == 1
+            assert sink.append("s", message("d")).state == "refused"
+            assert len(archive.lines("s")) == 1
             vault.is_open = True
-            assert sink.save("vault", history).state == "enqueued"
-            assert sink.flush("vault", 10)
-        assert [json.loads(line) for line in worker.sessions["vault"].logs[None]] == [
-            json.loads(redact(line)) for line in lines_of(history)
-        ]
+            assert sink.save("s", history).state == "enqueued"
+            assert sink.flush("s")
+        assert archive.lines("s") == [redact(line) for line in lines_of(history)]
         assert SECRET not in caplog.text
         assert "filter Vault failed with KeyError" in caplog.text
 
-    def test_other_filters_after_a_restart_keep_both_histories(self, url: str, worker: PlainWorker) -> None:
-        history = messages("a", "b")
+    @given(st.lists(st.sampled_from(["save", "append", "fail", "work", "restart", "flush"]), max_size=20))
+    def test_a_filter_that_fails_now_and_then_opens_no_branch_and_loses_nothing(self, steps: list[str]) -> None:
+        archive, vault, history = MemoryArchive(), Vault(), list[Any]()
+        sink, may_append = MemorySink(archive, filters=[vault]), False
+        for number, step in enumerate(steps):
+            if step in ("fail", "work"):
+                vault.is_open = step == "work"
+            elif step == "restart":
+                sink.close()
+                sink, may_append = MemorySink(archive, filters=[vault]), False
+            elif step == "flush":
+                sink.flush("s", 0.0)
+            else:
+                history += messages(f"{SECRET} {number}")
+                appends = step == "append" and may_append
+                receipt = sink.append("s", history[-1]) if appends else sink.save("s", history)
+                may_append = receipt.state == "enqueued"
+        vault.is_open = True
+        assert sink.save("s", history).state in ("enqueued", "unchanged")
+        assert sink.flush("s", 5) or not history
+        status = sink.status("s")
+        assert ({log.branch for log in status.logs} | {None}, status.strays) == ({None}, ())
+        assert archive.lines("s") == [redact(line) for line in lines_of(history)]
+        sink.close()
+
+    def test_other_filters_after_a_restart_keep_both_histories(self, archive: MemoryArchive) -> None:
         for filters in ([], [stamp]):
-            with HistorySink(broker_url=url, filters=filters) as sink:
-                sink.save("changed", history)
-                assert sink.flush("changed", 10)
-        store: PlainStore = worker.sessions["changed"]
-        assert len(store.logs) == 2
+            with MemorySink(archive, filters=filters) as sink:
+                sink.save("s", messages("a", "b"))
+                assert sink.flush("s")
+                assert len(sink.status("s").logs) == 1 + len(filters)
 
     def test_the_readmes_filter_keeps_the_secret_here(
-        self, url: str, worker: PlainWorker, monkeypatch: pytest.MonkeyPatch
+        self, archive: MemoryArchive, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv(BROKER_URL, url)
+        monkeypatch.setattr(HistorySink, "from_env", lambda **options: MemorySink(archive, **options))
         shown: dict[str, Any] = {}
         exec(next(block for block in README.split("```python\n") if "filters=" in block).partition("```")[0], shown)
         with shown["sink"] as sink:
-            sink.save("readme", messages(SECRET))
-            assert sink.flush("readme", 10)
-        assert worker.sessions["readme"].logs[None] == lines_of(messages("[redacted]"))
+            sink.save("s", messages(SECRET))
+        assert archive.messages("s") == messages("[redacted]")

@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_sink import Fault, Faulted, HistorySink, NoAnswer, Receipt, Unavailable, WorkerFailed
+from history_sink import (
+    ConfigurationError,
+    Fault,
+    Faulted,
+    HistorySink,
+    NoAnswer,
+    PointerHandle,
+    Receipt,
+    Unavailable,
+    WorkerFailed,
+)
 from history_sink.chain import START, shorten, walk
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink.testing.line_log import LineLog, Run
@@ -75,6 +85,15 @@ def test_what_is_saved_is_archived_when_save_returns(sink: MemorySink) -> None:
     assert b"".join(sink.archive.lines("s")) == b"".join(sink.read("s"))
     assert sink.archive.sessions() == ["s"]
     assert sink.archive.lines("never") == []
+
+
+def test_its_keys_have_the_bucket_and_prefix_that_it_is_given() -> None:
+    with MemorySink(MemoryArchive("b", "team/p")) as sink:
+        sink.save("s", messages("a"))
+        assert sink.pointer("s") == PointerHandle("b", "team/p/s/history.jsonl")
+        assert sink.resolve(sink.pointer("s")) == b"".join(sink.read("s"))
+    with pytest.raises(ConfigurationError):
+        MemoryArchive(prefix="/p")
 
 
 def test_a_sink_of_another_process_shares_the_archive(sink: MemorySink) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import history_sink
+import history_sink.testing
 from test_extra import COMMANDS, expect_a_line, run
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +97,8 @@ def test_pyright_knows_the_type_of_all_that_is_public(programs: Path, tmp_path: 
     )
     symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
     public = {f"history_sink.{name}" for name in history_sink.__all__}
-    classes = [each for each in map(history_sink.__dict__.get, history_sink.__all__) if inspect.isclass(each)]
+    values = [getattr(home, name) for home in (history_sink, history_sink.testing) for name in home.__all__]
+    classes = [each for each in values if inspect.isclass(each)]
     inner = tuple(f"{each.__module__}.{each.__qualname__}" for each in classes)
     told = {
         symbol["name"]: symbol["isTypeKnown"] and not symbol["isTypeAmbiguous"]
@@ -104,5 +106,5 @@ def test_pyright_knows_the_type_of_all_that_is_public(programs: Path, tmp_path: 
         if symbol["name"] in public or symbol["name"].startswith(tuple(f"{name}." for name in inner))
     }
     assert public <= told.keys()
-    assert "history_sink.sink.HistorySink.save" in told
+    assert {"history_sink.sink.HistorySink.save", "history_sink.testing.MemorySink.archive"} <= told.keys()
     assert [name for name, is_known in told.items() if not is_known] == []

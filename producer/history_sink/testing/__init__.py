@@ -12,6 +12,7 @@ from typing import Any, Self
 from history_sink.broker import Broker
 from history_sink.filters import Filter
 from history_sink.kinds import Default
+from history_sink.names import normal_prefix
 from history_sink.pointer import Fault
 from history_sink.reading import Reading
 from history_sink.session_ids import SessionId, take_session
@@ -38,9 +39,12 @@ class MemoryArchive:
 
         Args:
             bucket: The bucket that pointers are to name.
-            prefix: What the keys of all logs begin with; it ends in a slash.
+            prefix: What the keys of all logs begin with; a slash is put behind it where it has none.
+
+        Raises:
+            ConfigurationError: No store would keep keys with this prefix as they are.
         """
-        self._store = MemoryStore(bucket, prefix)
+        self._store = MemoryStore(bucket, normal_prefix(prefix))
         self._queue = TaskQueue(self._store.do)
 
     @property
