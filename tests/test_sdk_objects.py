@@ -16,12 +16,11 @@ from openai.types.chat import ChatCompletionMessage
 from openai.types.responses import ResponseOutputMessage
 from pydantic import RootModel, create_model
 
+import history_sink
 from history_sink import HistorySink
 from history_sink.errors import BadMessage
 from history_sink.lines import encode_line
-from history_sink.settings import BROKER_URL
-from plain_store import PlainWorker
-from stack.redis import RedisServer
+from history_sink.testing import MemorySink
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -91,27 +90,22 @@ def test_the_recipe_archives_what_the_sdk_answers(
     variables: dict[str, str],
     lines: list[dict[str, Any]],
     model: str,
-    redis_server: RedisServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    url = redis_server.new_database()
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     for name, value in variables.items():
         monkeypatch.setenv(name, value.format(model))
-    monkeypatch.setenv(BROKER_URL, url)
-    worker = PlainWorker(url)
+    monkeypatch.setattr(history_sink, "HistorySink", MemorySink)
     shown: dict[str, Any] = {}
-    with worker.running(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         exec(recipe_of(sdk), shown)
         assert shown["receipt"].state == "enqueued"
         with shown["sink"] as sink:
             assert sink.save("my-session", shown["messages"]).state == "unchanged"
             assert sink.flush("my-session", 10)
-    ((session, store),) = worker.sessions.items()
-    assert session == "my-session"
-    first, *rest = [json.loads(line) for line in store.logs[None]]
+    first, *rest = shown["sink"].archive.messages("my-session")
     assert first["role"] == "user"
     assert [_without_nulls(each) for each in rest] == [_without_nulls(each) for each in lines]
 
