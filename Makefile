@@ -3,7 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile # most tests wait for servers of their own
+# Most tests wait for servers of their own. In the order of tests/conftest.py: xdist's own begins with the files that have
+# most tests, and ends with one process in a file of few long ones.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo services worker test test-quick test-system test-release torture bench aof check audit format constraints

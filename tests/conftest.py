@@ -50,6 +50,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("quick")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that need servers run first: the quick ones at the end keep every process busy."""
+    waiting = {item.path for item in items if not is_quick(item)}
+    items.sort(key=lambda item: item.path not in waiting)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Refuse servers to a quick test, so that it stays one."""
