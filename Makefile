@@ -8,10 +8,10 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services worker test test-quick test-system test-release torture bench aof check audit format constraints
+.PHONY: help install demo services worker test test-quick test-system test-containers test-release torture bench aof check audit format constraints
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
 
 install: $(STAMP) ## everything into .venv (the other targets call it)
 
@@ -44,6 +44,11 @@ test-system: $(STAMP) ## what wants Debian's Redis, RabbitMQ, promtool, Chromium
 
 test-release: $(STAMP) ## dist/ anew, and the quick tests on its wheel, about three minutes (PYTHON=python3.13: with that one)
 	@$(BIN)/python -m stack.release --python $(PYTHON)
+
+test-containers: $(STAMP) ## compose.yaml by Docker Compose, on Debian's podman (installs it, as root) and images made here: ten minutes
+	@$(BIN)/python -m stack.packages containers
+	@$(BIN)/python -m stack.go_programs minio docker-compose
+	@$(BIN)/python -m pytest -m containers -p no:xdist tests/test_containers.py
 
 torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock or rabbitmq)
 	@$(BIN)/python -m torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \

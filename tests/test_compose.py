@@ -204,8 +204,9 @@ def running_flower(compose: Any, local: Mapping[str, str], directory: Path) -> I
     service = compose["services"]["flower"]
     command = localize(service["command"], local)
     process = Process("Flower", command, log_path=directory / "flower.log", environment=environment_of(service, local))
-    kind, *check = service["healthcheck"]["test"]
-    assert kind == "CMD"
+    kind, line = service["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    check = ["sh", "-c", line]
     process.launch()
     try:
         wait_until(lambda: run(service, check, local).returncode == 0, timeout_seconds=40, what="Flower to be well")
