@@ -56,7 +56,7 @@ class Answers:
                 return answer
             waited = time.monotonic() - start
             if waited >= timeout_seconds:
-                raise NoAnswer(f"no worker answered within {timeout_seconds:g} s")
+                raise NoAnswer(f"no worker answered within {round(timeout_seconds, 2):g} s")
             pause = min(max(_FIRST_PAUSE_SECONDS, waited * _PAUSE_SHARE), _LAST_PAUSE_SECONDS)
             time.sleep(min(pause, timeout_seconds - waited))
 

@@ -153,8 +153,7 @@ class MemorySink(HistorySink):
             ConfigurationError: `default` or a filter is not what it must be.
         """
         self.archive: MemoryArchive = archive or MemoryArchive()
-        settings = ProducerSettings(_NOWHERE, bucket=self.archive.bucket, prefix=self.archive.prefix)
-        super().__init__(settings, default=default, filters=filters)
+        super().__init__(ProducerSettings(_NOWHERE), default=default, filters=filters)
         self._reading = Reading(self.settings, self._broker, pause=_go_on)
 
     @classmethod

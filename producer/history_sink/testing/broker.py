@@ -37,7 +37,7 @@ class MemoryBroker(Broker):
         """A task's result, which is removed. Raises `Unavailable`, also for a task that failed."""
         answer = self._queue.take(task_id)
         if answer is None:
-            raise NoAnswer(f"no worker answered within {timeout_seconds:g} s")
+            raise NoAnswer(f"no worker answered within {round(timeout_seconds, 2):g} s")
         if answer.failure is not None:
             raise WorkerFailed(f"the worker failed with {answer.failure}")
         return answer.value
