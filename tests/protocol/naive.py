@@ -73,7 +73,7 @@ def _call_it_stored(context: Context, log: Log, piece: Piece, created: bool = Fa
     return Place("stored", log.base)
 
 
-def _leave_it_out(self: Any, seen: Look, parted: Parted | None) -> Steps[Place | None]:
+def _leave_it_out(self: Any, seen: Look, parted: Parted | None) -> Steps[Place]:
     yield from ()
     return Place("diverged", self.log.key(self.piece.stray), parted)
 

@@ -49,19 +49,18 @@ def _cover_everything(context: Context, base: Segment, tails: list[Tail]) -> Ste
     return {tail.entry.key for tail in tails}
 
 
-def _believe(line: MainLine, offset: int, chain: bytes) -> Steps[bool | None]:
+def _believe(line: MainLine, offset: int, chain: bytes) -> Steps[bool]:
     yield from ()
     return True
 
 
-def _acknowledge_at_once(self: Any, seen: look.Look) -> Steps[Place | None]:
+def _acknowledge_at_once(self: Any, seen: look.Look) -> Steps[Place]:
     yield from self._claim()
     return Place("pending", self.log.base)
 
 
-def _leave_alone(*_: Any) -> Steps[bool]:
+def _leave_alone(*_: Any) -> Steps[None]:
     yield from ()
-    return True
 
 
 def _stored_when_created(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:

@@ -5,14 +5,16 @@ after it has been placed once more below what the base has held for T. Strays ar
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from history_sink.chain import shorten
 from history_sink_worker.archive import plan
+from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import Context, Fact
 from history_sink_worker.archive.cover import covered_tails
 from history_sink_worker.archive.hint import Hint
-from history_sink_worker.archive.look import COPY_FROM_BYTES, Look, give_up, look, looks, tail_fact
+from history_sink_worker.archive.look import COPY_FROM_BYTES, Look, look, tail_fact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import cut_piece, read_meta, read_piece, write_meta
 from history_sink_worker.archive.place import place
@@ -53,7 +55,8 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
     folded = 0
     is_quiet = plan.is_quiet(seen.listing, context.now(), context.settle_seconds)
     if everything or is_quiet or plan.fold_is_due(seen.line.extents, tail_bytes, seen.line.base, idle):
-        folded = yield from _fold(context, log, seen)
+        with suppress(Changed):  # another was faster: what is left is for the next run
+            folded = yield from _fold(context, log, seen)
     if everything and 0 < folded < tail_bytes:
         yield from fold_whole(context, log, seen.line.end.offset)
         folded = tail_bytes
@@ -68,32 +71,35 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
 
 def fold_whole(context: Context, log: Log, offset: int) -> Steps[None]:
     """Fold until the base reaches `offset`, where the main line is known to reach."""
-    for _ in looks(log):
-        seen = yield from look(context, log, adopt=True, reads=True)
-        if seen.line is not None and seen.line.base >= offset:
-            return
-        if seen.line is not None:
-            yield from _place_passed(context, log, seen)
-        yield from _fold(context, log, seen)
-    give_up(log)
+    yield from look_again(log, lambda: _fold_towards(context, log, offset))
+
+
+def _fold_towards(context: Context, log: Log, offset: int) -> Steps[None]:
+    """Fold once, if the base does not reach `offset` yet; whether it does then, only another look can say."""
+    seen = yield from look(context, log, adopt=True, reads=True)
+    if seen.line is not None and seen.line.base >= offset:
+        return
+    if seen.line is not None:
+        yield from _place_passed(context, log, seen)
+    yield from _fold(context, log, seen)
+    raise Changed
 
 
 def _fold(context: Context, log: Log, seen: Look) -> Steps[int]:
-    """Put the first of the tail's extents behind the base. Returns the bytes folded, 0 when another was faster."""
+    """Put the first of the tail's extents behind the base. Returns the bytes folded.
+
+    Raises `Changed` when another was faster.
+    """
     if seen.line is None or seen.info is None or seen.line.extents == 0:
         return 0
     began_at = context.now()
     segments = _first_of(seen.line.segments[1:])
-    tail = yield from _read_tail(context, segments)
-    if tail is None:
-        return 0
-    messages, body = tail
+    messages, body = yield from _read_tail(context, segments)
     size = seen.line.base + len(body)
     fact = Fact(messages, seen.line.segments[0].before, segments[-1].after)
     settled = next_settled(seen.info, context.now(), context.settle_seconds)
     meta = base_meta(write_meta(fact), size, settled) | _written(seen, segments)
-    if not (yield from _write_base(log, seen, body, meta)):
-        return 0
+    yield from _write_base(log, seen, body, meta)
     for segment in segments:
         context.lines.drop(segment.key, segment.etag)
     _move_hint(context, log, Hint(size, shorten(fact.after), began_at, 0, size), len(segments))
@@ -116,14 +122,11 @@ def _first_of(segments: Sequence[Segment]) -> Sequence[Segment]:
     return segments[:taken]
 
 
-def _read_tail(context: Context, segments: Sequence[Segment]) -> Steps[tuple[int, bytearray] | None]:
-    """The bytes of these extents, checked against their chains, and the messages behind them. None: one vanished."""
+def _read_tail(context: Context, segments: Sequence[Segment]) -> Steps[tuple[int, bytearray]]:
+    """The bytes of these extents, checked against their chains, and the messages behind them."""
     messages, tail = 0, bytearray()
     for segment in segments:
-        found = yield from _read_extent(context, segment)
-        if found is None:
-            return None
-        fact, body = found
+        fact, body = yield from _read_extent(context, segment)
         piece = cut_piece(body, segment.start, Fact(fact.messages, segment.before, segment.after))
         if piece.end.chain != segment.after:
             raise Corrupt(
@@ -134,29 +137,30 @@ def _read_tail(context: Context, segments: Sequence[Segment]) -> Steps[tuple[int
     return messages, tail
 
 
-def _read_extent(context: Context, segment: Segment) -> Steps[tuple[Fact, bytes] | None]:
-    """From memory what this process has written, else by a GET. None: it has vanished, or is another now."""
+def _read_extent(context: Context, segment: Segment) -> Steps[tuple[Fact, bytes]]:
+    """From memory what this process has written, else by a GET."""
     fact, body = context.facts.get(segment.key, segment.etag), context.lines.get(segment.key, segment.etag)
     if fact is not None and body is not None:
         return fact, body
     blob: Blob | None = yield Get(segment.key)
     fact = read_meta(blob.info.meta) if blob else None
     if blob is None or fact is None or not holds(segment, blob):
-        return None
+        raise Changed
     return fact, blob.body
 
 
-def _write_base(log: Log, seen: Look, tail: bytearray, meta: dict[str, str]) -> Steps[bool]:
+def _write_base(log: Log, seen: Look, tail: bytearray, meta: dict[str, str]) -> Steps[None]:
     assert seen.info is not None
     etag, size = seen.info.etag, seen.info.size_bytes
     if size >= COPY_FROM_BYTES:
-        grown: str | None = yield Grow(log.base, etag, size, tail, meta)
-        return grown is not None
-    blob: Blob | None = yield Get(log.base)
-    if blob is None or blob.info.etag != etag:
-        return False
-    written: str | None = yield Put(log.base, blob.body + tail, meta, if_match=etag)
-    return written is not None
+        written: str | None = yield Grow(log.base, etag, size, tail, meta)
+    else:
+        blob: Blob | None = yield Get(log.base)
+        if blob is None or blob.info.etag != etag:
+            raise Changed
+        written = yield Put(log.base, blob.body + tail, meta, if_match=etag)
+    if written is None:
+        raise Changed
 
 
 def _move_hint(context: Context, log: Log, hint: Hint, folded: int) -> None:

@@ -1,7 +1,9 @@
 """Which objects of the tail the base surely holds: one walk over its end answers for all of them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context, Fact
 from history_sink_worker.archive.look import tail_fact
 from history_sink_worker.archive.plan import Segment, Tail
@@ -44,5 +46,8 @@ def _chains_from(base: Segment, offset: int, chain: bytes, wanted: set[int]) -> 
             chains[walk.offset] = walk.chain
         return False
 
-    walk = yield from trace((base,), offset, chain, base.end, note)
-    return chains if walk is not None and (walk.offset, walk.chain) == (base.end, base.after) else {}
+    with suppress(Changed):  # another has folded: nothing is proven, and there is no need to look again
+        walk = yield from trace((base,), offset, chain, base.end, note)
+        if (walk.offset, walk.chain) == (base.end, base.after):
+            return chains
+    return {}

@@ -8,10 +8,10 @@ after each upload that has met the tombstone.
 from dataclasses import dataclass, field
 
 from history_sink.chain import ORIGIN, shorten
+from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.compaction import Compacted, compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.hint import Hint
-from history_sink_worker.archive.look import give_up, looks
 from history_sink_worker.archive.names import Log, parse_key
 from history_sink_worker.archive.tombstone import Deleted, find_tombstone, is_tombstone, tombstone
 from history_sink_worker.store import Delete, Head, Info, List, Page, Steps
@@ -44,13 +44,16 @@ def entomb(context: Context, prefix: str, session: str) -> Steps[Swept | None]:
     Returns what was in its place.
     """
     log = Log(prefix, session)
-    for _ in looks(log):
-        info: Info | None = yield Head(log.base)
-        if info is not None and is_tombstone(info.meta):
-            return None
-        if (yield tombstone(log, context.now(), info.etag if info else None)) is not None:
-            return Swept(1, info.size_bytes) if info else Swept()
-    give_up(log)
+    return (yield from look_again(log, lambda: _entomb_once(context, log)))
+
+
+def _entomb_once(context: Context, log: Log) -> Steps[Swept | None]:
+    info: Info | None = yield Head(log.base)
+    if info is not None and is_tombstone(info.meta):
+        return None
+    if (yield tombstone(log, context.now(), info.etag if info else None)) is None:
+        raise Changed
+    return Swept(1, info.size_bytes) if info else Swept()
 
 
 def sweep_beside(context: Context, prefix: str, session: str) -> Steps[Swept]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from history_sink.chain import Junction, shorten
+from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.look import Look, tail_fact
 from history_sink_worker.archive.names import Log
@@ -21,10 +22,10 @@ def is_kept(listing: Listing, piece: Piece) -> bool:
     return any(stray.name == piece.stray for stray in listing.strays)
 
 
-def keep_followers(context: Context, log: Log, seen: Look, piece: Piece) -> Steps[bool]:
+def keep_followers(context: Context, log: Log, seen: Look, piece: Piece) -> Steps[None]:
     """Make strays of what continues `piece`, a stray itself, and of what continues that.
 
-    False: there was something to do; look again. Who came before the stray, and saw none, is in any LIST after it.
+    Raises `Changed` once all is made, if there was any: who came before the stray, and saw none, is in any LIST after.
     """
     is_done, read, ends = True, set(), [piece.points[1:]]
     while ends:
@@ -38,7 +39,8 @@ def keep_followers(context: Context, log: Log, seen: Look, piece: Piece) -> Step
                 # Taken already: another worker was faster, with the same lines.
                 yield Put(log.key(follower.stray), follower.body, write_meta(follower.fact))
                 is_done = False
-    return is_done
+    if not is_done:
+        raise Changed
 
 
 def _continue(listing: Listing, points: Sequence[Junction]) -> Iterator[Tail]:

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from history_sink.chain import Junction, shorten
+from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.look import Look, tail_fact
 from history_sink_worker.archive.match import on_line
 from history_sink_worker.archive.plan import Listing, Segment, Tail
-from history_sink_worker.archive.trace import Walk, trace
+from history_sink_worker.archive.trace import trace
 from history_sink_worker.store import Away, Corrupt, Steps
 
 
@@ -25,66 +26,55 @@ class Orphan(Away):
 _Ends = dict[tuple[int, str], list[Tail]]
 
 
-def stray_segments(context: Context, seen: Look, stray: Tail) -> Steps[tuple[Segment, ...] | None]:
-    """The bytes from 0 to the end of `stray`, as segments. None: an object vanished. Raises `Orphan`, `Corrupt`."""
+def stray_segments(context: Context, seen: Look, stray: Tail) -> Steps[tuple[Segment, ...]]:
+    """The bytes from 0 to the end of `stray`, as segments. Raises `Changed`, `Orphan`, `Corrupt`."""
     last = yield from _segment(context, stray)
     if last is None:
-        return None
+        raise Changed
     ends: _Ends = defaultdict(list)
     for tail in seen.listing.strays:
         ends[tail.end, tail.name.after].append(tail)
     segments = [last]
     while segments[0].start > 0:
-        parent = yield from _parent(context, seen, ends, segments[0])
-        if parent is None:
-            return None
-        segments[:0] = parent
+        segments[:0] = yield from _parent(context, seen, ends, segments[0])
     return tuple(segments)
 
 
 def _segment(context: Context, tail: Tail) -> Steps[Segment | None]:
+    """None where it is gone."""
     fact = yield from tail_fact(context, tail)
     if fact is None:
         return None
     return Segment(tail.entry.key, tail.name.start, tail.name.start, tail.end, fact.before, fact.after, tail.entry.etag)
 
 
-def _parent(context: Context, seen: Look, ends: _Ends, child: Segment) -> Steps[list[Segment] | None]:
+def _parent(context: Context, seen: Look, ends: _Ends, child: Segment) -> Steps[list[Segment]]:
     """The segments that end where `child` starts, with its chain: one stray, or all of the main line before it."""
     start, chain = child.start, child.before
     before = [tail for tail in ends.get((start, shorten(chain)), ()) if tail.name.start < start]
     for segment in (yield from _segments(context, before)):
         if segment.after == chain:
             return [segment]
-    if seen.line is not None:
-        same = yield from on_line(seen.line, start, chain)
-        if same is None:
-            return None
-        if same:
-            return _cut(seen.line.segments, start)
+    if seen.line is not None and (yield from on_line(seen.line, start, chain)):
+        return _cut(seen.line.segments, start)
     found = yield from _around(context, seen.listing, start, chain)
-    if found is None:
-        return None
     if not found:
         raise Orphan(f"{child.key}: what comes before it is not there yet")
     return _cut(found, start)
 
 
-def follows_stray(context: Context, listing: Listing, start: Junction) -> Steps[bool | None]:
-    """Whether a stray ends at `start` or holds that junction inside. None: a stray vanished."""
+def follows_stray(context: Context, listing: Listing, start: Junction) -> Steps[bool]:
+    """Whether a stray ends at `start` or holds that junction inside. Raises `Changed` where one has vanished."""
     if any((stray.end, stray.name.after) == (start.offset, shorten(start.chain)) for stray in listing.strays):
         return True
-    found = yield from _around(context, listing, start.offset, start.chain)
-    return None if found is None else bool(found)
+    return bool((yield from _around(context, listing, start.offset, start.chain)))
 
 
-def _around(context: Context, listing: Listing, start: int, chain: bytes) -> Steps[tuple[Segment, ...] | None]:
-    """The stray that holds this junction inside, if there is one. None: an object vanished."""
+def _around(context: Context, listing: Listing, start: int, chain: bytes) -> Steps[tuple[Segment, ...]]:
+    """The stray that holds this junction inside, if there is one."""
     around = [tail for tail in listing.strays if tail.name.start < start < tail.end]
     for segment in (yield from _segments(context, around)):
-        walk: Walk | None = yield from trace((segment,), segment.start, segment.before, start)
-        if walk is None:
-            return None
+        walk = yield from trace((segment,), segment.start, segment.before, start)
         if (walk.offset, walk.chain) == (start, chain):
             return (segment,)
     return ()

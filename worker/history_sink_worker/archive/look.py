@@ -1,11 +1,10 @@
 """Look at one log: LIST, HEAD the base, HEAD each extent joined, until the picture holds together."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NoReturn
 
 from history_sink.chain import ORIGIN, advance
 from history_sink_worker.archive import plan
+from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import LINES_KEPT_BYTES, Context, Fact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import read_meta, read_tail_meta, write_meta
@@ -15,7 +14,6 @@ from history_sink_worker.archive.tombstone import check_alive, deleted, is_tombs
 from history_sink_worker.archive.trace import Walk, trace
 from history_sink_worker.archive.written import write_written
 from history_sink_worker.store import (
-    Away,
     Blob,
     Corrupt,
     Get,
@@ -33,8 +31,6 @@ COPY_FROM_BYTES = 5 * 1024 * 1024
 S3 takes no smaller part that another follows (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
 """
 
-_LOOKS = 100
-
 
 @dataclass(frozen=True)
 class Look:
@@ -44,16 +40,6 @@ class Look:
     listing: Listing
     line: MainLine | None = None
     info: Info | None = None
-
-
-def looks(log: Log) -> Iterator[None]:
-    """How often a log is looked at again before the work gives up, to be tried again later."""
-    yield from (None for _ in range(_LOOKS))
-    give_up(log)
-
-
-def give_up(log: Log) -> NoReturn:
-    raise Away(f"{log.base} changes faster than it can be looked at")
 
 
 def list_log(log: Log) -> Steps[Listing]:
@@ -67,24 +53,23 @@ def look(context: Context, log: Log, adopt: bool = False, reads: bool = False) -
     `adopt`: a base without our metadata (the older sink wrote it) is given it, with ``If-Match``; otherwise its
     chain is only computed. `reads`: whoever looks will want the extents' lines, too, so each is asked for at once.
     """
-    for _ in looks(log):
-        asked_at = context.now()
-        yield from check_alive(log)
-        listing = yield from list_log(log)
-        if listing.base is None:
-            if context.is_fresh(asked_at):
-                return Look(asked_at, listing)
-            continue  # its first page may show no base, and its last what is left of a sweep
-        info: Info | None = yield Head(log.base)
-        if info is None or info.size_bytes != listing.base.size_bytes:
-            continue  # it has grown since the LIST: extents that it now covers may be missing from the picture
-        base = yield from _read_base(context, log, info, adopt)
-        if base is None:
-            continue
-        line = yield from _join(context, listing, base, reads)
-        if line is not None:
-            return Look(asked_at, listing, line, info)
-    give_up(log)
+    return (yield from look_again(log, lambda: _look_once(context, log, adopt, reads)))
+
+
+def _look_once(context: Context, log: Log, adopt: bool, reads: bool) -> Steps[Look]:
+    asked_at = context.now()
+    yield from check_alive(log)
+    listing = yield from list_log(log)
+    if listing.base is None:
+        if not context.is_fresh(asked_at):
+            raise Changed  # its first page may show no base, and its last what is left of a sweep
+        return Look(asked_at, listing)
+    info: Info | None = yield Head(log.base)
+    if info is None or info.size_bytes != listing.base.size_bytes:
+        raise Changed  # it has grown since the LIST: extents that it now covers may be missing from the picture
+    base = yield from _read_base(context, log, info, adopt)
+    line = yield from _join(context, listing, base, reads)
+    return Look(asked_at, listing, line, info)
 
 
 def check_base(log: Log, info: Info) -> Fact | None:
@@ -119,17 +104,15 @@ class _Base:
     is_open: bool = False
 
 
-def _read_base(context: Context, log: Log, info: Info, adopt: bool) -> Steps[_Base | None]:
+def _read_base(context: Context, log: Log, info: Info, adopt: bool) -> Steps[_Base]:
     fact = check_base(log, info) or (None if adopt else context.facts.get(log.base, info.etag))
     if fact is not None:
         return _Base(Segment(log.base, 0, 0, info.size_bytes, fact.before, fact.after), fact.messages)
     whole = Segment(log.base, 0, 0, info.size_bytes, ORIGIN, b"")
     walk = yield from trace((whole,), 0, ORIGIN, info.size_bytes)
-    if walk is None:
-        return None
     if adopt:
         yield from _adopt(log, info, walk)
-        return None  # look again: what is there now is ours
+        raise Changed  # what is there now is ours
     if not walk.rest:
         context.facts.put(log.base, info.etag, Fact(walk.messages, ORIGIN, walk.chain))
     # A last line without its newline is not a line yet. Adoption will make it one: so nothing else can follow.
@@ -151,7 +134,7 @@ def _adopt(log: Log, info: Info, walk: Walk) -> Steps[None]:
         yield Put(log.base, blob.body + tail, meta, if_match=info.etag)
 
 
-def _join(context: Context, listing: Listing, base: _Base, reads: bool) -> Steps[MainLine | None]:
+def _join(context: Context, listing: Listing, base: _Base, reads: bool) -> Steps[MainLine]:
     segments, messages = [base.segment], base.messages
     reads = reads and sum(tail.entry.size_bytes for tail in listing.extents.values()) <= LINES_KEPT_BYTES
     while not base.is_open and (tail := plan.next_extent(listing, segments[-1].end, segments[-1].after)):
@@ -161,7 +144,7 @@ def _join(context: Context, listing: Listing, base: _Base, reads: bool) -> Steps
         except Corrupt:
             break  # it is in the way of whoever would go on from here, but all before it can be read and folded
         if fact is None:
-            return None
+            raise Changed
         if not plan.joins(fact, chain) or tail.end == end:
             break
         segments.append(Segment(tail.entry.key, end, end, tail.end, chain, fact.after, tail.entry.etag))

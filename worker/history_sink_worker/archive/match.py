@@ -1,7 +1,7 @@
 """Compare a history with a main line, reading as little as the metadata allows.
 
 Chains are compared where both sides' are known; bytes are read only where they are not. Equal bytes are never
-enough: the histories before them may differ.
+enough: the histories before them may differ. Where an object to be read has vanished, `Changed` is raised.
 """
 
 from history_sink.chain import ORIGIN, shorten
@@ -21,8 +21,8 @@ def last_shared(line: MainLine, piece: Piece) -> int | None:
     return None
 
 
-def on_line(line: MainLine, offset: int, chain: bytes) -> Steps[bool | None]:
-    """Whether the junction (offset, chain) lies on the line. None: an object vanished, look again."""
+def on_line(line: MainLine, offset: int, chain: bytes) -> Steps[bool]:
+    """Whether the junction (offset, chain) lies on the line."""
     if offset > line.end.offset:
         return False
     known = line.known()
@@ -31,14 +31,14 @@ def on_line(line: MainLine, offset: int, chain: bytes) -> Steps[bool | None]:
     segment = line.segment_at(offset)
     if offset - segment.start <= segment.end - offset:
         walk = yield from trace(line.segments, segment.start, segment.before, offset)
-        return None if walk is None else (walk.offset, walk.chain) == (offset, chain)
+        return (walk.offset, walk.chain) == (offset, chain)
     # From here to the segment's end is the shorter way: only the true chain leads to the one that is known there.
     walk = yield from trace(line.segments, offset, chain, segment.end)
-    return None if walk is None else (walk.offset, walk.chain) == (segment.end, segment.after)
+    return (walk.offset, walk.chain) == (segment.end, segment.after)
 
 
-def agreeing_lines(line: MainLine, piece: Piece) -> Steps[int | None]:
-    """How many of the piece's lines, which start on the line, it goes along with. None: an object vanished."""
+def agreeing_lines(line: MainLine, piece: Piece) -> Steps[int]:
+    """How many of the piece's lines, which start on the line, it goes along with."""
     count = 0
 
     def differs(found: bytes, _: Walk) -> bool:
@@ -48,12 +48,12 @@ def agreeing_lines(line: MainLine, piece: Piece) -> Steps[int | None]:
         return not same or count == len(piece.lines)
 
     end = min(line.end.offset, piece.end.offset)
-    walk = yield from trace(line.segments, piece.start.offset, piece.start.chain, end, differs)
-    return None if walk is None else count
+    yield from trace(line.segments, piece.start.offset, piece.start.chain, end, differs)
+    return count
 
 
-def last_common(line: MainLine, junctions: list[tuple[int, str]]) -> Steps[int | None]:
-    """The offset of the last of one history's junctions (offset, chain16) on the line. None: an object vanished."""
+def last_common(line: MainLine, junctions: list[tuple[int, str]]) -> Steps[int]:
+    """The offset of the last of one history's junctions (offset, chain16) on the line."""
     known = {offset: shorten(chain) for offset, chain in line.known().items()}
     asked = sorted((offset, chain) for offset, chain in junctions if offset <= line.end.offset)
     best = max((offset for offset, chain in asked if known.get(offset) == chain), default=0)
@@ -72,5 +72,5 @@ def last_common(line: MainLine, junctions: list[tuple[int, str]]) -> Steps[int |
 
     start = best
     chain = line.known().get(start, ORIGIN)
-    walk = yield from trace(line.segments, start, chain, min(parted, line.end.offset), passes)
-    return None if walk is None else best
+    yield from trace(line.segments, start, chain, min(parted, line.end.offset), passes)
+    return best

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from history_sink.chain import shorten
 from history_sink.outcome import OutcomeKind, Parted
 from history_sink_worker.archive import plan
+from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.followers import is_kept, keep_followers
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.lineage import follows_stray
-from history_sink_worker.archive.look import Look, foreign, give_up, look, looks
+from history_sink_worker.archive.look import Look, foreign, look
 from history_sink_worker.archive.match import agreeing_lines, last_shared, on_line
 from history_sink_worker.archive.names import Log, TailName
 from history_sink_worker.archive.piece import Piece, read_tail_meta, write_meta
@@ -64,30 +65,31 @@ def put_extent(context: Context, log: Log, piece: Piece) -> Steps[bool]:
 def place(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
     """Bring `piece` to where it belongs. `created`: the caller has just created its extent."""
     placement = _Placement(context, log, piece, {log.key(piece.extent): piece.start.offset} if created else {})
-    for _ in looks(log):
-        seen = yield from look(context, log, adopt=True)
-        found = yield from placement.judge(seen)
-        if found is not None:
-            return found
-    give_up(log)
+    return (yield from look_again(log, placement.step))
 
 
 @dataclass
 class _Placement:
-    """`piece` is what is left to place; `created` is what this task has written of it: key and start of each."""
+    """`piece` is what is left to place; `created` is what this task has written of it: key and start of each.
+
+    What raises `Changed` after it has written is not done yet: the next look sees what was written.
+    """
 
     context: Context
     log: Log
     piece: Piece
     created: dict[str, int] = field(default_factory=dict)
 
-    def judge(self, seen: Look) -> Steps[Place | None]:
-        """One step by what was seen. None: look again."""
+    def step(self) -> Steps[Place]:
+        """Look, and do what is to be done next."""
+        return (yield from self._judge((yield from look(self.context, self.log, adopt=True))))
+
+    def _judge(self, seen: Look) -> Steps[Place]:
         start, line = self.piece.start, seen.line
         if line is None and start.offset == 0:
             if (yield from put_base(self.log, self.piece)):
                 self.created[self.log.base] = 0
-            return None
+            raise Changed
         if line is None or start.offset > line.end.offset:
             return (yield from self._behind(seen))
         if start.offset < line.end.offset:
@@ -98,32 +100,27 @@ class _Placement:
         if taken is not None:  # and yet the main line ends here: it is nothing that could be joined
             raise foreign(taken.entry.key)
         yield from self._claim()
-        return None
+        raise Changed
 
     def _claim(self) -> Steps[None]:
         if (yield from put_extent(self.context, self.log, self.piece)):
             self.created[self.log.key(self.piece.extent)] = self.piece.start.offset
 
-    def _inside(self, seen: Look, line: MainLine) -> Steps[Place | None]:
+    def _inside(self, seen: Look, line: MainLine) -> Steps[Place]:
         """The piece starts before the main line's end."""
         shared = last_shared(line, self.piece)
         if shared is None:
             same = yield from on_line(line, self.piece.start.offset, self.piece.start.chain)
-            if same is None:
-                return None
             if not same:
                 return (yield from self._diverge(seen, None))  # where it parted, only what comes before it can tell
         rest = self.piece.drop(shared or 0)
         if rest.lines:
-            agreeing = yield from agreeing_lines(line, rest)
-            if agreeing is None:
-                return None
-            rest = rest.drop(agreeing)
+            rest = rest.drop((yield from agreeing_lines(line, rest)))
         if not rest.lines:
             return self._covered(seen, line)
         self.piece = rest
         if rest.start.offset == line.end.offset:
-            return None  # the main line ends inside mine: the rest goes behind it
+            raise Changed  # the main line ends inside mine: the rest goes behind it
         return (yield from self._diverge(seen, rest.parted))
 
     def _covered(self, seen: Look, line: MainLine) -> Place:
@@ -137,51 +134,48 @@ class _Placement:
         outcome: OutcomeKind = "duplicate" if since is None else "stored"
         return Place(outcome, self.log.base, fold_due=due, since=since or 0)
 
-    def _diverge(self, seen: Look, parted: Parted | None) -> Steps[Place | None]:
+    def _diverge(self, seen: Look, parted: Parted | None) -> Steps[Place]:
         """Keep what parted from the main line, whole, beside it; and what has waited for it."""
         if not is_kept(seen.listing, self.piece):
             yield from self._keep(self.piece.stray)
-            return None  # who found no stray to follow, and waits, is in the next LIST
-        if not (yield from self._is_held(self.piece.stray)):
-            return None
-        if not (yield from keep_followers(self.context, self.log, seen, self.piece)):
-            return None
+            raise Changed  # who found no stray to follow, and waits, is in the next LIST
+        yield from self._check_held(self.piece.stray)
+        yield from keep_followers(self.context, self.log, seen, self.piece)
         return Place("diverged", self.log.key(self.piece.stray), parted, since=self.piece.start.offset)
 
-    def _keep(self, name: TailName) -> Steps[bool]:
-        """Put the piece under a name that fixes its bytes: taken already, it is there. False: it has vanished."""
+    def _keep(self, name: TailName) -> Steps[None]:
+        """Put the piece under a name that fixes its bytes: taken already, it is there."""
         etag: str | None = yield Put(self.log.key(name), self.piece.body, write_meta(self.piece.fact))
-        return etag is not None or (yield from self._is_held(name))
+        if etag is None:
+            yield from self._check_held(name)
 
-    def _is_held(self, name: TailName) -> Steps[bool]:
-        """Whether the object of this name is there, with the piece in it. Raises `Corrupt` where it is another."""
+    def _check_held(self, name: TailName) -> Steps[None]:
+        """That this name holds the piece. Raises `Changed` where it is gone, `Corrupt` where it is another."""
         key, fact = self.log.key(name), self.piece.fact
         info: Info | None = yield Head(key)
-        held = read_tail_meta(info.meta, name) if info else None
-        if info and (held is None or (info.size_bytes, held.after) != (self.piece.size_bytes, fact.after)):
+        if info is None:
+            raise Changed
+        held = read_tail_meta(info.meta, name)
+        if held is None or (info.size_bytes, held.after) != (self.piece.size_bytes, fact.after):
             raise foreign(key)
-        return info is not None
 
-    def _behind(self, seen: Look) -> Steps[Place | None]:
+    def _behind(self, seen: Look) -> Steps[Place]:
         """The piece starts at or behind the main line's end and does not continue it."""
         start = self.piece.start
-        follows = yield from follows_stray(self.context, seen.listing, start)
-        if follows is None:
-            return None
-        if follows:
+        if (yield from follows_stray(self.context, seen.listing, start)):
             return (yield from self._diverge(seen, None))
         # Not acknowledged before its name is in a LIST made after the PUT: until then the base may have passed it.
         listed = seen.listing.extents.get((start.offset, shorten(start.chain)))
         if listed is None:
             yield from self._claim()
-            return None
+            raise Changed
         blob: Blob | None = yield Get(listed.entry.key)
         if blob is None or blob.info.etag != listed.entry.etag:
-            return None
+            raise Changed
         # A sweep would not know what to do with an object that is not ours: nothing is entrusted to it.
         return (yield from self._wait(blob.body if read_tail_meta(blob.info.meta, listed.name) else b""))
 
-    def _wait(self, held: bytes) -> Steps[Place | None]:
+    def _wait(self, held: bytes) -> Steps[Place]:
         """The piece's plain name holds `held`, and neither is attached to the main line yet."""
         start = self.piece.start.offset
         shared = 0
@@ -192,9 +186,9 @@ class _Placement:
             return Place("pending", self.log.base)
         self.piece = self.piece.drop(shared)
         if shared and self.piece.start.offset - start == len(held):
-            return None  # the name holds a prefix of mine: go on with the rest
-        kept = yield from self._keep(self.piece.undecided)
-        return Place("pending", self.log.base) if kept else None
+            raise Changed  # the name holds a prefix of mine: go on with the rest
+        yield from self._keep(self.piece.undecided)
+        return Place("pending", self.log.base)
 
     def _starts(self) -> Iterator[tuple[int, int]]:
         """Index and offset of each line."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from history_sink.errors import Malformed
 from history_sink.pointer import Fault, PointerHandle
 from history_sink_worker.archive import plan
+from history_sink_worker.archive.changed import look_again
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.lineage import stray_segments
-from history_sink_worker.archive.look import check_base, list_log, look, looks
+from history_sink_worker.archive.look import check_base, list_log, look
 from history_sink_worker.archive.names import Log, TailName, parse_key
 from history_sink_worker.archive.plan import Segment
 from history_sink_worker.archive.tombstone import Deleted, check_alive
@@ -40,7 +41,9 @@ def read(context: Context, bucket: str, prefix: str, handle: object, cap_bytes: 
         return NO_MATCH
     log, stray = found
     try:
-        return (yield from _read_stray(context, log, stray, wanted) if stray else _read_log(context, log, wanted))
+        if stray:
+            return (yield from look_again(log, lambda: _read_stray(context, log, stray, wanted)))
+        return (yield from _read_log(context, log, wanted))
     except Deleted:
         return NO_MATCH
 
@@ -77,24 +80,17 @@ def _read_log(context: Context, log: Log, wanted: _Range) -> Steps[bytes | Fault
         if isinstance(blob, Blob) and blob.info.size_bytes >= wanted.end:
             check_base(log, blob.info)
             return blob.body
-    return (yield from _read_joined(context, log, wanted))
+    return (yield from look_again(log, lambda: _read_joined(context, log, wanted)))
 
 
 def _read_joined(context: Context, log: Log, wanted: _Range) -> Steps[bytes | Fault]:
-    for _ in looks(log):
-        segments = yield from _hinted(context, log, wanted)
-        if segments is None:
-            seen = yield from look(context, log)
-            if seen.line is None:
-                return NO_MATCH
-            segments = seen.line.segments
-        clamped = wanted.clamp(segments[-1].end)
-        if isinstance(clamped, Fault):
-            return clamped
-        body = yield from read_span(segments, clamped.start, clamped.end)
-        if body is not None:
-            return body
-    raise AssertionError("looks() raises before it ends")
+    segments = yield from _hinted(context, log, wanted)
+    if segments is None:
+        seen = yield from look(context, log)
+        if seen.line is None:
+            return NO_MATCH
+        segments = seen.line.segments
+    return (yield from _read_clamped(segments, segments[-1].end, wanted))
 
 
 def _hinted(context: Context, log: Log, wanted: _Range) -> Steps[tuple[Segment, ...] | None]:
@@ -109,18 +105,16 @@ def _hinted(context: Context, log: Log, wanted: _Range) -> Steps[tuple[Segment, 
 
 
 def _read_stray(context: Context, log: Log, name: TailName, wanted: _Range) -> Steps[bytes | Fault]:
-    for _ in looks(log):
-        seen = yield from look(context, log)
-        stray = next((tail for tail in seen.listing.strays if tail.name == name), None)
-        if stray is None:
-            return NO_MATCH
-        segments = yield from stray_segments(context, seen, stray)
-        if segments is None:
-            continue
-        clamped = wanted.clamp(stray.end)
-        if isinstance(clamped, Fault):
-            return clamped
-        body = yield from read_span(segments, clamped.start, clamped.end)
-        if body is not None:
-            return body
-    raise AssertionError("looks() raises before it ends")
+    seen = yield from look(context, log)
+    stray = next((tail for tail in seen.listing.strays if tail.name == name), None)
+    if stray is None:
+        return NO_MATCH
+    segments = yield from stray_segments(context, seen, stray)
+    return (yield from _read_clamped(segments, stray.end, wanted))
+
+
+def _read_clamped(segments: tuple[Segment, ...], log_bytes: int, wanted: _Range) -> Steps[bytes | Fault]:
+    clamped = wanted.clamp(log_bytes)
+    if isinstance(clamped, Fault):
+        return clamped
+    return (yield from read_span(segments, clamped.start, clamped.end))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from history_sink.chain import shorten
 from history_sink.contract import check_branch, check_session
@@ -9,8 +10,9 @@ from history_sink.errors import Malformed
 from history_sink.listing import Listing, SessionSummary
 from history_sink.status import LogStatus, Status, StrayStatus
 from history_sink_worker.archive import plan
+from history_sink_worker.archive.changed import look_again
 from history_sink_worker.archive.context import Context
-from history_sink_worker.archive.look import Look, list_log, look, looks, tail_fact
+from history_sink_worker.archive.look import Look, list_log, look, tail_fact
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.tombstone import Deleted
@@ -37,7 +39,7 @@ def _survey(
     pending = 0
     branches = yield from list_branches(prefix, session)
     for log in (Log(prefix, session), *branches):
-        seen, common = yield from _compare(context, log, junctions)
+        seen, common = yield from look_again(log, partial(_compare, context, log, junctions))
         if seen.line is not None and seen.line.end.offset:
             logs.append(_log_status(log, seen, common))
         strays += yield from _strays(context, seen)
@@ -113,14 +115,9 @@ def _list_folders(
 
 
 def _compare(context: Context, log: Log, junctions: list[tuple[int, str]]) -> Steps[tuple[Look, int]]:
-    for _ in looks(log):
-        seen = yield from look(context, log)
-        if seen.line is None:
-            return seen, 0
-        common = yield from last_common(seen.line, junctions)
-        if common is not None:
-            return seen, common
-    raise AssertionError("looks() raises before it ends")
+    seen = yield from look(context, log)
+    common = (yield from last_common(seen.line, junctions)) if seen.line else 0
+    return seen, common
 
 
 def _log_status(log: Log, seen: Look, common: int) -> LogStatus:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from history_sink.chain import advance
+from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.plan import Segment
 from history_sink_worker.archive.tombstone import is_tombstone
 from history_sink_worker.store import Blob, Get, PastEnd, Steps
@@ -26,17 +27,16 @@ Seen = Callable[[bytes, Walk], bool]
 """Called with each line and the walk behind it; True ends the walk there."""
 
 
-def trace(
-    segments: Sequence[Segment], offset: int, chain: bytes, end: int, seen: Seen | None = None
-) -> Steps[Walk | None]:
-    """Walk from `offset`, where the chain is `chain`, to `end` or until `seen` says so. None: an object vanished."""
+def trace(segments: Sequence[Segment], offset: int, chain: bytes, end: int, seen: Seen | None = None) -> Steps[Walk]:
+    """Walk from `offset`, where the chain is `chain`, to `end` or until `seen` says so.
+
+    Raises `Changed` where an object has vanished, or is another now.
+    """
     walk = Walk(offset, chain)
     at = offset
     while at < end:
         stop = min(end, at + CHUNK_BYTES)
         data = yield from read_span(segments, at, stop)
-        if data is None:
-            return None
         at = stop
         if _advance(walk, data, seen):
             break
@@ -54,8 +54,11 @@ def _advance(walk: Walk, data: bytes, seen: Seen | None) -> bool:
     return False
 
 
-def read_span(segments: Sequence[Segment], start: int, end: int) -> Steps[bytes | None]:
-    """Bytes ``[start, end)`` of a line, all of which its segments hold; None: an object vanished or is another now."""
+def read_span(segments: Sequence[Segment], start: int, end: int) -> Steps[bytes]:
+    """Bytes ``[start, end)`` of a line, all of which its segments hold.
+
+    Raises `Changed` where an object has vanished, or is another now.
+    """
     parts = []
     for segment in segments:
         a, b = max(start, segment.start), min(end, segment.end)
@@ -63,7 +66,7 @@ def read_span(segments: Sequence[Segment], start: int, end: int) -> Steps[bytes 
             continue
         blob: Blob | PastEnd | None = yield Get(segment.key, a - segment.key_start, b - segment.key_start)
         if not isinstance(blob, Blob) or not holds(segment, blob) or len(blob.body) != b - a:
-            return None
+            raise Changed
         parts.append(blob.body)
     return b"".join(parts)
 

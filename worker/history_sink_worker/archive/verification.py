@@ -5,10 +5,12 @@ piece by piece.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from history_sink.chain import ORIGIN, shorten
+from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context, Fact
 from history_sink_worker.archive.look import list_log
 from history_sink_worker.archive.names import Log
@@ -55,9 +57,8 @@ def verify_log(context: Context, log: Log) -> Steps[Checked]:
         yield from check_alive(log)
         listing = yield from list_log(log)
         if context.is_fresh(asked_at):
-            checked = yield from _Check(context, log, listing).run()
-            if checked is not None:
-                return checked
+            with suppress(Changed):
+                return (yield from _Check(context, log, listing).run())
     checked = Checked()
     checked.problem("busy", log.base, f"not verified: it changed each of {_LOOKS} times that it was read")
     return checked
@@ -81,7 +82,7 @@ class _Read:
 
 
 class _Check:
-    """One picture of a log. The steps return False where something has changed since the LIST."""
+    """One picture of a log. The steps raise `Changed` where something has since the LIST."""
 
     def __init__(self, context: Context, log: Log, listing: Listing) -> None:
         self._context, self._log, self._listing = context, log, listing
@@ -92,35 +93,30 @@ class _Check:
         self._end, self._chain = 0, ORIGIN
         self._checked = Checked()
 
-    def run(self) -> Steps[Checked | None]:
+    def run(self) -> Steps[Checked]:
         base = self._listing.base
-        if base is not None and not (yield from self._check_base(base)):
-            return None
+        if base is not None:
+            yield from self._check_base(base)
         found: dict[str, _Read] = {}
         for tail in self._tails:
             read = yield from self._check_tail(tail)
-            if read is None:
-                return None
-            if isinstance(read, _Read):
+            if read is not None:
                 found[tail.entry.key] = read
         joined = self._join(found) if base is not None else set()
         self._checked.size_bytes = self._end
         self._judge({key: read for key, read in found.items() if key not in joined})
         return self._checked
 
-    def _check_base(self, base: Entry) -> Steps[bool]:
+    def _check_base(self, base: Entry) -> Steps[None]:
         info: Info | None = yield Head(base.key)
         if info is not None and is_tombstone(info.meta):
             raise deleted(self._log)
         if info is None or info.size_bytes != base.size_bytes:
-            return False
+            raise Changed
         whole = Segment(base.key, 0, 0, info.size_bytes, ORIGIN, b"", info.etag)
         walk = yield from trace((whole,), 0, ORIGIN, info.size_bytes, self._noting(self._line))
-        if walk is None:
-            return False
         self._end, self._chain, self._checked.messages = walk.offset, walk.chain, walk.messages
         self._judge_base(base.key, info, walk)
-        return True
 
     def _judge_base(self, key: str, info: Info, walk: Walk) -> None:
         fact, said = read_meta(info.meta), info.meta.get("hs-bytes", str(info.size_bytes))
@@ -143,24 +139,22 @@ class _Check:
 
         return note
 
-    def _check_tail(self, tail: Tail) -> Steps[_Read | Literal["bad"] | None]:
-        """None: it has changed. ``bad``: said so."""
+    def _check_tail(self, tail: Tail) -> Steps[_Read | None]:
+        """None where it is not sound, and that was said."""
         key, start = tail.entry.key, tail.name.start
         info: Info | None = yield Head(key)
         if info is None or info.etag != tail.entry.etag:
-            return None
+            raise Changed
         fact = read_tail_meta(info.meta, tail.name)
         if fact is None:
             self._checked.problem("metadata", key, "not the metadata that its name promises: a foreign writer's")
-            return "bad"
+            return None
         points = {(start, tail.name.before), (tail.end, shorten(fact.after))}
         segment = Segment(key, start, start, tail.end, fact.before, fact.after, info.etag)
         walk = yield from trace((segment,), start, fact.before, tail.end, self._noting(points))
-        if walk is None:
-            return None
         if walk.rest or walk.chain != fact.after:
             self._checked.problem("chain", key, "its bytes are not those of the chains in its name and metadata")
-            return "bad"
+            return None
         return _Read(tail, fact, points)
 
     def _join(self, found: Mapping[str, _Read]) -> set[str]:
