@@ -1,6 +1,7 @@
 """Filters: what leaves the process is what they made of it, or nothing."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink import BadMessage, ConfigurationError, HistorySink
+from history_sink.contract import LINE_BYTES
 from history_sink.filters import check_filters, filter_lines
 from history_sink.lines import Line, encode_line
 from history_sink.testing import MemoryArchive, MemorySink
@@ -176,3 +178,21 @@ class TestOnASink:
         with shown["sink"] as sink:
             sink.save("s", messages(SECRET))
         assert archive.messages("s") == messages("[redacted]")
+
+    def test_a_line_that_a_filter_has_made_too_long_is_refused(self, archive: MemoryArchive) -> None:
+        def inflate(line: bytes) -> bytes:
+            return line + b" " * LINE_BYTES
+
+        with MemorySink(archive, filters=[inflate]) as sink:
+            receipt = sink.save("s", messages("a"))
+            assert (receipt.state, receipt.index) == ("refused", 0)
+            assert "over the limit" in (receipt.reason or "")
+        assert archive.lines("s") == []
+
+    def test_threads_with_sessions_of_their_own_share_the_filters(self, archive: MemoryArchive) -> None:
+        with MemorySink(archive, filters=[redact, stamp]) as sink, ThreadPoolExecutor(8) as threads:
+            histories = {f"s{number}": messages(*[f"{SECRET} {number} {n}" for n in range(20)]) for number in range(8)}
+            receipts = threads.map(lambda name: sink.save(name, histories[name]), histories)
+            assert {receipt.state for receipt in receipts} == {"enqueued"}
+        for name, history in histories.items():
+            assert archive.lines(name) == [stamp(redact(line[:-1])) + b"\n" for line in lines_of(history)]

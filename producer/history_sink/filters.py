@@ -14,7 +14,8 @@ Filter: TypeAlias = Callable[[bytes], bytes]
 """Takes a line without its newline, and returns the line that is to be archived in its place.
 
 It must make the same of the same line in each process that continues a session: another line is an edit, and opens a
-branch. Most lines are JSON objects; a ready-made line may be any bytes.
+branch. Most lines are JSON objects; a ready-made line may be any bytes. It runs inside `save`, more than once for a
+line, and in several threads at once where the sink is used so.
 """
 
 
