@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from history_sink.chain import START, shorten
 from history_sink.contract import LINE_BYTES, SAVE_BYTES, branch_name
 from history_sink.known import KEPT_LOGS, name_branch
-from history_sink.ledger import RECENT_MESSAGES, ROLLING_MESSAGES, Ledger, Piece
+from history_sink.ledger import Ledger, Piece
 from history_sink.lines import encode_line
 from history_sink.points import Points
+from history_sink.wanted import RECENT_MESSAGES, ROLLING_MESSAGES
 from plain_store import PlainStore, ends_of, lines_of, message, messages
 
 

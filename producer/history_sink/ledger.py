@@ -19,12 +19,6 @@ from history_sink.status import Status
 from history_sink.upload import Upload
 from history_sink.wanted import Refusal, Wanted
 
-RECENT_MESSAGES = 32
-"""Each save compares this many last messages with what they were. So it sees an edit in one of them at once."""
-
-ROLLING_MESSAGES = 64
-"""Each save compares this many of the older messages, too. The next save goes on after them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -42,8 +36,6 @@ class Ledger:
         self.logs = KnownLogs()
         self.refusal: Refusal | None = None
         self._wanted = Wanted(encode)
-        self._matched = 0  # how many of the wanted messages are known to be on `log`
-        self._rolling = 0
         self._has_news = False
         # Another writer's lines are on the log, and no other log can hold this history whole.
         self.is_beside = False
@@ -71,14 +63,14 @@ class Ledger:
     @property
     def is_handed_over(self) -> bool:
         """Whether the broker has taken all that is wanted, as far as `decide` has looked."""
-        return self._matched == len(self._wanted)
+        return self._wanted.is_matched
 
     # What the agent says
 
     def give(self, messages: list[Message], unencodable: Unencodable = "replace") -> None:
         """Take the whole history, as the agent has it now."""
         self._history = None
-        self._matched = self._wanted.give(messages, unencodable, self._matched)
+        self._wanted.give(messages, unencodable)
 
     def append(self, messages: Sequence[Message], unencodable: Unencodable = "replace") -> None:
         """Take more messages, which follow those that were given last."""
@@ -96,33 +88,16 @@ class Ledger:
         if self._history is None:  # else `question` has just looked for a message that cannot become a line
             self.refusal = None
         if whole or self._history is None:
-            self._match(whole)
+            self._wanted.match(self.log.points, self.log.sure, whole)
         if self._has_news or not self._is_on_log():
             self._choose()
         self._has_news, self._history = False, None
 
     def _is_on_log(self) -> bool:
-        if self._matched == len(self._wanted):
-            return True
-        is_opened = self.log.branch is None or len(self.log.points) > 0
-        return self._matched == len(self.log.points) and is_opened and self.log.parted is None
-
-    def _match(self, whole: bool) -> None:
-        windows = [(0, self._matched)] if whole else self._windows()
-        self._rolling = windows[0][1]
-        for start, stop in windows:
-            other = self._wanted.find_other(start, stop, self.log.points)
-            if other < stop:
-                self._matched = other
-                break
-        stop = min(len(self._wanted), self.log.sure)
-        self._matched = self._wanted.find_other(self._matched, stop, self.log.points)
-
-    def _windows(self) -> list[tuple[int, int]]:
-        """The ranges of messages that this save looks at: some older ones, and the last ones."""
-        recent = max(0, self._matched - RECENT_MESSAGES)
-        start = self._rolling if self._rolling < recent else 0
-        return [(start, min(start + ROLLING_MESSAGES, recent)), (recent, self._matched)]
+        log, handed_over = self.log, len(self.log.points)
+        is_opened = log.branch is None or handed_over > 0
+        goes_on = self._wanted.matched == handed_over and is_opened and log.parted is None
+        return goes_on or self._wanted.is_matched
 
     def _choose(self) -> None:
         history = self._draft() if self._history is None else self._history
@@ -132,16 +107,16 @@ class Ledger:
         if self.is_beside:
             # The history's beginning is no longer kept, so a new branch could not hold all of it. Workers keep what
             # follows beside the log.
-            self._matched = len(before.points)
+            self._wanted.skip(len(before.points))
             return
-        self.logs.current, self._matched = log, on_log
-        self._wanted.keep_shapes(log.points.count_common(before.points), on_log)
+        self.logs.current = log
+        self._wanted.move(on_log, sound=log.points.count_common(before.points))
 
     def _draft(self) -> Points:
         """The points of all wanted messages, up to the first that cannot become a line."""
         self.refusal = None
-        points = self.log.points.prefix(self._matched)
-        points.extend(line.data for line in self._lines(self._matched))
+        points = self.log.points.prefix(self._wanted.matched)
+        points.extend(line.data for line in self._lines(self._wanted.matched))
         return points
 
     # What to hand over
@@ -149,7 +124,7 @@ class Ledger:
     def next_piece(self) -> Piece | None:
         """The next lines for the broker. None: there are no more, or the next message cannot become a line."""
         start = len(self.log.points)
-        if self._matched < start:
+        if self._wanted.matched < start:
             return None
         lines: list[bytes] = []
         size = replaced = raw = 0
@@ -166,18 +141,16 @@ class Ledger:
         """Call `decide`, and tell how much `next_piece` would then hand over. `is_known`: the store has the session."""
         history = self._draft() if self._history is None else self._history
         self.decide()
-        branch, start, end = self.log.branch, history[self._matched], history.end
+        branch, start, end = self.log.branch, history[self._wanted.matched], history.end
         size = end.offset - start.offset
         is_foreign = is_known and len(history) > 0 and branch == name_branch(history[1])
-        messages = len(history) - self._matched
-        return Comparison(branch, self._matched, start.offset, messages, size, not is_known, is_foreign)
+        messages = len(history) - self._wanted.matched
+        return Comparison(branch, self._wanted.matched, start.offset, messages, size, not is_known, is_foreign)
 
     def accept(self, piece: Piece) -> None:
         """Note that the broker has taken `piece`, which `next_piece` returned last."""
-        start = len(self.log.points)
         self.log.points.extend(piece.upload.lines)
-        self._matched = len(self.log.points)
-        self._wanted.keep_shapes(start, self._matched)
+        self._wanted.accept(len(piece.upload.lines))
 
     def check(self, start: int) -> None:
         """Look for a message, from `start` on, that cannot become a line, and set `refusal`."""
@@ -206,10 +179,10 @@ class Ledger:
         If nothing was handed over yet, or if `is_uncertain`, it is about all wanted messages.
         """
         if self.is_uncertain or not len(self.log.points):
-            self._match(whole=False)
+            self._wanted.match(self.log.points, self.log.sure)
             self._history = self._draft()
             return Question(self.log.branch, self._history, is_whole=True)
-        is_whole = self._matched >= self.sendable
+        is_whole = self._wanted.matched >= self.sendable
         return Question(self.log.branch, self.log.points.prefix(len(self.log.points)), is_whole)
 
     def learn(self, status: Status, question: Question) -> None:
@@ -242,10 +215,9 @@ class Ledger:
         self._after_news()
 
     def _after_news(self, is_first: bool = False) -> None:
-        self._matched = min(self._matched, self.log.sure)
-        self._wanted.keep_shapes(len(self.log.points), 0)
+        self._wanted.doubt(self.log.sure, len(self.log.points))
         self._has_news = self._has_news or is_first or self.log.parted is not None
         self._release()
 
     def _release(self) -> None:
-        self._wanted.release(min(self.log.confirmed, self._matched))
+        self._wanted.release(self.log.confirmed)
