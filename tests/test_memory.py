@@ -70,7 +70,7 @@ def test_memory_is_flat_however_many_uploads_wait_for_a_newer_worker(site: Site,
 
 @pytest.mark.parametrize("kind", ["stored", "refused", "retried"])
 def test_what_a_worker_is_done_with_is_not_kept(site: Site, kind: str) -> None:
-    site.environment["PYTHONPATH"] = str(Path(__file__).parent)
+    site.environment["PYTHONPATH"] = str(Path(__file__).parent / "support")
     worker = site.start_worker(arguments=["--include", "no_collector"])
     send: Callable[[], object] = {
         "stored": lambda: site.upload(1, size_bytes=SIZE_BYTES),

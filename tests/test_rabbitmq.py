@@ -27,7 +27,7 @@ from test_tls import server_side
 
 pytestmark = pytest.mark.system  # it wants Debian's rabbitmq-server
 
-HERE = str(Path(__file__).parent)
+HERE = str(Path(__file__).parent / "support")
 MESSAGE = {"role": "user", "content": "«naïve»"}
 NewSite = Callable[..., BrokerSite]
 

@@ -36,7 +36,7 @@ def start(own_redis: RedisServer, tmp_path: Path) -> Iterator[Start]:
             command = [sys.executable, "-m", "celery", "-A", "transport_app", "worker", "-Q", ",".join(QUEUES)]
             command += ["-P", pool, "-c", str(concurrency), "-n", f"{name}@local", "-l", "INFO"]
             command += ["--without-mingle", *arguments]  # it waits a second for other workers to answer
-            here = str(Path(__file__).parent)
+            here = str(Path(__file__).parent / "support")
             variables = {**os.environ, "BROKER_URL": own_redis.url(), "PYTHONPATH": here}
             worker = Process(name, command, log_path=tmp_path / f"{name}.log", environment=variables)
             stack.callback(worker.kill)

@@ -16,7 +16,7 @@ import history_sink.testing
 from test_extra import COMMANDS, expect_a_line, run
 
 ROOT = Path(__file__).parents[1]
-USER = Path(__file__).parent / "library_user.py"
+USER = Path(__file__).parent / "support" / "library_user.py"
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "producer", "worker")
 
 pytestmark = pytest.mark.system  # it asks the package registry

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yaml"
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 DASHBOARD: Any = json.loads((ROOT / "deploy" / "grafana" / "history-sink.json").read_text())

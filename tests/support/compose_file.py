@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 REFERENCE = re.compile(r"\$\{(?P<name>\w+)(?P<required>:\?[^}]+)?\}")
 COMPOSE_TEXT = (ROOT / "compose.yaml").read_text()
 USERS_TEXT = (ROOT / "deploy" / "compose.acl.yaml").read_text()
