@@ -85,14 +85,14 @@ def _sweep_once(context: Context, prefix: str, session: str, swept: Swept) -> St
     while after is not None:
         page: Page = yield List(main.root, after)
         sizes: dict[str, int] = {}
-        logs: set[Log] = set()
+        logs: dict[Log, None] = {}  # in the order of the LIST, so that a run of the simulation can be repeated
         for entry in page.entries:
             found = parse_key(prefix, entry.key)
             if found is None:
                 swept.foreign.add(entry.key)
             elif entry.key != main.base:
                 sizes[entry.key] = entry.size_bytes
-                logs.add(found[0])
+                logs[found[0]] = None
         for log in logs:
             context.hints.put(log.root, NOTHING_KNOWN)
         if sizes:
