@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from compose_file import ROOT, instructions, load, read_example
-from history_sink import HistorySink
+from history_sink import FlushResult, HistorySink
 from history_sink.settings import ProducerSettings
 from stack.containers import images
 from stack.containers.compose import Compose
 from stack.containers.podman import Podman
-from stack.processes import port_is_free, wait_until
+from stack.processes import NotReady, port_is_free, wait_until
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(600)]
 
@@ -77,11 +77,17 @@ class Author:
             assert receipt.state != "refused", receipt.reason
 
     def expect_all(self) -> None:
+        results: list[FlushResult] = []
+
         def is_flushed() -> bool:
             self._sink.save(self._session, self._messages)  # what an outage kept goes with the next save
-            return bool(self._sink.flush(self._session, 5))
+            results.append(self._sink.flush(self._session, 5))
+            return bool(results[-1])
 
-        wait_until(is_flushed, timeout_seconds=120, what=f"{self._session} to be stored")
+        try:
+            wait_until(is_flushed, timeout_seconds=240, what=f"{self._session} to be stored")
+        except NotReady as error:
+            raise NotReady(f"{error}: {results[-1]}") from None
         lines = [json.loads(line) for line in b"".join(self._sink.read(self._session)).splitlines()]
         assert lines == self._messages
 
