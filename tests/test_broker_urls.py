@@ -34,6 +34,8 @@ def meaning(kwargs: dict[str, Any]) -> dict[str, str]:
     shown = {name: str(value) for name, value in shown.items() if name in MEANING}
     if shown.get("host") == "127.0.0.1":
         shown["host"] = "localhost"
+    if "ssl_check_hostname" in shown:  # older readers keep the word
+        shown["ssl_check_hostname"] = shown["ssl_check_hostname"].lower()
     if "ssl_cert_reqs" in shown:
         words = {str(int(mode)): mode.name.lower().removeprefix("cert_") for mode in ssl.VerifyMode}
         words |= {str(mode): mode.name.lower().removeprefix("cert_") for mode in ssl.VerifyMode}

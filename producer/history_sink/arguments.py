@@ -14,8 +14,13 @@ from history_sink.settings import BROKER_URL, ProducerSettings
 if TYPE_CHECKING:
     from history_sink.sink import HistorySink
 
+    _SpanParam = click.ParamType[tuple[int, int]]
+    _TextParam = click.ParamType[str]
+else:
+    _SpanParam = _TextParam = click.ParamType  # older ones take no types when they run
 
-class SpanType(click.ParamType[tuple[int, int]]):
+
+class SpanType(_SpanParam):
     """``A:B``, half-open; either may be left out."""
 
     name = "A:B"
@@ -30,7 +35,7 @@ class SpanType(click.ParamType[tuple[int, int]]):
         return start, stop
 
 
-class SessionType(click.ParamType[str]):
+class SessionType(_TextParam):
     """A session id."""
 
     name = "session"
@@ -42,7 +47,7 @@ class SessionType(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
-class BranchType(click.ParamType[str]):
+class BranchType(_TextParam):
     """A branch, as `status` names it."""
 
     name = "branch"

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from celery import Celery, Task
@@ -13,6 +13,11 @@ from celery.worker.request import Request as CeleryRequest
 from history_sink_worker.queue.lost_child import mark_if_lost
 from history_sink_worker.queue.renewal import Renewal
 from history_sink_worker.queue.transport import install
+
+if TYPE_CHECKING:
+    _Task = Task[..., Any]
+else:
+    _Task = Task  # before Celery 5.7 it takes no types when it runs
 
 BROKER_URL = os.environ["BROKER_URL"]
 if "STOCK" not in os.environ:
@@ -28,7 +33,7 @@ class Request(CeleryRequest):
         return super().on_failure(exc_info, *args, **kwargs)
 
 
-class Traced(Task[..., Any]):
+class Traced(_Task):
     """A task whose child's death counts."""
 
     Request = f"{__name__}:Request"

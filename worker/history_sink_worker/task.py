@@ -2,7 +2,7 @@
 
 import random
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery import Task as CeleryTask
 from celery.exceptions import Ignore, Reject, Retry
@@ -19,6 +19,11 @@ from history_sink_worker.store import Away, Denied, Rejected, StoreError
 from history_sink_worker.watch import trail
 from history_sink_worker.watch.metrics import note_lag, note_task
 
+if TYPE_CHECKING:
+    _CeleryTask = CeleryTask[..., Any]
+else:
+    _CeleryTask = CeleryTask  # before 5.7 it takes no types when it runs
+
 FIRST_DELAY_SECONDS = 2.0
 LONGEST_DELAY_SECONDS = 30.0
 PATIENCE_SECONDS = 300.0
@@ -32,7 +37,7 @@ class TooNew(Waiting):
     """A payload of a later version: it stays in the queue for a worker that knows it (a rolling upgrade)."""
 
 
-class Task(CeleryTask[..., Any]):
+class Task(_CeleryTask):
     """The base of every task of the app, Celery's own included (`celery.map` takes whole arguments, too)."""
 
     Request = "history_sink_worker.intake.request:Request"

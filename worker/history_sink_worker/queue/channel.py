@@ -19,13 +19,19 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis import Redis
 from redis.exceptions import ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from history_sink_worker.queue.claims import Claims, claims_of, new_claim
 from history_sink_worker.queue.qos import QoS
 from history_sink_worker.queue.returns import Broker, Keys
 from history_sink_worker.queue.scripts import CLAIM
 from history_sink_worker.queue.servers import introduce
+
+try:
+    from redis.maint_notifications import MaintNotificationsConfig
+except ImportError:  # redis-py before 7.0 asks for no such notifications
+    _NO_NOTIFICATIONS: dict[str, Any] = {}
+else:
+    _NO_NOTIFICATIONS = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +115,7 @@ class Channel(stock.Channel):
         parameters: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc] # left out of the stubs
         if asynchronous:  # the connection that waits; RESP3 is what lets Redis speak unasked
             parameters["protocol"] = 3
-            parameters["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+            parameters |= _NO_NOTIFICATIONS
             parameters["redis_connect_func"] = introduce
         return parameters
 
