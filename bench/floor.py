@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 from celery import Celery
 
-from history_sink.upload import Upload
+from history_sink.protocol.upload import Upload
 from stack.minio import MinioServer
 
 if TYPE_CHECKING:

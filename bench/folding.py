@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from bench.transcripts import Transcript, make_transcript
 from history_sink_worker.archive import plan
-from history_sink_worker.archive.look import COPY_FROM_BYTES
+from history_sink_worker.archive.snapshot import COPY_FROM_BYTES
 
 LENGTHS = (100, 300, 1000, 3000, 10_000)
 SEEDS = (1, 2, 3)

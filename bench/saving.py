@@ -4,19 +4,19 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-import history_sink.session
+import history_sink.client.session
 from bench import floor
 from bench.scene import Place, Results
 from bench.transcripts import Json, Transcript, real_or_made
 from history_sink import HistorySink
-from history_sink.chain import START, walk
-from history_sink.contract import UPLOAD, UPLOAD_QUEUE
-from history_sink.upload import Upload
+from history_sink.protocol.chain import START, walk
+from history_sink.protocol.contract import UPLOAD, UPLOAD_QUEUE
+from history_sink.protocol.upload import Upload
 
 
 def look_at_each_save() -> None:
     """As agents do that save every few seconds: each save looks for the outcome of the one before."""
-    history_sink.session.LOOK_SECONDS = 0.0
+    history_sink.client.session.LOOK_SECONDS = 0.0
 
 
 def cut_saves(transcript: Transcript, per: str) -> Iterator[Sequence[Json]]:

@@ -16,7 +16,7 @@ import redis
 
 from bench.naive import BUCKET as NAIVE_BUCKET
 from history_sink import HistorySink
-from history_sink.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
 from stack.processes import NotReady, Process, free_port, wait_until
 from stack.stack import Stack
 from stack.worker import Worker

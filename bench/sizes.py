@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.transcripts import SIZES, kind_of, read_transcript
-from history_sink.lines import encode_line
+from history_sink.protocol.lines import encode_line
 
 _STEPS = 20
 

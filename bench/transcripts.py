@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from history_sink.lines import encode_line
+from history_sink.protocol.lines import encode_line
 
 SHARED = Path(__file__).parents[2] / "shared" / "transcripts"
 SIZES = Path(__file__).with_name("sizes.json")

@@ -14,8 +14,8 @@ import pytest
 
 import history_sink
 from history_sink import HistorySink
-from history_sink.outcome import FlushState, OutcomeKind, ReceiptState
-from history_sink.pointer import FaultKind
+from history_sink.protocol.outcome import FlushState, OutcomeKind, ReceiptState
+from history_sink.protocol.pointer import FaultKind
 from history_sink.testing import MemoryArchive, MemorySink
 from stack.stack import producer_environment
 from stack.worker import Worker

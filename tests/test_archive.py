@@ -2,8 +2,9 @@
 
 import pytest
 
-from history_sink.outcome import Parted
-from history_sink_worker.archive import compaction, context, look
+from history_sink.protocol.outcome import Parted
+from history_sink_worker.archive import compaction, context
+from history_sink_worker.archive import snapshot as look
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.store import Corrupt, Delete, Get, Put, Reply, Request
 from logbook import Logbook, some_lines, upload_of

@@ -8,8 +8,8 @@ from itertools import count, pairwise
 
 import pytest
 
-from history_sink.chain import split_lines
-from history_sink.pointer import Fault
+from history_sink.protocol.chain import split_lines
+from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive.names import Log
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import Corrupt, Put

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from history_sink import HistorySink
-from history_sink.contract import UPLOAD_QUEUE
+from history_sink.protocol.contract import UPLOAD_QUEUE
 from plain_store import PlainWorker, lines_of, message, messages
 from stack.redis import RedisServer
 

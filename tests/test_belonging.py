@@ -56,7 +56,7 @@ def expect_refusal(environment: Mapping[str, str], *named: str) -> None:
 
 
 def operate(environment: Mapping[str, str], *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "history_sink_worker.cli", *arguments]
+    command = [sys.executable, "-m", "history_sink_worker.cli.main", *arguments]
     env = {**os.environ, **environment}
     return subprocess.run(command, env=env, input=answer, capture_output=True, text=True, timeout=60, check=False)
 

@@ -13,8 +13,8 @@ from bench.report import describe_findings, describe_run
 from bench.sizes import find_quantiles
 from bench.sizing import MONTH_SECONDS, Costs, Prices, size
 from bench.transcripts import Json, Transcript, draw_size, kind_of, make_transcript
-from history_sink_worker.archive.look import COPY_FROM_BYTES
 from history_sink_worker.archive.plan import fold_is_due
+from history_sink_worker.archive.snapshot import COPY_FROM_BYTES
 
 PUT = b"PUT /b/history/s/history.jsonl HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345"
 COPY = (

@@ -10,12 +10,12 @@ from celery.backends.redis import RedisBackend
 from kombu import Connection
 
 from history_sink import ConfigurationError, HistorySink
-from history_sink.address import check_certificates
-from history_sink.broker_urls import check_broker, check_redis, for_backend, for_redis_py, is_same_server
-from history_sink.resolver import check_name
+from history_sink.protocol.broker_urls import check_broker, check_redis, for_backend, for_redis_py, is_same_server
+from history_sink.protocol.tls import check_certificates
 from history_sink.settings import BROKER_URL, RESULT_URL, ProducerSettings
+from history_sink.transport.resolver import check_name
 from history_sink_worker.archive.names import Log
-from history_sink_worker.redis_hints import RedisDueList, RedisShelf
+from history_sink_worker.service.redis_hints import RedisDueList, RedisShelf
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 from stack.redis import RedisServer
 

@@ -80,7 +80,7 @@ class Talker:
 
     def command(self, *arguments: str) -> str:
         ended = subprocess.run(
-            [sys.executable, "-m", "history_sink_worker.cli", *arguments],
+            [sys.executable, "-m", "history_sink_worker.cli.main", *arguments],
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,

@@ -5,7 +5,7 @@ from hashlib import sha256
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_sink.chain import ORIGIN, START, advance, shorten, split_lines, walk
+from history_sink.protocol.chain import ORIGIN, START, advance, shorten, split_lines, walk
 
 lines = st.lists(st.binary(max_size=20).map(lambda body: body.replace(b"\n", b"") + b"\n"))
 

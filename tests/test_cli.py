@@ -13,10 +13,10 @@ from celery import Celery
 
 from command import Command, number, objects, write
 from history_sink import session_text
-from history_sink.backfill import cut_steps
-from history_sink.contract import LINE_BYTES, UPLOAD, UPLOAD_QUEUE, check_session
-from history_sink.files import find_files, name_by_path
-from history_sink.transcripts import Transcript, read_transcript
+from history_sink.cli.backfill import cut_steps
+from history_sink.cli.files import find_files, name_by_path
+from history_sink.cli.transcripts import Transcript, read_transcript
+from history_sink.protocol.contract import LINE_BYTES, UPLOAD, UPLOAD_QUEUE, check_session
 from stack.processes import wait_until
 from stack.stack import producer_environment
 from stack.worker import Worker

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from command import COMMAND, Command, number, objects, write
-from history_sink.contract import UPLOAD_QUEUE
+from history_sink.protocol.contract import UPLOAD_QUEUE
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.redis import RedisServer

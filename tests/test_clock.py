@@ -15,8 +15,8 @@ import pytest
 
 from command import Command, objects, write
 from history_sink import HistorySink, Unavailable
-from history_sink.clock import REFRESH_SECONDS, BrokerClock, describe_skew, explain_expiry, find_skew
-from history_sink.contract import CLOCKS_DIFFER_SECONDS, READ_QUEUE, SENT_AT, UPLOAD_QUEUE
+from history_sink.protocol.contract import CLOCKS_DIFFER_SECONDS, READ_QUEUE, SENT_AT, UPLOAD_QUEUE
+from history_sink.transport.clock import REFRESH_SECONDS, BrokerClock, describe_skew, explain_expiry, find_skew
 from plain_store import PlainWorker, lines_of, messages
 from stack.redis import RedisServer
 from stack.stack import producer_environment
@@ -45,7 +45,7 @@ class Machine:
 def shift(monkeypatch: pytest.MonkeyPatch) -> Shift:
     """Sets the clock of sinks that are made from here on so many minutes ahead."""
     return lambda minutes: monkeypatch.setattr(
-        "history_sink.broker.BrokerClock", partial(BrokerClock, lambda: time.time() + minutes * MINUTES)
+        "history_sink.transport.broker.BrokerClock", partial(BrokerClock, lambda: time.time() + minutes * MINUTES)
     )
 
 
@@ -202,7 +202,7 @@ class ShiftedCommand(Command):
 
     def shifted(self, ahead_seconds: float, *arguments: str | Path) -> "subprocess.CompletedProcess[bytes]":
         shift = f"import time; real = time.time; time.time = lambda: real() + {ahead_seconds}"
-        code = f"{shift}; from history_sink.cli import main; main()"
+        code = f"{shift}; from history_sink.cli.main import main; main()"
         command = [sys.executable, "-c", code, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, env=self.environment, timeout=60, check=False)
 

@@ -22,7 +22,7 @@ import pytest
 import redis
 
 from compose_file import USERS_TEXT, instructions, load, localize
-from history_sink.contract import UPLOAD, UPLOAD_QUEUE
+from history_sink.protocol.contract import UPLOAD, UPLOAD_QUEUE
 from history_sink_worker.rights.redis_acl import FLOWER, PRODUCER, USERS, WORKER, user_line
 from stack.minio import MinioServer
 from stack.processes import Process, free_port, wait_until

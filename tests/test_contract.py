@@ -9,11 +9,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from history_sink import Fault, Listing, LogStatus, Malformed, Outcome, PointerHandle, Receipt, Status, StrayStatus
-from history_sink.chain import START, Junction
-from history_sink.contract import LINE_BYTES, MAX_OFFSET, branch_name, check_branch, check_session
-from history_sink.outcome import Parted
-from history_sink.pointer import parse_json
-from history_sink.upload import Upload
+from history_sink.protocol.chain import START, Junction
+from history_sink.protocol.contract import LINE_BYTES, MAX_OFFSET, branch_name, check_branch, check_session
+from history_sink.protocol.outcome import Parted
+from history_sink.protocol.pointer import parse_json
+from history_sink.protocol.upload import Upload
 
 BRANCH = branch_name(12, "0123456789abcdef")
 

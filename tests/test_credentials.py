@@ -17,7 +17,7 @@ from history_sink.errors import ConfigurationError
 from history_sink_worker.keys import KeyFiles, Keys
 from history_sink_worker.s3 import credentials, hooks
 from history_sink_worker.s3.credentials import FileSource
-from history_sink_worker.service import make_service
+from history_sink_worker.service.service import make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Denied
 from key_givers import CLIENT_ID, Given, Giver, assume_role, assume_role_by_token, role
@@ -34,7 +34,7 @@ EVERYTHING = {
     "Statement": [{"Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::*"]}],
 }
 ASK = """
-from history_sink_worker.service import make_service
+from history_sink_worker.service.service import make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import StoreError
 try:

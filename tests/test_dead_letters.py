@@ -11,8 +11,8 @@ import msgpack  # type: ignore[import-untyped]
 import pytest
 from celery.result import AsyncResult
 
-from history_sink.chain import START
-from history_sink.upload import Upload
+from history_sink.protocol.chain import START
+from history_sink.protocol.upload import Upload
 from office import READS, STATUS, UPLOAD, UPLOADS, Office
 from stack.flower import Flower
 from stack.minio import MinioServer

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from history_sink.chain import START, shorten, walk
-from history_sink.contract import branch_name
-from history_sink.listing import Listing
-from history_sink.pointer import Fault
+from history_sink.protocol.chain import START, shorten, walk
+from history_sink.protocol.contract import branch_name
+from history_sink.protocol.listing import Listing
+from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive import erasure, plan, reader, save, trace
 from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.erasure import Swept, compact_or_sweep, entomb, sweep_beside
 from history_sink_worker.archive.hint import Hint
-from history_sink_worker.archive.look import look
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.save import append
+from history_sink_worker.archive.snapshot import look
 from history_sink_worker.archive.survey import list_sessions
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES, tombstone
 from history_sink_worker.store import Head, Put, Reply, Request, Steps

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from history_sink.lines import encode_line
+from history_sink.protocol.lines import encode_line
 from stack.demo.transcript import BUNDLED, name_session, read_lines
 from stack.go_programs import MINIO
 

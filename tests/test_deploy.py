@@ -25,8 +25,8 @@ from celery import Celery
 from flower.options import options as flower_options
 
 from compose_file import ROOT, instructions
-from history_sink.contract import READ_QUEUE as READS
-from history_sink.contract import UPLOAD, UPLOAD_QUEUE
+from history_sink.protocol.contract import READ_QUEUE as READS
+from history_sink.protocol.contract import UPLOAD, UPLOAD_QUEUE
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 from stack.processes import Process, free_port
 from test_compose_file import names_read_by

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from history_sink_worker.doctor.command import examine
+from history_sink_worker.cli.doctor import examine
 from history_sink_worker.doctor.findings import Finding
-from history_sink_worker.service import make_service
+from history_sink_worker.service.service import make_service
 from history_sink_worker.settings import WorkerSettings
 from stack.minio import MinioServer
 from stack.processes import free_port
@@ -56,7 +56,7 @@ def texts(findings: list[Finding], level: str) -> str:
 
 
 def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "history_sink_worker.cli", "doctor", *arguments]
+    command = [sys.executable, "-m", "history_sink_worker.cli.main", "doctor", *arguments]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(NAMESPACE)}
     return subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, timeout=60, check=False)
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from history_sink.names import KNOWN, NAMESPACE
+from history_sink.protocol.names import KNOWN, NAMESPACE
 from history_sink_worker.doctor.bucket import ask_store
 from history_sink_worker.doctor.facts import RetentionFacts
 from history_sink_worker.doctor.findings import Finding
 from history_sink_worker.doctor.retention import judge_retention, judge_rules
 from history_sink_worker.doctor.settings_in_effect import settings_in_effect
 from history_sink_worker.rights.s3_policies import ROLES, policy
-from history_sink_worker.service import make_service
+from history_sink_worker.service.service import make_service
 from history_sink_worker.settings import WorkerSettings
 from stack.minio import MinioServer
 from stack.redis import RedisServer
@@ -164,7 +164,7 @@ def test_the_settings_in_effect_are_printed_and_no_secret(found: dict[str, str],
     more[f"{NAMESPACE}RESULT_URL"] = "redis://somebody:a-password-77@127.0.0.1:1/0?socket_timeout=2"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(NAMESPACE)}
     for arguments in ((), ("--json",)):
-        command = [sys.executable, "-m", "history_sink_worker.cli", "doctor", *arguments]
+        command = [sys.executable, "-m", "history_sink_worker.cli.main", "doctor", *arguments]
         ended = subprocess.run(command, env={**kept, **found, **more}, capture_output=True, text=True, check=False)
         for word in (secret.read_text(), found[f"{NAMESPACE}S3_ACCESS_KEY"], "a-password-77", "somebody"):
             assert word not in ended.stdout + ended.stderr

@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from history_sink import Fault, HistorySink, Status
-from history_sink.lines import encode_line
+from history_sink.protocol.lines import encode_line
 from stack.minio import MinioServer
 from stack.redis import RedisServer
 from stack.stack import producer_environment

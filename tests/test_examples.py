@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from history_sink import HistorySink
-from history_sink.lines import encode_line
+from history_sink.protocol.lines import encode_line
 from stack.stack import producer_environment
 from stack.worker import Worker
 

@@ -15,7 +15,7 @@ COMMANDS = [
     "history-sink-worker --help",
     "history-sink-worker doctor",
     "history-sink-worker health",
-    "python -m history_sink_worker.cli tidy",
+    "python -m history_sink_worker.cli.main tidy",
     "celery -A history_sink_worker worker -P threads --concurrency 8",
     "celery -A history_sink_worker flower",
     "celery -A history_sink_worker inspect ping",

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink import BadMessage, ConfigurationError, HistorySink
-from history_sink.contract import LINE_BYTES
 from history_sink.filters import check_filters, filter_lines
-from history_sink.lines import Line, encode_line
+from history_sink.protocol.contract import LINE_BYTES
+from history_sink.protocol.lines import Line, encode_line
 from history_sink.testing import MemoryArchive, MemorySink
 from plain_store import lines_of, message, messages
 

@@ -13,7 +13,7 @@ from history_sink_worker.doctor.findings import (
     judge_redis,
     judge_store,
 )
-from history_sink_worker.watch.vitals import Backlog
+from history_sink_worker.telemetry.vitals import Backlog
 
 NOW, SETTLE_SECONDS = 1_000_000.0, 7200.0
 REDIS = RedisFacts(

@@ -12,8 +12,8 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
-from history_sink.chain import START, Junction
-from history_sink.upload import Upload
+from history_sink.protocol.chain import START, Junction
+from history_sink.protocol.upload import Upload
 from stack.browser import read_page
 from stack.flower import Flower
 from stack.minio import MinioServer

@@ -11,8 +11,8 @@ from typing import get_args
 import pytest
 
 from history_sink import FlushResult, HistorySink, ProducerSettings
-from history_sink.outcome import FlushState
-from history_sink.session import DELETED
+from history_sink.client.session import DELETED
+from history_sink.protocol.outcome import FlushState
 from plain_store import lines_of, message, messages
 from stack.minio import MinioServer
 from stack.redis import RedisServer
@@ -167,7 +167,7 @@ def test_failed_when_the_fault_is_ours_and_no_word_of_the_error_is_shown(
         raise RuntimeError("canary")
 
     sink.save(session, messages("a"))
-    monkeypatch.setattr("history_sink.session.Session.ask", fail)
+    monkeypatch.setattr("history_sink.client.session.Session.ask", fail)
     assert sink.flush(session, 5) == FlushResult("failed", "failed with RuntimeError")
     assert "flush failed with RuntimeError" in caplog.text
     assert "canary" not in caplog.text

@@ -63,7 +63,7 @@ print(json.dumps([conf.broker_read_url, conf.broker_write_url, conf.result_backe
                   conf.result_compression, conf.task_compression, conf.task_default_delivery_mode]))
 """
 WORKER = LOOK.format(make="from history_sink_worker.application import app")
-LIBRARY = LOOK.format(make="from history_sink.link import make_app; app = make_app(0.5)")
+LIBRARY = LOOK.format(make="from history_sink.transport.link import make_app; app = make_app(0.5)")
 
 
 def run(program: str, environment: Mapping[str, str], directory: Path | None = None) -> str:
@@ -200,7 +200,7 @@ HOSTILE |= {"CELERY_CONFIG_MODULE": "shopconfig", "CELERY_WORKER_QUEUES": "shop"
 
 
 def test_doctor_looks_at_our_servers_whatever_the_environment_tells_celery(environment: Mapping[str, str]) -> None:
-    program = "from history_sink_worker.cli import main; main(['doctor', '--json'])"
+    program = "from history_sink_worker.cli.main import main; main(['doctor', '--json'])"
     said = json.loads(run(program, {**environment, **HOSTILE, **PROXIES}))
     assert said["problem"] == 0
     assert environment[NAMESPACE + "BROKER_URL"].rsplit("/", 1)[0].rpartition("@")[2].removeprefix("redis://") in str(
@@ -236,7 +236,7 @@ with HistorySink.from_env() as sink:
     assert "enqueued True" in said
     assert "a-word-2f9a" not in said
     ended = subprocess.run(
-        [sys.executable, "-m", "history_sink_worker.cli", "doctor"],
+        [sys.executable, "-m", "history_sink_worker.cli.main", "doctor"],
         env={**os.environ, **environment, **talkative}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (ended.returncode, "KOMBU_LOG_CHANNEL" in ended.stderr) == (1, True)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from history_sink.chain import START, shorten, walk
-from history_sink.pointer import Fault
+from history_sink.protocol.chain import START, shorten, walk
+from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.names import Log, TailName
 from history_sink_worker.archive.piece import write_meta

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from history_sink_worker.gate.gate import Finding, Gate
-from history_sink_worker.gate.lookout import Lookout
+from history_sink_worker.gate.store_breaker import Finding, Gate
+from history_sink_worker.gate.store_probe import Lookout
 from history_sink_worker.store import Away, Corrupt, Denied, Rejected, StoreError
 from stack.processes import wait_until
 

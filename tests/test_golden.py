@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from history_sink import Fault, Malformed, PointerHandle
-from history_sink.lines import encode_line
-from history_sink.pointer import parse_json
+from history_sink.protocol.lines import encode_line
+from history_sink.protocol.pointer import parse_json
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_sink.chain import START, Junction, walk
+from history_sink.protocol.chain import START, Junction, walk
 from history_sink_worker.archive import group
 from history_sink_worker.archive.group import GROUP_BYTES, join, next_group
 from history_sink_worker.archive.hint import Hint

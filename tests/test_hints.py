@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from history_sink.chain import START, walk
-from history_sink.upload import Upload
-from history_sink_worker import redis_hints
+from history_sink.protocol.chain import START, walk
+from history_sink.protocol.upload import Upload
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
-from history_sink_worker.redis_hints import RedisDueList, RedisHints, RedisShelf
+from history_sink_worker.service import redis_hints
+from history_sink_worker.service.redis_hints import RedisDueList, RedisHints, RedisShelf
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.redis import RedisServer
@@ -175,7 +175,7 @@ def test_a_log_that_went_idle_is_folded_and_swept_by_itself(
 
 
 def tidy(environment: Mapping[str, str], *arguments: str) -> list[dict[str, object]]:
-    command = [sys.executable, "-m", "history_sink_worker.cli", "tidy", "--json", *arguments]
+    command = [sys.executable, "-m", "history_sink_worker.cli.main", "tidy", "--json", *arguments]
     ended = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from history_sink_worker.queue.keeping import find_doubts, read_settings
+from history_sink_worker.redis_transport.keeping import find_doubts, read_settings
 from stack.redis import RedisServer
 
 RIGHT = {"maxmemory-policy": "noeviction", "appendonly": "yes"}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from history_sink import HistorySink, LogStatus, Malformed, Status
-from history_sink.restore import NotFound, find_source
-from history_sink.status import LATEST
+from history_sink.client.ranges import NotFound, find_source
+from history_sink.protocol.status import LATEST
 from plain_store import PlainStore, PlainWorker, lines_of, messages
 from stack.redis import RedisServer
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from history_sink.chain import START, shorten
-from history_sink.contract import LINE_BYTES, SAVE_BYTES, branch_name
-from history_sink.known import KEPT_LOGS, name_branch
-from history_sink.ledger import Ledger, Piece
-from history_sink.lines import encode_line
-from history_sink.points import Points
-from history_sink.wanted import RECENT_MESSAGES, ROLLING_MESSAGES
+from history_sink.ledger.history import RECENT_MESSAGES, ROLLING_MESSAGES
+from history_sink.ledger.junctions import Points
+from history_sink.ledger.known_logs import KEPT_LOGS, name_branch
+from history_sink.ledger.ledger import Ledger, Piece
+from history_sink.protocol.chain import START, shorten
+from history_sink.protocol.contract import LINE_BYTES, SAVE_BYTES, branch_name
+from history_sink.protocol.lines import encode_line
 from plain_store import PlainStore, ends_of, lines_of, message, messages
 
 

@@ -21,11 +21,11 @@ from celery import Celery
 from click.testing import CliRunner, Result
 
 from history_sink import HistorySink
-from history_sink.chain import ORIGIN, advance
+from history_sink.protocol.chain import ORIGIN, advance
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.piece import write_meta
 from history_sink_worker.archive.settled import base_meta
-from history_sink_worker.cli import main
+from history_sink_worker.cli.main import main
 from logbook import some_lines
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until
@@ -377,7 +377,7 @@ def test_verify_finds_nothing_beside_workers_at_work(place: Place, tmp_path: Pat
 # Not ru_maxrss: an exec leaves it what the process was that forked, which has held the large log.
 MEASURED = """
 import sys
-from history_sink_worker.cli import main
+from history_sink_worker.cli.main import main
 try:
     main(["verify", "--json"])
 finally:
@@ -406,7 +406,7 @@ def test_progress_is_on_a_terminal_and_what_was_found_where_it_is_sent_to(place:
     ours, theirs = pty.openpty()
     with (tmp_path / "out").open("wb") as out:
         ended = subprocess.run(
-            [sys.executable, "-m", "history_sink_worker.cli", "verify", "--json"],
+            [sys.executable, "-m", "history_sink_worker.cli.main", "verify", "--json"],
             env={**os.environ, **place.environment, "TERM": "xterm"},
             stdout=out,
             stderr=theirs,
@@ -428,7 +428,7 @@ def test_ctrl_c_ends_verify_with_what_it_has_done(place: Place) -> None:
     place.put("history/a/notes.txt", b"?")
     pipe = subprocess.PIPE
     environment = {**os.environ, **place.environment}
-    command = [sys.executable, "-m", "history_sink_worker.cli", "verify", "--json"]
+    command = [sys.executable, "-m", "history_sink_worker.cli.main", "verify", "--json"]
     with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe) as process:
         assert process.stdout is not None
         first = process.stdout.readline()  # it is at the large one now

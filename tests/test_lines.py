@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink.errors import BadMessage
-from history_sink.lines import encode_line
-from history_sink.plain import Unencodable
+from history_sink.protocol.lines import encode_line
+from history_sink.protocol.plain import Unencodable
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 atoms = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts

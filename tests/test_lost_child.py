@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from history_sink_worker.queue import lost_child
-from history_sink_worker.queue.lost_child import count_here
+from history_sink_worker.redis_transport import lost_child
+from history_sink_worker.redis_transport.lost_child import count_here
 
 
 def message(is_marked: bool = True, **of_channel: Any) -> Any:

@@ -94,7 +94,7 @@ def test_what_a_worker_is_done_with_is_not_kept(site: Site, kind: str) -> None:
 
 LARGE_BLOCKS = """
 import sys, threading
-from history_sink_worker.memory import give_back_large_blocks
+from history_sink_worker.malloc_tuning import give_back_large_blocks
 if sys.argv[1] == "given back":
     give_back_large_blocks()
 def work():

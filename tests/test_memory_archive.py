@@ -22,7 +22,7 @@ from history_sink import (
     Unavailable,
     WorkerFailed,
 )
-from history_sink.chain import START, shorten, walk
+from history_sink.protocol.chain import START, shorten, walk
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink.testing.line_log import LineLog, Run
 from logbook import Logbook, upload_of

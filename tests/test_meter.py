@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from history_sink_worker.watch import metrics
-from history_sink_worker.watch.meter import LOST, Meter
+from history_sink_worker.telemetry import metrics
+from history_sink_worker.telemetry.meter import LOST, Meter
 from stack.processes import wait_until
 
 Told = list[tuple[str, float, tuple[str, ...]]]

@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink.errors import BadMessage
-from history_sink.lines import encode_line
-from history_sink.shape import copy_shape, is_like
+from history_sink.ledger.snapshot import copy_shape, is_like
+from history_sink.protocol.lines import encode_line
 
 SOME_ID = UUID("0191a7a4-0000-7000-8000-00000000002a")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_sink.chain import ORIGIN, START, Junction, advance, shorten, walk
+from history_sink.protocol.chain import ORIGIN, START, Junction, advance, shorten, walk
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.hint import Hint

@@ -9,13 +9,13 @@ from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_sink.chain import START
-from history_sink.contract import COMPACT, LIST_SESSIONS, RESOLVE, STATUS, UPLOAD
-from history_sink.upload import Upload
+from history_sink.protocol.chain import START
+from history_sink.protocol.contract import COMPACT, LIST_SESSIONS, RESOLVE, STATUS, UPLOAD
+from history_sink.protocol.upload import Upload
 from history_sink_worker.intake.description import describe, describe_result
-from history_sink_worker.intake.failure import Refused
 from history_sink_worker.intake.privacy import Bytes, Content, decode_json
 from history_sink_worker.task import Task
+from history_sink_worker.task_errors import Refused
 
 CANARY = "a canary, 7f"
 ANYTHING = st.recursive(

@@ -16,7 +16,7 @@ from celery.result import AsyncResult
 
 from broker_site import NAMESPACE, UPLOAD, UPLOADS, BrokerSite
 from history_sink import Unavailable
-from history_sink.clock import BrokerClock
+from history_sink.transport.clock import BrokerClock
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.proxy import Proxy
@@ -103,7 +103,7 @@ def test_questions_go_by_the_clock_of_the_redis_that_has_the_answers(
     site: BrokerSite, worker: Worker, monkeypatch: pytest.MonkeyPatch, ahead_seconds: float
 ) -> None:
     shifted = partial(BrokerClock, lambda: time.time() + ahead_seconds)
-    monkeypatch.setattr("history_sink.broker.BrokerClock", shifted)
+    monkeypatch.setattr("history_sink.transport.broker.BrokerClock", shifted)
     with site.sink() as sink:
         assert sink.save("s", [MESSAGE]).clock_ahead_seconds == pytest.approx(ahead_seconds, abs=5)
         assert sink.flush("s", 30).state == "stored"

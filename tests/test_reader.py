@@ -2,7 +2,7 @@
 
 import pytest
 
-from history_sink.pointer import Fault
+from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.archive.reader import fault_of, read

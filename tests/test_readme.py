@@ -139,18 +139,3 @@ def test_the_targets_and_files_that_documents_name_are_there() -> None:
         assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
         for link in re.findall(r"\]\((?!http)([^)#]+)\)", text):
             assert (ROOT / link).exists(), (path.name, link)
-
-
-def test_architecture_names_each_module_once() -> None:
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    for folder in ("producer/history_sink", "worker/history_sink_worker"):
-        table = text.partition(f"| `{folder}/` | |")[2].partition("\n\n")[0]
-        named = [
-            name for row in table.splitlines() for name in re.findall(r"`([\w/]+)`", row.split("|")[1] if row else "")
-        ]
-        modules = {
-            str(path.relative_to(ROOT / folder).with_suffix(""))
-            for path in (ROOT / folder).rglob("*.py")
-            if path.name != "__init__.py"
-        }
-        assert sorted(named) == sorted(modules)

@@ -3,7 +3,7 @@
 import threading
 from types import SimpleNamespace
 
-from history_sink_worker.queue.renewal import Renewal
+from history_sink_worker.redis_transport.renewal import Renewal
 from stack.processes import wait_until
 
 

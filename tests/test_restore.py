@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from history_sink.chain import START, shorten, walk
-from history_sink.pointer import Fault, PointerHandle
-from history_sink.restore import (
+from history_sink.client.ranges import (
     RANGE_BYTES,
     ChainMeter,
     Faulted,
@@ -20,7 +18,9 @@ from history_sink.restore import (
     read_source,
     restore,
 )
-from history_sink.status import LogStatus, Status, StrayStatus
+from history_sink.protocol.chain import START, shorten, walk
+from history_sink.protocol.pointer import Fault, PointerHandle
+from history_sink.protocol.status import LogStatus, Status, StrayStatus
 
 LINES = [b'{"n":%d}\n' % number for number in range(100)] + [b'{"big":"%s"}\n' % (b"x" * (RANGE_BYTES + 1))]
 LOG = b"".join(LINES)

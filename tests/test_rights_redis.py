@@ -99,7 +99,7 @@ class Place:
         return {(user, what) for user, what in denied if what != "client|setinfo"}
 
     def operate(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "history_sink_worker.cli", *arguments]
+        command = [sys.executable, "-m", "history_sink_worker.cli.main", *arguments]
         environment = {**os.environ, **self.operator}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, (done.stdout, done.stderr)
@@ -247,7 +247,7 @@ def test_a_script_may_no_more_than_its_user(place: Place) -> None:
 
 
 def test_the_command_prints_lines_without_passwords(place: Place) -> None:
-    command = [sys.executable, "-m", "history_sink_worker.cli", "acl", FLOWER, "--database", "3"]
+    command = [sys.executable, "-m", "history_sink_worker.cli.main", "acl", FLOWER, "--database", "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     (line,) = done.stdout.splitlines()
     found = re.search(rf"redis://{FLOWER}:(\w+)@", done.stderr)

@@ -12,10 +12,10 @@ import pytest
 from celery import Celery
 
 from history_sink import Fault, HistorySink
-from history_sink_worker.gate.lookout import look
+from history_sink_worker.gate.store_probe import look
 from history_sink_worker.rights.s3_policies import ROLES, policy
 from history_sink_worker.s3.client import S3Store
-from history_sink_worker.service import make_service
+from history_sink_worker.service.service import make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Delete, Denied, Get, Grow, List, Put, Request
 from stack.minio import MinioServer
@@ -164,7 +164,17 @@ def test_the_probe_of_a_readers_gate_does_not_write(
 
 
 def test_the_command_prints_the_policy_of_this_bucket(bucket: str) -> None:
-    command = [sys.executable, "-m", "history_sink_worker.cli", "policy", "reader", "--bucket", bucket, "--prefix", "p"]
+    command = [
+        sys.executable,
+        "-m",
+        "history_sink_worker.cli.main",
+        "policy",
+        "reader",
+        "--bucket",
+        bucket,
+        "--prefix",
+        "p",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(done.stdout) == policy("reader", bucket, "p/")
     refused = subprocess.run([*command, "--prefix", "*"], capture_output=True, text=True, timeout=60, check=False)

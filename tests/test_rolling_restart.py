@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from history_sink import HistorySink
-from history_sink.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
-from history_sink.lines import encode_line
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.lines import encode_line
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.proxy import Proxy

@@ -19,7 +19,7 @@ from pydantic import RootModel, create_model
 import history_sink
 from history_sink import HistorySink
 from history_sink.errors import BadMessage
-from history_sink.lines import encode_line
+from history_sink.protocol.lines import encode_line
 from history_sink.testing import MemorySink
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

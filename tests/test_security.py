@@ -14,11 +14,11 @@ from celery import Celery
 from kombu.exceptions import ContentDisallowed
 from kombu.message import Message
 
-from history_sink.link import make_app
+from history_sink.transport.link import make_app
 from history_sink_worker.application import app
-from history_sink_worker.dead.remains import letter_of
+from history_sink_worker.dead.builder import letter_of
 from history_sink_worker.intake import admission
-from history_sink_worker.intake.failure import Refused
+from history_sink_worker.task_errors import Refused
 from history_sink_worker.tasks import MOST_JUNCTIONS, _decode_junctions
 from stack.processes import Process, free_port, wait_until
 from stack.worker import Worker

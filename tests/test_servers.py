@@ -4,9 +4,9 @@ import kombu
 import pytest
 from kombu.transport import TRANSPORT_ALIASES
 
-from history_sink_worker.queue import transport
-from history_sink_worker.queue.servers import UnsupportedBrokerError, check_server
-from history_sink_worker.queue.transport import install
+from history_sink_worker.redis_transport import transport
+from history_sink_worker.redis_transport.servers import UnsupportedBrokerError, check_server
+from history_sink_worker.redis_transport.transport import install
 
 
 @pytest.mark.parametrize(

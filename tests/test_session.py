@@ -11,15 +11,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from history_sink.answers import Answer
-from history_sink.contract import UPLOAD
+from history_sink.client.flush import flush
+from history_sink.client.session import Session
 from history_sink.errors import NoAnswer, Unavailable
-from history_sink.flush import flush
-from history_sink.outcome import Outcome, Parted
-from history_sink.points import Points
-from history_sink.session import Session
-from history_sink.status import Status
-from history_sink.upload import Upload
+from history_sink.ledger.junctions import Points
+from history_sink.protocol.contract import UPLOAD
+from history_sink.protocol.outcome import Outcome, Parted
+from history_sink.protocol.status import Status
+from history_sink.protocol.upload import Upload
+from history_sink.transport.results import Answer
 from plain_store import PlainStore, ends_of, lines_of, message, messages
 
 
@@ -253,9 +253,9 @@ class Life(RuleBasedStateMachine):
 @pytest.fixture(autouse=True, scope="module")
 def _hurry() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("history_sink.session.LOOK_SECONDS", 0.0)
-        patch.setattr("history_sink.flush._PATIENCE_SECONDS", 0.0)
-        patch.setattr("history_sink.flush._FIRST_PAUSE_SECONDS", 0.0)
+        patch.setattr("history_sink.client.session.LOOK_SECONDS", 0.0)
+        patch.setattr("history_sink.client.flush._PATIENCE_SECONDS", 0.0)
+        patch.setattr("history_sink.client.flush._FIRST_PAUSE_SECONDS", 0.0)
         yield
 
 
@@ -342,7 +342,7 @@ class Moody(ShakyBroker):
 def test_a_last_question_without_time_for_an_answer_hides_no_reason_that_was_given(
     monkeypatch: pytest.MonkeyPatch, ask_seconds: float, state: str
 ) -> None:
-    monkeypatch.setattr("history_sink.flush.ASK_SECONDS", ask_seconds)
+    monkeypatch.setattr("history_sink.client.flush.ASK_SECONDS", ask_seconds)
     broker = Moody(PatientStore())
     session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
     session.append(messages("a"), "replace")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import history_sink
 from history_sink import Malformed, session_id, session_text
-from history_sink.contract import check_session
-from history_sink.session_ids import show_session, take_session
+from history_sink.protocol.contract import check_session
+from history_sink.protocol.session_ids import show_session, take_session
 
 SOME_ID = UUID("0191a7a4-0000-7000-8000-00000000002a")
 LEGAL = "ABXYZabxyz0129._-"

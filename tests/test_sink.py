@@ -32,13 +32,13 @@ from history_sink import (
     session_id,
     session_text,
 )
-from history_sink.address import check_certificates, tls_of
-from history_sink.chain import START, shorten
-from history_sink.contract import SAVE_BYTES, UPLOAD_QUEUE, branch_name
-from history_sink.lines import encode_line
-from history_sink.names import S3_PREFIX
+from history_sink.protocol.chain import START, shorten
+from history_sink.protocol.contract import SAVE_BYTES, UPLOAD_QUEUE, branch_name
+from history_sink.protocol.lines import encode_line
+from history_sink.protocol.names import S3_PREFIX
+from history_sink.protocol.tls import check_certificates, tls_of
+from history_sink.protocol.upload import Upload
 from history_sink.settings import BROKER_URL, RESULT_URL, S3_BUCKET
-from history_sink.upload import Upload
 from plain_store import PlainStore, PlainWorker, ends_of, lines_of, message, messages
 from stack.processes import wait_until
 from stack.proxy import Proxy
@@ -410,8 +410,8 @@ class TestSave:
 class TestMemory:
     @pytest.fixture(autouse=True)
     def _few(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("history_sink.sessions.KEPT_SESSIONS", 4)
-        monkeypatch.setattr("history_sink.session.FIRST_ANSWER_SECONDS", 0.0)
+        monkeypatch.setattr("history_sink.client.sessions.KEPT_SESSIONS", 4)
+        monkeypatch.setattr("history_sink.client.session.FIRST_ANSWER_SECONDS", 0.0)
 
     def test_old_sessions_are_forgotten_and_one_that_is_refused_does_not_keep_them(self, alone: HistorySink) -> None:
         alone.save("bad", [{"role": object()}])
@@ -505,7 +505,7 @@ class TestHistoriesThatPart:
     def test_an_outcome_seen_in_passing_opens_a_branch(
         self, sink: HistorySink, worker: PlainWorker, session: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("history_sink.session.LOOK_SECONDS", 0.0)
+        monkeypatch.setattr("history_sink.client.session.LOOK_SECONDS", 0.0)
         history = messages("a")
         sink.save(session, history)
         assert sink.flush(session, 10)
@@ -549,7 +549,7 @@ class TestRestart:
     def test_a_late_answer_is_taken_when_it_comes(
         self, url: str, worker: PlainWorker, session: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("history_sink.session.LOOK_SECONDS", 0.0)
+        monkeypatch.setattr("history_sink.client.session.LOOK_SECONDS", 0.0)
         history = messages("a", "x", "y")
         branch = branch_name(1, "00112233445566aa")
         stored = {None: lines_of(messages("a", "b")), branch: lines_of(history[:2])}
@@ -766,7 +766,7 @@ class TestBrokerAway:
         hanging.set()
 
     def test_no_connections_pile_up(self, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("history_sink.breaker.Breaker.check", lambda _: None)  # try each time
+        monkeypatch.setattr("history_sink.transport.circuit_breaker.Breaker.check", lambda _: None)  # try each time
         descriptors = Path("/proc/self/fd")
         with HistorySink(broker_url=own_redis.url()) as sink:
             sink.save("s", messages("a"))

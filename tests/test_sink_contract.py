@@ -18,9 +18,9 @@ from history_sink import (
     Unavailable,
     WorkerFailed,
 )
-from history_sink.contract import UPLOAD
-from history_sink.known import name_branch
-from history_sink.points import Points
+from history_sink.ledger.junctions import Points
+from history_sink.ledger.known_logs import name_branch
+from history_sink.protocol.contract import UPLOAD
 from logbook import upload_of
 from plain_store import lines_of, message, messages
 from sink_places import InMemory, OnServers, Place

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history_sink.chain import START, shorten, walk
-from history_sink.listing import Listing
+from history_sink.protocol.chain import START, shorten, walk
+from history_sink.protocol.listing import Listing
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.survey import list_sessions, survey
 from history_sink_worker.store import Put

@@ -9,8 +9,8 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
-from history_sink.chain import START, Junction, walk
-from history_sink.upload import Upload
+from history_sink.protocol.chain import START, Junction, walk
+from history_sink.protocol.upload import Upload
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.redis import RedisServer

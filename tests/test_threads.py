@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from history_sink import HistorySink, Receipt
-from history_sink.broker import Broker
-from history_sink.contract import UPLOAD
+from history_sink.protocol.contract import UPLOAD
 from history_sink.settings import ProducerSettings
-from history_sink.turns import Turns
+from history_sink.transport.broker import Broker
+from history_sink.transport.turns import Turns
 from plain_store import message
 from stack.processes import wait_until
 from stack.redis import RedisServer

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from history_sink.chain import START, shorten, walk
+from history_sink.protocol.chain import START, shorten, walk
 from stack.go_programs import MINIO
 from torture.agent import Agenda, Desk
 from torture.aof import cut_behind, measure_loss

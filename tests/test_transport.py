@@ -19,7 +19,7 @@ from stack.processes import wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
 
-OURS = "history_sink_worker.queue.transport:Transport"
+OURS = "history_sink_worker.redis_transport.transport:Transport"
 STOCK = "kombu.transport.redis:Transport"
 OPTIONS = {"visibility_timeout": 1, "max_abandoned": 3, "socket_timeout": 2}
 # A worker that takes one message and dies.

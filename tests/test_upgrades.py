@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from history_sink import HistorySink
-from history_sink.lines import encode_line
+from history_sink.protocol.lines import encode_line
 from stack.stack import producer_environment
 from stack.worker import Worker
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from history_sink_worker.watch.backlog import find_sent_at, look_at_other
-from history_sink_worker.watch.scrape import VitalsCollector
-from history_sink_worker.watch.vitals import Backlog, Chart, Health, Vitals, judge
+from history_sink_worker.health.scrape import VitalsCollector
+from history_sink_worker.telemetry.backlog import find_sent_at, look_at_other
+from history_sink_worker.telemetry.vitals import Backlog, Chart, Health, Vitals, judge
 
 NOW = 1_000_000.0
 WELL = Vitals(is_consuming=True, turned_at=NOW - 1)

@@ -6,8 +6,8 @@ from typing import Any
 from celery.result import AsyncResult
 
 from history_sink import Fault, HistorySink
-from history_sink.chain import START
-from history_sink.upload import Upload
+from history_sink.protocol.chain import START
+from history_sink.protocol.upload import Upload
 from office import UPLOAD, UPLOADS, Office
 from stack.minio import MinioServer
 from stack.processes import wait_until

@@ -86,7 +86,7 @@ class Watched:
         wait_until(is_there, timeout_seconds=25, what=f"{name} of {at_least} or more")
 
     def command(self, *arguments: str, **more: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "history_sink_worker.cli", *arguments]
+        command = [sys.executable, "-m", "history_sink_worker.cli.main", *arguments]
         environment = {**os.environ, **self.environment, **more}
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
         return ended.returncode, ended.stdout + ended.stderr

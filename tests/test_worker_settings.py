@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from history_sink.contract import PREFIX_BYTES, branch_name, check_session
+from history_sink.client.ranges import RANGE_BYTES
 from history_sink.errors import ConfigurationError, Malformed
-from history_sink.names import normal_prefix
-from history_sink.restore import RANGE_BYTES
+from history_sink.protocol.contract import PREFIX_BYTES, branch_name, check_session
+from history_sink.protocol.names import normal_prefix
 from history_sink.settings import ProducerSettings
 from history_sink_worker.archive.names import Log
 from history_sink_worker.settings import BrokerSettings, WorkerSettings

@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from history_sink_worker import startup
-from history_sink_worker.service import service
+from history_sink_worker.service.service import service
 from history_sink_worker.store import Rejected
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from history_sink.chain import START, shorten, walk
-from history_sink.listing import Listing, SessionSummary
+from history_sink.protocol.chain import START, shorten, walk
+from history_sink.protocol.listing import Listing, SessionSummary
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.survey import list_sessions
 from history_sink_worker.archive.written import read_written

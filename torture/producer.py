@@ -12,7 +12,7 @@ from random import Random
 from threading import Event
 
 from history_sink import HistorySink, Receipt
-from history_sink.chain import ORIGIN, advance, shorten
+from history_sink.protocol.chain import ORIGIN, advance, shorten
 from torture.agent import SESSIONS_AT_ONCE, Agenda, Desk
 from torture.journal import Intent, Journal, Told, read_journal
 from torture.script import History, write_script

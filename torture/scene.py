@@ -8,7 +8,7 @@ from pathlib import Path
 
 from redis import Redis, RedisError
 
-from history_sink.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.proxy import Proxy

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from history_sink import HistorySink
-from history_sink.contract import COMPACT, MAINTENANCE_QUEUE
+from history_sink.protocol.contract import COMPACT, MAINTENANCE_QUEUE
 from torture.adversary import Adversary
 from torture.dead import find_dead, sort_dead
 from torture.journal import Record, read_journal

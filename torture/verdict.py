@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from history_sink.chain import START, Junction, shorten, split_lines, walk
+from history_sink.protocol.chain import START, Junction, shorten, split_lines, walk
 from torture.journal import Record, Told
 from torture.script import Script
 

@@ -14,14 +14,14 @@ from billiard import current_process
 from celery.exceptions import Reject
 
 from history_sink_worker.application import app
-from history_sink_worker.queue import channel
+from history_sink_worker.redis_transport import channel
 from torture.member import EPITAPH
 
 __all__ = ["app"]
 
 
 def use_stock_transport() -> None:
-    """Undo `history_sink_worker.queue.transport.install`."""
+    """Undo `history_sink_worker.redis_transport.transport.install`."""
     for scheme, name in (("redis", "Transport"), ("rediss", "Transport"), ("sentinel", "SentinelTransport")):
         kombu.transport.TRANSPORT_ALIASES[scheme] = f"kombu.transport.redis:{name}"
         vars(kombu.transport)["_transport_cache"].pop(scheme, None)

@@ -9,8 +9,8 @@ from bench.saving import queue_saves
 from bench.scene import FAR_MILLISECONDS, Place, Scene, wait_until_idle
 from bench.transcripts import real_or_made
 from history_sink import HistorySink
-from history_sink.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
-from history_sink.pointer import PointerHandle
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.pointer import PointerHandle
 
 _BACKLOG = 5_000
 _SESSIONS = 64

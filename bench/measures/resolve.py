@@ -13,7 +13,7 @@ from bench.saving import cut_saves, save_each
 from bench.scene import Place, RelayProcess, Results, Scene, wait_until_idle
 from bench.transcripts import Transcript, make_transcript
 from history_sink import HistorySink
-from history_sink.pointer import PointerHandle
+from history_sink.protocol.pointer import PointerHandle
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -7,7 +7,7 @@ from bench.figures import Findings, Goal, Plot, Table, median
 from bench.options import Options
 from bench.saving import queue_saves
 from bench.scene import FAR_MILLISECONDS, Scene, wait_for_results
-from history_sink.contract import UPLOAD_QUEUE
+from history_sink.protocol.contract import UPLOAD_QUEUE
 
 _WORKERS = (1, 2, 4, 8)
 _SESSIONS = 64

@@ -9,7 +9,7 @@ from bench.options import Options
 from bench.saving import cut_saves, look_at_each_save, save_each
 from bench.scene import Place, Results, Scene, wait_until_idle
 from bench.transcripts import Transcript, make_transcript
-from history_sink.contract import COMPACT, MAINTENANCE_QUEUE
+from history_sink.protocol.contract import COMPACT, MAINTENANCE_QUEUE
 from stack.processes import NotReady
 
 _SETTLE_TIMEOUT_SECONDS = 60.0

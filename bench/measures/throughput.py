@@ -15,7 +15,7 @@ from bench.saving import make_uploads
 from bench.scene import THREADS, Place, Scene, wait_for_results, wait_until_idle
 from bench.transcripts import Json, real_or_made
 from history_sink import HistorySink
-from history_sink.upload import Upload
+from history_sink.protocol.upload import Upload
 
 _QUEUES = {"queue": floor.nothing, "queue served": floor.served}
 _SESSIONS = (64, 8, 1)

@@ -10,7 +10,7 @@ from bench.options import Options
 from bench.saving import look_at_each_save
 from bench.scene import Results, Scene, wait_until_idle
 from bench.transcripts import Json, make_transcript
-from history_sink.lines import encode_line
+from history_sink.protocol.lines import encode_line
 
 Saved = tuple[float, "Counter[str]"]
 """Seconds until durable, and the requests to the store."""

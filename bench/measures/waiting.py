@@ -10,7 +10,7 @@ from bench.measures.store import count_requests
 from bench.options import Options
 from bench.scene import THREADS, Scene, wait_for_results, wait_until_idle
 from bench.transcripts import Json, real_or_made
-from history_sink.contract import UPLOAD_QUEUE
+from history_sink.protocol.contract import UPLOAD_QUEUE
 
 _GOALS = {1: 0.5, 4: 1.5}
 

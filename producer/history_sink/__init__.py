@@ -4,7 +4,7 @@ What is named in `__all__` here and in `history_sink.testing` is public. Nothing
 move in any version.
 """
 
-from history_sink.comparison import Comparison
+from history_sink.client.ranges import Faulted, Mismatch, NotFound
 from history_sink.errors import (
     BadMessage,
     ConfigurationError,
@@ -16,9 +16,7 @@ from history_sink.errors import (
     WorkerFailed,
 )
 from history_sink.filters import Filter
-from history_sink.kinds import Default
-from history_sink.lines import Message
-from history_sink.listing import Listing, SessionSummary
+from history_sink.ledger.comparison import Comparison
 from history_sink.messages import (
     ChatMessage,
     FilePart,
@@ -30,14 +28,16 @@ from history_sink.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from history_sink.outcome import FlushResult, FlushState, Outcome, OutcomeKind, Parted, Receipt, ReceiptState
-from history_sink.plain import Unencodable
-from history_sink.pointer import Fault, FaultKind, PointerHandle
-from history_sink.restore import Faulted, Mismatch, NotFound
-from history_sink.session_ids import SessionId, session_id, session_text
+from history_sink.protocol.kinds import Default
+from history_sink.protocol.lines import Message
+from history_sink.protocol.listing import Listing, SessionSummary
+from history_sink.protocol.outcome import FlushResult, FlushState, Outcome, OutcomeKind, Parted, Receipt, ReceiptState
+from history_sink.protocol.plain import Unencodable
+from history_sink.protocol.pointer import Fault, FaultKind, PointerHandle
+from history_sink.protocol.session_ids import SessionId, session_id, session_text
+from history_sink.protocol.status import LATEST, LogStatus, Status, StrayStatus
 from history_sink.settings import ProducerSettings
 from history_sink.sink import HistorySink
-from history_sink.status import LATEST, LogStatus, Status, StrayStatus
 
 __all__ = [
     "LATEST",

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from history_sink.errors import BadMessage, ConfigurationError
-from history_sink.lines import Encode, Line, encode_line
-from history_sink.plain import Unencodable
+from history_sink.protocol.lines import Encode, Line, encode_line
+from history_sink.protocol.plain import Unencodable
 
 Filter: TypeAlias = Callable[[bytes], bytes]
 """Takes a line without its newline, and returns the line that is to be archived in its place.

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from history_sink.broker_urls import REDIS_SCHEMES, check_broker, check_redis
 from history_sink.errors import ConfigurationError
-from history_sink.names import DEFAULT_PREFIX, S3_PREFIX, check_names, normal_prefix
-from history_sink.secret_files import read_secrets
+from history_sink.protocol.broker_urls import REDIS_SCHEMES, check_broker, check_redis
+from history_sink.protocol.names import DEFAULT_PREFIX, S3_PREFIX, check_names, normal_prefix
+from history_sink.protocol.secret_files import read_secrets
 
 BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
 RESULT_URL = "CODETETHER_HISTORY_RESULT_URL"

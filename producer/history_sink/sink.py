@@ -6,26 +6,26 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, get_args
 
-from history_sink.broker import Broker
-from history_sink.calls import CallQueue, run_beside
-from history_sink.comparison import Comparison
-from history_sink.contract import check_branch
+from history_sink.client.call_queue import CallQueue, run_beside
+from history_sink.client.flush import flush
+from history_sink.client.lifecycle import watch
+from history_sink.client.reading import Reading
+from history_sink.client.session import Session
+from history_sink.client.sessions import Sessions
 from history_sink.errors import BadMessage, ConfigurationError, HistorySinkError, Malformed, Unavailable
 from history_sink.filters import Filter, check_filters, filter_lines
-from history_sink.flush import flush
-from history_sink.kinds import Default
-from history_sink.lifecycle import watch
-from history_sink.lines import Message, encode_line
-from history_sink.listing import Listing
-from history_sink.outcome import FlushResult, Receipt
-from history_sink.plain import Unencodable
-from history_sink.pointer import Fault, PointerHandle
-from history_sink.reading import Reading
-from history_sink.session import Session
-from history_sink.session_ids import SessionId, name_fault, show_session, take_session
-from history_sink.sessions import Sessions
+from history_sink.ledger.comparison import Comparison
+from history_sink.protocol.contract import check_branch
+from history_sink.protocol.kinds import Default
+from history_sink.protocol.lines import Message, encode_line
+from history_sink.protocol.listing import Listing
+from history_sink.protocol.outcome import FlushResult, Receipt
+from history_sink.protocol.plain import Unencodable
+from history_sink.protocol.pointer import Fault, PointerHandle
+from history_sink.protocol.session_ids import SessionId, name_fault, show_session, take_session
+from history_sink.protocol.status import LATEST, Status
 from history_sink.settings import BROKER_URL, ProducerSettings
-from history_sink.status import LATEST, Status
+from history_sink.transport.broker import Broker
 
 log = logging.getLogger("history_sink")
 

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from history_sink.answers import Answer
-from history_sink.chain import walk
-from history_sink.contract import UPLOAD
+from history_sink.client.flush import flush
+from history_sink.client.session import Session
 from history_sink.errors import Unavailable
-from history_sink.flush import flush
-from history_sink.lines import encode_line
-from history_sink.session import Session
-from history_sink.upload import Upload
+from history_sink.protocol.chain import walk
+from history_sink.protocol.contract import UPLOAD
+from history_sink.protocol.lines import encode_line
+from history_sink.protocol.upload import Upload
+from history_sink.transport.results import Answer
 
 from .oracle import Violation
 from .promises import SESSION

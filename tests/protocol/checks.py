@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from history_sink.chain import shorten
-from history_sink.pointer import Fault
-from history_sink.status import LogStatus, Status
+from history_sink.protocol.chain import shorten
+from history_sink.protocol.pointer import Fault
+from history_sink.protocol.status import LogStatus, Status
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.save import Verdict
 

@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from history_sink.chain import shorten
-from history_sink.contract import branch_name
+from history_sink.protocol.chain import shorten
+from history_sink.protocol.contract import branch_name
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.store import Steps

@@ -8,8 +8,8 @@ import itertools
 import random
 from typing import Any
 
-from history_sink.chain import shorten
-from history_sink.pointer import Fault
+from history_sink.protocol.chain import shorten
+from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive import plan, tombstone
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.erasure import compact_or_sweep, entomb, second_sweep_seconds, sweep_beside

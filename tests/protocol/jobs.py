@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from history_sink_worker.archive import compaction, look, plan, trace
+from history_sink_worker.archive import compaction, plan, trace
+from history_sink_worker.archive import snapshot as look
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.store import Steps
 

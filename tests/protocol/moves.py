@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from history_sink.contract import RESOLVE, UPLOAD
+from history_sink.protocol.contract import RESOLVE, UPLOAD
 from history_sink_worker.archive.names import Log
 
 from .agents import BAD, LETTERS, Agent, lines_of

@@ -2,18 +2,20 @@
 
 from typing import Any
 
-from history_sink import FlushResult, flush, session
+from history_sink import FlushResult
+from history_sink.client import flush, session
+from history_sink.client.session import Session
 from history_sink.errors import Unavailable
-from history_sink.ledger import Ledger
-from history_sink.ledger import Piece as Sent
-from history_sink.outcome import Parted, Receipt
-from history_sink.session import Session
-from history_sink_worker.archive import place, plan, save
+from history_sink.ledger.ledger import Ledger
+from history_sink.ledger.ledger import Piece as Sent
+from history_sink.protocol.outcome import Parted, Receipt
+from history_sink_worker.archive import plan, save
+from history_sink_worker.archive import reconcile as place
 from history_sink_worker.archive.context import Context
-from history_sink_worker.archive.look import Look
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, write_meta
-from history_sink_worker.archive.place import Place
+from history_sink_worker.archive.reconcile import Place
+from history_sink_worker.archive.snapshot import Look
 from history_sink_worker.store import Put, Steps
 
 from .workers import Worker

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from history_sink.chain import ORIGIN, advance, shorten, split_lines
+from history_sink.protocol.chain import ORIGIN, advance, shorten, split_lines
 from history_sink_worker.archive.names import Log, TailName, parse_tail
 from history_sink_worker.store import Blob
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from history_sink.chain import ORIGIN, START, Junction, shorten, split_lines, walk
-from history_sink.contract import COMPACT, RESOLVE, STATUS
-from history_sink.outcome import Receipt
-from history_sink.status import Status
-from history_sink.upload import Upload
+from history_sink.protocol.chain import ORIGIN, START, Junction, shorten, split_lines, walk
+from history_sink.protocol.contract import COMPACT, RESOLVE, STATUS
+from history_sink.protocol.outcome import Receipt
+from history_sink.protocol.status import Status
+from history_sink.protocol.upload import Upload
 from history_sink_worker.archive.names import Log, parse_key
 
 from .checks import check_log, check_read, check_tidy, check_verdict, lines_of

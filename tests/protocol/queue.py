@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from history_sink.answers import Answer
+from history_sink.transport.results import Answer
 from history_sink_worker.archive.hint import Hint
 
 NEVER = float("inf")

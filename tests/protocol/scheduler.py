@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from history_sink.chain import shorten
+from history_sink.protocol.chain import shorten
 from history_sink_worker.archive.compaction import Compacted, compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.lineage import Orphan

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from history_sink_worker.archive import look, save
+from history_sink_worker.archive import save
+from history_sink_worker.archive import snapshot as look
 from history_sink_worker.archive.names import Log
 from history_sink_worker.store import Steps
 

@@ -11,7 +11,7 @@ import pytest
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.group import next_group
 from history_sink_worker.archive.piece import Piece
-from history_sink_worker.archive.place import Place
+from history_sink_worker.archive.reconcile import Place
 from history_sink_worker.archive.save import append_all
 from history_sink_worker.store import Steps
 from logbook import upload_of

@@ -9,13 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from history_sink_worker.archive import compaction, look, place, plan
+from history_sink_worker.archive import compaction, plan
+from history_sink_worker.archive import reconcile as place
+from history_sink_worker.archive import snapshot as look
 from history_sink_worker.archive.compaction import compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, write_meta
-from history_sink_worker.archive.place import Place
 from history_sink_worker.archive.plan import Listing, MainLine, Segment, Tail
+from history_sink_worker.archive.reconcile import Place
 from history_sink_worker.archive.save import append
 from history_sink_worker.store import Delete, Get, List, Put, Request, Steps
 from logbook import Logbook, some_lines, upload_of

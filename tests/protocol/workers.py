@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from history_sink.answers import Answer
-from history_sink.contract import COMPACT, RESOLVE, STATUS, UPLOAD
-from history_sink.outcome import Outcome
-from history_sink.pointer import Fault
-from history_sink.upload import Upload
+from history_sink.protocol.contract import COMPACT, RESOLVE, STATUS, UPLOAD
+from history_sink.protocol.outcome import Outcome
+from history_sink.protocol.pointer import Fault
+from history_sink.protocol.upload import Upload
+from history_sink.transport.results import Answer
 from history_sink_worker.archive.compaction import compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log

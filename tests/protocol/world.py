@@ -9,8 +9,10 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from history_sink import flush, known, ledger, question, session
-from history_sink.contract import COMPACT, UPLOAD
+from history_sink.client import flush, session
+from history_sink.ledger import known_logs as known
+from history_sink.ledger import ledger, question
+from history_sink.protocol.contract import COMPACT, UPLOAD
 from history_sink_worker.archive import plan
 from history_sink_worker.store import Delete, Grow, Put, Reply, Request
 

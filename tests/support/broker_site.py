@@ -10,8 +10,8 @@ from celery import Celery
 from kombu import Connection
 
 from history_sink import HistorySink
-from history_sink_worker.dead import letters
-from history_sink_worker.dead.letters import Letter
+from history_sink_worker.dead import letter_format
+from history_sink_worker.dead.letter_format import Letter
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.rabbitmq import RabbitServer
@@ -118,11 +118,11 @@ class BrokerSite:
 
         wait_until(lambda: bool(found()), timeout_seconds=40, what=f"a letter of {task_id}")
         (key,) = found()
-        return letters.decode(self.body(key))
+        return letter_format.decode(self.body(key))
 
     def command(self, *arguments: str) -> str:
         """What ``history-sink-worker`` prints."""
-        command = [sys.executable, "-m", "history_sink_worker.cli", *arguments]
+        command = [sys.executable, "-m", "history_sink_worker.cli.main", *arguments]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=60, check=False, env=self.environment, input="y\n"
         )

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from history_sink.chain import START, shorten, walk
-from history_sink.pointer import Fault
-from history_sink.status import Status
-from history_sink.upload import Upload
+from history_sink.protocol.chain import START, shorten, walk
+from history_sink.protocol.pointer import Fault
+from history_sink.protocol.status import Status
+from history_sink.protocol.upload import Upload
 from history_sink_worker.archive.compaction import Compacted, compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.hint import Hint

@@ -12,8 +12,8 @@ from celery import Celery
 from celery.result import AsyncResult
 from kombu import Connection
 
-from history_sink_worker.dead import letters
-from history_sink_worker.dead.letters import Letter
+from history_sink_worker.dead import letter_format
+from history_sink_worker.dead.letter_format import Letter
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.stack import environment as variables
@@ -73,7 +73,7 @@ class Office:
         for key in self.letter_keys():
             if key.endswith(f"-{task_id}") or not task_id:
                 body = self.store.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-                found[key.rpartition("/")[2]] = letters.decode(body)
+                found[key.rpartition("/")[2]] = letter_format.decode(body)
         return found
 
     def letter(self, task_id: str, *, but: str = "") -> Letter:
@@ -102,7 +102,7 @@ class Office:
 
     def command(self, *arguments: str, status: int = 0, stdin: str = "") -> str:
         """What ``history-sink-worker dead`` prints."""
-        command = [sys.executable, "-m", "history_sink_worker.cli", "dead", *arguments]
+        command = [sys.executable, "-m", "history_sink_worker.cli.main", "dead", *arguments]
         ended = subprocess.run(
             command, capture_output=True, text=True, timeout=30, check=False, env=self.environment, input=stdin
         )

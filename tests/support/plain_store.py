@@ -12,13 +12,13 @@ from kombu import Connection, Message, Queue
 from kombu.utils.json import dumps
 from redis import Redis
 
-from history_sink.chain import START, Junction, shorten, walk
-from history_sink.contract import LIST_SESSIONS, READ_QUEUE, RESOLVE, STATUS, UPLOAD, UPLOAD_QUEUE
-from history_sink.lines import encode_line
-from history_sink.outcome import Outcome, OutcomeKind, Parted
-from history_sink.pointer import Fault, PointerHandle
-from history_sink.status import LogStatus, Status, StrayStatus
-from history_sink.upload import Upload
+from history_sink.protocol.chain import START, Junction, shorten, walk
+from history_sink.protocol.contract import LIST_SESSIONS, READ_QUEUE, RESOLVE, STATUS, UPLOAD, UPLOAD_QUEUE
+from history_sink.protocol.lines import encode_line
+from history_sink.protocol.outcome import Outcome, OutcomeKind, Parted
+from history_sink.protocol.pointer import Fault, PointerHandle
+from history_sink.protocol.status import LogStatus, Status, StrayStatus
+from history_sink.protocol.upload import Upload
 
 
 def message(text: str, **more: Any) -> dict[str, Any]:

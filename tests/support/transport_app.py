@@ -10,9 +10,9 @@ import redis
 from celery import Celery, Task
 from celery.worker.request import Request as CeleryRequest
 
-from history_sink_worker.queue.lost_child import mark_if_lost
-from history_sink_worker.queue.renewal import Renewal
-from history_sink_worker.queue.transport import install
+from history_sink_worker.redis_transport.lost_child import mark_if_lost
+from history_sink_worker.redis_transport.renewal import Renewal
+from history_sink_worker.redis_transport.transport import install
 
 if TYPE_CHECKING:
     _Task = Task[..., Any]

@@ -9,19 +9,19 @@ import kombu.compression
 from celery import Celery
 from kombu import Exchange, Queue
 
-from history_sink.address import tls_of
-from history_sink.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, READ_QUEUE, UPLOAD_QUEUE
 from history_sink.errors import ConfigurationError
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, READ_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.tls import tls_of
 from history_sink_worker import foreign_environment, startup
-from history_sink_worker.events import EventPace
-from history_sink_worker.gate.gatekeeper import Gatekeeper
+from history_sink_worker.event_batching import EventPace
+from history_sink_worker.gate.consumer_pause import Gatekeeper
+from history_sink_worker.health.watcher import Watcher
 from history_sink_worker.intake import privacy
-from history_sink_worker.memory import give_back_large_blocks
-from history_sink_worker.queue import transport
-from history_sink_worker.queue.renewal import Renewal
+from history_sink_worker.malloc_tuning import give_back_large_blocks
+from history_sink_worker.redis_transport import transport
+from history_sink_worker.redis_transport.renewal import Renewal
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 from history_sink_worker.upkeep import Upkeep
-from history_sink_worker.watch.watcher import Watcher
 
 
 def configure(settings: BrokerSettings) -> dict[str, Any]:

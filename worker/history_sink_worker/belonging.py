@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from history_sink.broker_urls import REDIS_SCHEMES, for_redis_py
+from history_sink.protocol.broker_urls import REDIS_SCHEMES, for_redis_py
 from history_sink_worker import log
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from history_sink.names import NAMESPACE
-from history_sink.secret_files import SUFFIX, read_secrets
+from history_sink.protocol.names import NAMESPACE
+from history_sink.protocol.secret_files import SUFFIX, read_secrets
 
 FIELDS = {
     f"{NAMESPACE}S3_ACCESS_KEY": "access_key",

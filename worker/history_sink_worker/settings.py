@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from history_sink.broker_urls import REDIS_SCHEMES, for_redis_py
 from history_sink.errors import ConfigurationError
-from history_sink.names import NAMESPACE, check_names
-from history_sink.secret_files import read_secrets
+from history_sink.protocol.broker_urls import REDIS_SCHEMES, for_redis_py
+from history_sink.protocol.names import NAMESPACE, check_names
+from history_sink.protocol.secret_files import read_secrets
 from history_sink_worker import values
 from history_sink_worker.floors import find_low
 from history_sink_worker.keys import FIELDS, KeyFiles

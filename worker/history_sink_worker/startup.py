@@ -13,13 +13,13 @@ from celery.signals import celeryd_after_setup
 from history_sink.errors import ConfigurationError
 from history_sink_worker import log
 from history_sink_worker.archive.probe import ProbeReport, probe
-from history_sink_worker.gate.lookout import PAUSE_SECONDS, is_for_readers
+from history_sink_worker.gate.store_probe import PAUSE_SECONDS, is_for_readers
+from history_sink_worker.health.endpoint import open_endpoint
 from history_sink_worker.s3.client import S3Store
-from history_sink_worker.service import Service, service
+from history_sink_worker.service.service import Service, service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Away, Denied, NoBucket, StoreError, Unfit
-from history_sink_worker.watch.endpoint import open_endpoint
-from history_sink_worker.watch.vitals import CHART
+from history_sink_worker.telemetry.vitals import CHART
 
 _log = log.get("history_sink_worker")
 

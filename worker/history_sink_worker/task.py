@@ -8,16 +8,16 @@ from celery import Task as CeleryTask
 from celery.exceptions import Ignore, Reject, Retry
 from structlog.contextvars import bound_contextvars
 
-from history_sink.contract import SENT_AT, UPLOAD
 from history_sink.errors import Malformed
+from history_sink.protocol.contract import SENT_AT, UPLOAD
 from history_sink_worker import log
 from history_sink_worker.headers import FIRST_TRIED, REPLAYED
 from history_sink_worker.intake.description import Description, describe, describe_result, show
-from history_sink_worker.intake.failure import Refused, Unexpected, Waiting, unexpected
 from history_sink_worker.results import Results
 from history_sink_worker.store import Away, Denied, Rejected, StoreError
-from history_sink_worker.watch import trail
-from history_sink_worker.watch.metrics import note_lag, note_task
+from history_sink_worker.task_errors import Refused, Unexpected, Waiting, unexpected
+from history_sink_worker.telemetry import trail
+from history_sink_worker.telemetry.metrics import note_lag, note_task
 
 if TYPE_CHECKING:
     _CeleryTask = CeleryTask[..., Any]

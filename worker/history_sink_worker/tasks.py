@@ -4,7 +4,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from history_sink.contract import (
+from history_sink.errors import Malformed
+from history_sink.protocol.contract import (
     COMPACT,
     LIST_SESSIONS,
     RESOLVE,
@@ -13,18 +14,17 @@ from history_sink.contract import (
     check_branch,
     check_session,
 )
-from history_sink.errors import Malformed
-from history_sink.outcome import Outcome
-from history_sink.pointer import Fault
+from history_sink.protocol.outcome import Outcome
+from history_sink.protocol.pointer import Fault
 from history_sink_worker import uploads
 from history_sink_worker.application import app
 from history_sink_worker.archive import erasure, reader, survey
 from history_sink_worker.archive.compaction import Compacted
-from history_sink_worker.intake.failure import refuse, unexpected
 from history_sink_worker.intake.privacy import Bytes
-from history_sink_worker.service import service
+from history_sink_worker.service.service import service
 from history_sink_worker.store import StoreError
 from history_sink_worker.task import Answer, Patient
+from history_sink_worker.task_errors import refuse, unexpected
 
 MOST_SESSIONS = 1000
 MOST_JUNCTIONS = 10_000

@@ -13,11 +13,11 @@ from celery.worker import state
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from history_sink.contract import COMPACT
+from history_sink.protocol.contract import COMPACT
 from history_sink_worker import belonging, log
 from history_sink_worker.dead.parked import broker_of, move_parked
-from history_sink_worker.queue.returns import Broker
-from history_sink_worker.service import Service, service
+from history_sink_worker.redis_transport.returns import Broker
+from history_sink_worker.service.service import Service, service
 
 AT_A_TIME = 100
 _log = log.get("history_sink_worker")

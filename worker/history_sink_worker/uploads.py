@@ -4,20 +4,20 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from history_sink.contract import LINE_BYTES, WIRE_VERSION
 from history_sink.errors import BadMessage
-from history_sink.lines import encode_line
-from history_sink.upload import Upload
+from history_sink.protocol.contract import LINE_BYTES, WIRE_VERSION
+from history_sink.protocol.lines import encode_line
+from history_sink.protocol.upload import Upload
 from history_sink_worker.application import app
 from history_sink_worker.archive import erasure, plan, save
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.save import Verdict
-from history_sink_worker.intake.failure import refuse
-from history_sink_worker.service import service
+from history_sink_worker.service.service import service
 from history_sink_worker.task import TooNew
+from history_sink_worker.task_errors import refuse
+from history_sink_worker.telemetry import trail
 from history_sink_worker.upkeep import send_compact
-from history_sink_worker.watch import trail
 
 _Told = tuple[Verdict, tuple[str, ...]]
 """How one save of a group ended, and the requests to the store that were made for all of it."""

@@ -4,8 +4,8 @@ import math
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from history_sink.address import check_certificates
-from history_sink.broker_urls import REDIS_SCHEMES, check_broker, check_redis, for_redis_py
+from history_sink.protocol.broker_urls import REDIS_SCHEMES, check_broker, check_redis, for_redis_py
+from history_sink.protocol.tls import check_certificates
 
 
 def _split(url: str) -> SplitResult | None:

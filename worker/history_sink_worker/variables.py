@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from history_sink.errors import ConfigurationError
-from history_sink.names import DEFAULT_PREFIX, NAMESPACE, normal_prefix
+from history_sink.protocol.names import DEFAULT_PREFIX, NAMESPACE, normal_prefix
 from history_sink_worker.floors import check_floor, for_tests
 
 T = TypeVar("T")

@@ -9,18 +9,18 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
-from history_sink.broker import Broker
+from history_sink.client.reading import Reading
 from history_sink.filters import Filter
-from history_sink.kinds import Default
-from history_sink.names import normal_prefix
-from history_sink.pointer import Fault
-from history_sink.reading import Reading
-from history_sink.session_ids import SessionId, take_session
+from history_sink.protocol.kinds import Default
+from history_sink.protocol.names import normal_prefix
+from history_sink.protocol.pointer import Fault
+from history_sink.protocol.session_ids import SessionId, take_session
 from history_sink.settings import ProducerSettings
 from history_sink.sink import HistorySink
 from history_sink.testing.broker import MemoryBroker
 from history_sink.testing.store import MemoryStore
 from history_sink.testing.task_queue import TaskQueue
+from history_sink.transport.broker import Broker
 
 __all__ = ["MemoryArchive", "MemorySink"]
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from history_sink.answers import Answer
-from history_sink.broker import Broker
 from history_sink.errors import NoAnswer, WorkerFailed
 from history_sink.settings import ProducerSettings
 from history_sink.testing.task_queue import TaskQueue
+from history_sink.transport.broker import Broker
+from history_sink.transport.results import Answer
 
 
 class MemoryBroker(Broker):

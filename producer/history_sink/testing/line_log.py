@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from history_sink.chain import START, Junction, shorten, walk
-from history_sink.outcome import OutcomeKind, Parted
-from history_sink.points import Points
+from history_sink.ledger.junctions import Points
+from history_sink.protocol.chain import START, Junction, shorten, walk
+from history_sink.protocol.outcome import OutcomeKind, Parted
 
 
 @dataclass(frozen=True)

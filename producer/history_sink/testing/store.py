@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from history_sink.chain import shorten
-from history_sink.contract import LIST_SESSIONS, RESOLVE, STATUS, UPLOAD, check_branch, check_session
 from history_sink.errors import Malformed
-from history_sink.listing import Listing, SessionSummary
-from history_sink.outcome import Outcome
-from history_sink.pointer import Fault, PointerHandle
-from history_sink.status import LogStatus, Status, StrayStatus
+from history_sink.protocol.chain import shorten
+from history_sink.protocol.contract import LIST_SESSIONS, RESOLVE, STATUS, UPLOAD, check_branch, check_session
+from history_sink.protocol.listing import Listing, SessionSummary
+from history_sink.protocol.outcome import Outcome
+from history_sink.protocol.pointer import Fault, PointerHandle
+from history_sink.protocol.status import LogStatus, Status, StrayStatus
+from history_sink.protocol.upload import Upload
 from history_sink.testing.line_log import LineLog, Run
-from history_sink.upload import Upload
 
 CAP_BYTES = 8 * 1024 * 1024
 """The largest answer to a pointer, as workers have it by default."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
-from history_sink.answers import Answer
-from history_sink.contract import RESOLVE, UPLOAD
 from history_sink.errors import Malformed, Unavailable
-from history_sink.pointer import Fault
+from history_sink.protocol.contract import RESOLVE, UPLOAD
+from history_sink.protocol.pointer import Fault
+from history_sink.transport.results import Answer
 
 KEPT_ANSWERS = 10_000
 """Beyond this the oldest are forgotten: nobody fetches those of uploads."""

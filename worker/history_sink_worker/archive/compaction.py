@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from history_sink.chain import shorten
+from history_sink.protocol.chain import shorten
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import Context, Fact
 from history_sink_worker.archive.cover import covered_tails
 from history_sink_worker.archive.hint import Hint
-from history_sink_worker.archive.look import COPY_FROM_BYTES, Look, look, tail_fact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import cut_piece, read_meta, read_piece, write_meta
-from history_sink_worker.archive.place import place
 from history_sink_worker.archive.plan import Segment, Tail
+from history_sink_worker.archive.reconcile import place
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
+from history_sink_worker.archive.snapshot import COPY_FROM_BYTES, Look, look, tail_fact
 from history_sink_worker.archive.trace import holds
 from history_sink_worker.archive.written import read_written, write_written
 from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps

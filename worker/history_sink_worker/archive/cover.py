@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context, Fact
-from history_sink_worker.archive.look import tail_fact
 from history_sink_worker.archive.plan import Segment, Tail
+from history_sink_worker.archive.snapshot import tail_fact
 from history_sink_worker.archive.trace import Walk, trace
 from history_sink_worker.store import Corrupt, Steps
 

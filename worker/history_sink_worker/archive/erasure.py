@@ -7,7 +7,7 @@ after each upload that has met the tombstone.
 
 from dataclasses import dataclass, field
 
-from history_sink.chain import ORIGIN, shorten
+from history_sink.protocol.chain import ORIGIN, shorten
 from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.compaction import Compacted, compact
 from history_sink_worker.archive.context import Context

@@ -7,13 +7,13 @@ becomes a stray, nothing else would ever look at them again: no main line reache
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from history_sink.chain import Junction, shorten
+from history_sink.protocol.chain import Junction, shorten
 from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context
-from history_sink_worker.archive.look import Look, tail_fact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, read_piece, write_meta
 from history_sink_worker.archive.plan import Listing, Tail
+from history_sink_worker.archive.snapshot import Look, tail_fact
 from history_sink_worker.store import Blob, Corrupt, Get, Put, Steps
 
 

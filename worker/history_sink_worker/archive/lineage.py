@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 
-from history_sink.chain import Junction, shorten
+from history_sink.protocol.chain import Junction, shorten
 from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context
-from history_sink_worker.archive.look import Look, tail_fact
 from history_sink_worker.archive.match import on_line
 from history_sink_worker.archive.plan import Listing, Segment, Tail
+from history_sink_worker.archive.snapshot import Look, tail_fact
 from history_sink_worker.archive.trace import trace
 from history_sink_worker.store import Away, Corrupt, Steps
 

@@ -4,7 +4,7 @@ Chains are compared where both sides' are known; bytes are read only where they 
 enough: the histories before them may differ. Where an object to be read has vanished, `Changed` is raised.
 """
 
-from history_sink.chain import ORIGIN, shorten
+from history_sink.protocol.chain import ORIGIN, shorten
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.plan import MainLine
 from history_sink_worker.archive.trace import Walk, trace

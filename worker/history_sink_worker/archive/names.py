@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from history_sink.contract import check_branch, check_session
 from history_sink.errors import Malformed
+from history_sink.protocol.contract import check_branch, check_session
 
 BASE = "history.jsonl"
 DEAD = ".dead/"

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from history_sink.chain import START, Junction, shorten, split_lines, walk
-from history_sink.outcome import Parted
+from history_sink.protocol.chain import START, Junction, shorten, split_lines, walk
+from history_sink.protocol.outcome import Parted
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.names import TailName
 from history_sink_worker.store import Blob, Corrupt

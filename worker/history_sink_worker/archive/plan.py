@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from history_sink.chain import ORIGIN, Junction, shorten
+from history_sink.protocol.chain import ORIGIN, Junction, shorten
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log, TailName, parse_tail

@@ -6,14 +6,14 @@ One ranged GET when the base covers the range; otherwise base and tail are joine
 from dataclasses import dataclass
 
 from history_sink.errors import Malformed
-from history_sink.pointer import Fault, PointerHandle
+from history_sink.protocol.pointer import Fault, PointerHandle
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import look_again
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.lineage import stray_segments
-from history_sink_worker.archive.look import check_base, list_log, look
 from history_sink_worker.archive.names import Log, TailName, parse_key
 from history_sink_worker.archive.plan import Segment
+from history_sink_worker.archive.snapshot import check_base, list_log, look
 from history_sink_worker.archive.tombstone import Deleted, check_alive
 from history_sink_worker.archive.trace import read_span
 from history_sink_worker.store import Blob, Denied, Get, PastEnd, Steps, StoreError

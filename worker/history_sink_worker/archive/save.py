@@ -7,18 +7,18 @@ lets exactly one writer create what follows that junction. That is all the conse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from history_sink.chain import ORIGIN, shorten
-from history_sink.outcome import OutcomeKind, Parted
-from history_sink.upload import Upload
+from history_sink.protocol.chain import ORIGIN, shorten
+from history_sink.protocol.outcome import OutcomeKind, Parted
+from history_sink.protocol.upload import Upload
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.compaction import fold_whole
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.group import join
 from history_sink_worker.archive.hint import Hint
-from history_sink_worker.archive.look import look
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, whole_piece
-from history_sink_worker.archive.place import Place, place, put_base, put_extent
+from history_sink_worker.archive.reconcile import Place, place, put_base, put_extent
+from history_sink_worker.archive.snapshot import look
 from history_sink_worker.archive.tombstone import Deleted, check_alive
 from history_sink_worker.store import Steps
 

@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from history_sink.chain import shorten
-from history_sink.contract import check_branch, check_session
 from history_sink.errors import Malformed
-from history_sink.listing import Listing, SessionSummary
-from history_sink.status import LogStatus, Status, StrayStatus
+from history_sink.protocol.chain import shorten
+from history_sink.protocol.contract import check_branch, check_session
+from history_sink.protocol.listing import Listing, SessionSummary
+from history_sink.protocol.status import LogStatus, Status, StrayStatus
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import look_again
 from history_sink_worker.archive.context import Context
-from history_sink_worker.archive.look import Look, list_log, look, tail_fact
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.snapshot import Look, list_log, look, tail_fact
 from history_sink_worker.archive.tombstone import Deleted
 from history_sink_worker.archive.written import is_told_by_list, last_activity, last_write
 from history_sink_worker.store import Corrupt, Head, Info, List, Page, Steps

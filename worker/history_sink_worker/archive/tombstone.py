@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from history_sink.chain import ORIGIN
 from history_sink.errors import HistorySinkError
+from history_sink.protocol.chain import ORIGIN
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import write_meta

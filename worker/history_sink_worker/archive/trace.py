@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from history_sink.chain import advance
+from history_sink.protocol.chain import advance
 from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.plan import Segment
 from history_sink_worker.archive.tombstone import is_tombstone

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from history_sink.chain import ORIGIN, shorten
+from history_sink.protocol.chain import ORIGIN, shorten
 from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context, Fact
-from history_sink_worker.archive.look import list_log
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import read_meta, read_tail_meta
 from history_sink_worker.archive.plan import Listing, Segment, Tail
+from history_sink_worker.archive.snapshot import list_log
 from history_sink_worker.archive.tombstone import check_alive, deleted, is_tombstone
 from history_sink_worker.archive.trace import Seen, Walk, trace
 from history_sink_worker.store import Entry, Head, Info, Steps

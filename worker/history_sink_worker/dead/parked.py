@@ -11,11 +11,11 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from history_sink_worker import log
-from history_sink_worker.dead.burial import announce
-from history_sink_worker.dead.remains import letter_of_record
-from history_sink_worker.dead.shelf import bury
-from history_sink_worker.queue.returns import Broker, dead_list
-from history_sink_worker.service import Service
+from history_sink_worker.dead.builder import letter_of_record
+from history_sink_worker.dead.letter_store import bury
+from history_sink_worker.dead.writer import announce
+from history_sink_worker.redis_transport.returns import Broker, dead_list
+from history_sink_worker.service.service import Service
 from history_sink_worker.store import StoreError
 
 _LOCK_SECONDS = 60

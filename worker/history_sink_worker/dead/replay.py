@@ -5,10 +5,10 @@ from typing import Any
 from kombu import Connection
 from kombu.exceptions import KombuError
 
-from history_sink.address import tls_of
 from history_sink.errors import HistorySinkError
-from history_sink_worker.dead import letters
-from history_sink_worker.dead.letters import Letter
+from history_sink.protocol.tls import tls_of
+from history_sink_worker.dead import letter_format
+from history_sink_worker.dead.letter_format import Letter
 
 _AMQP_OPTIONS = {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
 _REDIS_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 0}
@@ -52,13 +52,13 @@ class Sender:
         if not self._is_redis:  # it would drop, in silence, what is for a queue that is not there
             channel.queue_declare(letter.queue, passive=True)
         # Kept on disk, whatever it was before: RabbitMQ forgets other messages when it is restarted.
-        properties = {**letters.properties_to_replay(letter), "delivery_mode": 2}
+        properties = {**letter_format.properties_to_replay(letter), "delivery_mode": 2}
         message = channel.prepare_message(
             letter.body,
             properties.pop("priority", None),
             letter.content_type,
             letter.content_encoding,
-            letters.headers_to_replay(letter, name),
+            letter_format.headers_to_replay(letter, name),
             properties,
         )
         # Through the default exchange, which every broker has: its routing keys are the names of queues.

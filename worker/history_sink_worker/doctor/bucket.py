@@ -12,7 +12,7 @@ from history_sink_worker.archive.probe import probe
 from history_sink_worker.doctor.facts import RetentionFacts, StoreFacts
 from history_sink_worker.s3 import examination, retention
 from history_sink_worker.s3.client import S3Store
-from history_sink_worker.service import Service
+from history_sink_worker.service.service import Service
 from history_sink_worker.store import Delete, Denied, Get, Head, List, Put, Request, StoreError
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from history_sink_worker.watch.vitals import Backlog
+from history_sink_worker.telemetry.vitals import Backlog
 
 
 @dataclass(frozen=True, slots=True)

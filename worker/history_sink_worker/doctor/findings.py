@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from history_sink.contract import CLOCK_PROBLEM_SECONDS, CLOCK_TOLD_SECONDS
+from history_sink.protocol.contract import CLOCK_PROBLEM_SECONDS, CLOCK_TOLD_SECONDS
 from history_sink_worker.archive.probe import KNOWN_GOOD
 from history_sink_worker.doctor.facts import OtherBrokerFacts, RedisFacts, StoreFacts
-from history_sink_worker.queue.keeping import WANTED
-from history_sink_worker.watch.vitals import LAGGING_SECONDS, Backlog
+from history_sink_worker.redis_transport.keeping import WANTED
+from history_sink_worker.telemetry.vitals import LAGGING_SECONDS, Backlog
 
 Level: TypeAlias = Literal["ok", "note", "warning", "problem"]
 

@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from history_sink.contract import QUEUE_OF_TASK
+from history_sink.protocol.contract import QUEUE_OF_TASK
 from history_sink_worker.doctor.facts import OtherBrokerFacts
-from history_sink_worker.queue.servers import INSTEAD
-from history_sink_worker.watch.backlog import look_at_other
+from history_sink_worker.redis_transport.servers import INSTEAD
+from history_sink_worker.telemetry.backlog import look_at_other
 
 _SECONDS = 3
 

@@ -12,11 +12,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
 from redis.retry import Retry
 
-from history_sink.broker_urls import for_redis_py
-from history_sink.contract import QUEUE_OF_TASK, UPLOAD_QUEUE
+from history_sink.protocol.broker_urls import for_redis_py
+from history_sink.protocol.contract import QUEUE_OF_TASK, UPLOAD_QUEUE
 from history_sink_worker.doctor.facts import RedisFacts
-from history_sink_worker.queue.servers import UnsupportedBrokerError, check_server
-from history_sink_worker.watch.backlog import look_at_redis
+from history_sink_worker.redis_transport.servers import UnsupportedBrokerError, check_server
+from history_sink_worker.telemetry.backlog import look_at_redis
 
 _SECONDS = 3
 _SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory", "proto-max-bulk-len")

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from history_sink.names import NAMESPACE
-from history_sink.secret_files import SUFFIX
+from history_sink.protocol.names import NAMESPACE
+from history_sink.protocol.secret_files import SUFFIX
 from history_sink_worker.settings import WorkerSettings
 
 

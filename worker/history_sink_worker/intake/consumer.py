@@ -10,14 +10,14 @@ from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from history_sink_worker import belonging, log
-from history_sink_worker.dead.burial import Burial, burials
-from history_sink_worker.dead.letters import show_task
-from history_sink_worker.dead.remains import letter_of
+from history_sink_worker.dead.builder import letter_of
+from history_sink_worker.dead.letter_format import show_task
+from history_sink_worker.dead.writer import Burial, burials
 from history_sink_worker.intake.admission import describe_undecodable, find_fault
 from history_sink_worker.outage import Outage
-from history_sink_worker.queue.keeping import find_doubts, read_settings
-from history_sink_worker.service import service
-from history_sink_worker.watch.vitals import CHART
+from history_sink_worker.redis_transport.keeping import find_doubts, read_settings
+from history_sink_worker.service.service import service
+from history_sink_worker.telemetry.vitals import CHART
 
 MOST_WAITING = 20
 """So many messages wait for their time in the worker's memory, each with its body. Where the broker can keep the

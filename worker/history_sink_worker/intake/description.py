@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from history_sink.contract import (
+from history_sink.errors import Malformed
+from history_sink.protocol.contract import (
     COMPACT,
     LIST_SESSIONS,
     RESOLVE,
@@ -17,7 +18,6 @@ from history_sink.contract import (
     check_branch,
     check_session,
 )
-from history_sink.errors import Malformed
 from history_sink_worker.intake.privacy import Bytes
 
 Description = dict[str, Any]

@@ -14,16 +14,16 @@ from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry
 from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
 
-from history_sink.contract import UPLOAD
-from history_sink_worker.dead.burial import Burial, burials
-from history_sink_worker.dead.remains import letter_of
+from history_sink.protocol.contract import UPLOAD
+from history_sink_worker.dead.builder import letter_of
+from history_sink_worker.dead.writer import Burial, burials
 from history_sink_worker.headers import REPLAYED
 from history_sink_worker.intake.description import describe
-from history_sink_worker.intake.failure import Refused
-from history_sink_worker.queue.lost_child import MOST_TIMES, count_here, mark_if_lost
+from history_sink_worker.redis_transport.lost_child import MOST_TIMES, count_here, mark_if_lost
+from history_sink_worker.task_errors import Refused
 
 if TYPE_CHECKING:
-    from history_sink_worker.gate.gatekeeper import Gatekeeper
+    from history_sink_worker.gate.consumer_pause import Gatekeeper
 
 _NOT_THE_END = (Retry, Reject, Ignore, WorkerLostError, Terminated, SystemExit, KeyboardInterrupt, MemoryError)
 """After these a message goes back to its queue, or has been sent again."""

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from kombu import Connection
 
-from history_sink.contract import UPLOAD_QUEUE
+from history_sink.protocol.contract import UPLOAD_QUEUE
 from history_sink_worker.archive.tombstone import find_tombstone
 from history_sink_worker.life.inventory import Folder, list_folders
-from history_sink_worker.service import Service
-from history_sink_worker.watch.backlog import look_at_other
+from history_sink_worker.service.service import Service
+from history_sink_worker.telemetry.backlog import look_at_other
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from history_sink.errors import Malformed
 from history_sink_worker.archive.erasure import Swept, entomb, second_sweep_seconds, sweep_beside
-from history_sink_worker.dead.shelf import list_names, read_head, remove
-from history_sink_worker.service import Service
+from history_sink_worker.dead.letter_store import list_names, read_head, remove
+from history_sink_worker.service.service import Service
 
 
 @dataclass(frozen=True, slots=True)

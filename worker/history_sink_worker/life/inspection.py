@@ -9,10 +9,10 @@ from history_sink_worker.archive.erasure import second_sweep_seconds
 from history_sink_worker.archive.names import DEAD
 from history_sink_worker.archive.tombstone import Deleted, find_tombstone, read_deleted_at
 from history_sink_worker.archive.verification import Checked, Finding, verify_log
-from history_sink_worker.dead.shelf import list_names, read_whole
+from history_sink_worker.dead.letter_store import list_names, read_whole
 from history_sink_worker.life.age import show_time
 from history_sink_worker.life.inventory import Folder, list_folders
-from history_sink_worker.service import Service
+from history_sink_worker.service.service import Service
 from history_sink_worker.store import Blob, Reply, Request, Steps, run
 
 T = TypeVar("T")

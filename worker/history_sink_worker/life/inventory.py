@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from history_sink.contract import check_session
 from history_sink.errors import Malformed
+from history_sink.protocol.contract import check_session
 from history_sink_worker.archive.names import PROBE, Log, parse_key
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
-from history_sink_worker.dead.letters import parse_name
-from history_sink_worker.service import Service
+from history_sink_worker.dead.letter_format import parse_name
+from history_sink_worker.service.service import Service
 from history_sink_worker.store import Entry
 
 

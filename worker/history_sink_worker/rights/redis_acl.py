@@ -7,7 +7,7 @@ Syntax: https://redis.io/docs/latest/operate/oss_and_stack/management/security/a
 import hashlib
 from dataclasses import dataclass
 
-from history_sink.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
 
 PRODUCER, WORKER, FLOWER = USERS = ("history-producer", "history-worker", "history-flower")
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ConnectTimeoutError, HTTPClientError, ReadTimeou
 from botocore.parsers import ResponseParserError
 
 from history_sink_worker.s3.credentials import Unobtainable
-from history_sink_worker.watch.trail import note_request
+from history_sink_worker.telemetry.trail import note_request
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

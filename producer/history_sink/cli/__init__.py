@@ -1,0 +1,1 @@
+"""The command `history-sink`. Nothing imports it."""

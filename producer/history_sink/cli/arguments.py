@@ -1,0 +1,99 @@
+"""What the command `history-sink` takes: its variables, sessions, branches, ranges, and options that commands share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from history_sink.errors import ConfigurationError, Malformed
+from history_sink.protocol.contract import MAX_OFFSET, check_branch, check_session
+from history_sink.settings import BROKER_URL, ProducerSettings
+
+if TYPE_CHECKING:
+    from history_sink.sink import HistorySink
+
+    _SpanParam = click.ParamType[tuple[int, int]]
+    _TextParam = click.ParamType[str]
+else:
+    _SpanParam = _TextParam = click.ParamType  # older ones take no types when they run
+
+
+class SpanType(_SpanParam):
+    """``A:B``, half-open; either may be left out."""
+
+    name = "A:B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        first, colon, last = str(value).partition(":")
+        if not colon or not all(part.isascii() and part.isdigit() for part in (first, last) if part):
+            self.fail(f"{value!r} is no range such as 0:100, 100: or :100", param, ctx)
+        start, stop = int(first or 0), int(last) if last else MAX_OFFSET
+        if not start <= stop <= MAX_OFFSET:
+            self.fail(f"{value!r} ends before it starts, or beyond 2^64 - 1", param, ctx)
+        return start, stop
+
+
+class SessionType(_TextParam):
+    """A session id."""
+
+    name = "session"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return check_session(value)
+        except Malformed as error:
+            self.fail(str(error), param, ctx)
+
+
+class BranchType(_TextParam):
+    """A branch, as `status` names it."""
+
+    name = "branch"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return check_branch(value) or ""
+        except Malformed:
+            self.fail(f"{value!r} is no branch; `history-sink status SESSION` names them", param, ctx)
+
+
+PATIENCE_SECONDS = 5.0
+"""How long the broker may take to answer a command. A Redis that waits for its disk is slow, and not away."""
+
+session_argument = click.argument("session", type=SessionType(), metavar="SESSION")
+
+branch_option = click.option("--branch", type=BranchType(), help="A branch, as `status` names it, not the main log.")
+
+latest_option = click.option("--latest", is_flag=True, help="The log that was written last, branch or not.")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line on stdout.")
+
+timeout_option = click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for each answer.",
+)
+
+
+def read_settings() -> ProducerSettings:
+    """From the environment. Raises `ConfigurationError` where a library would be disabled: a command has to work."""
+    settings = ProducerSettings.from_env()
+    if not settings.is_enabled:
+        raise ConfigurationError(f"{BROKER_URL} is not set. It says where the queue is, such as redis://host:6379/0")
+    return replace(settings, patience_seconds=PATIENCE_SECONDS)
+
+
+@contextmanager
+def open_sink() -> "Iterator[HistorySink]":
+    """A sink by the environment, closed behind the block."""
+    settings = read_settings()
+    from history_sink.sink import HistorySink
+
+    with HistorySink(settings) as sink:
+        yield sink

@@ -1,0 +1,78 @@
+"""The terminal's side of the command `history-sink`: exit statuses, errors in words, a progress bar."""
+
+import errno
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from history_sink.errors import ConfigurationError, HistorySinkError, Unavailable
+from history_sink.protocol.dashes import NamedGroup
+
+FAILED, MISUSED, FAULT, UNAVAILABLE, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 143
+
+
+class Failure(click.ClickException):
+    """Ends the command with a text on stderr and an exit status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.__dict__["exit_code"] = status
+
+
+class Commands(NamedGroup):
+    """Errors of ours end as a text and an exit status. Anything else is a defect, and keeps its traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are written: the one that is needed first comes first."""
+        return [*self.commands]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            raise Failure(str(error), MISUSED) from None
+        except Unavailable as error:
+            raise Failure(f"{end_sentence(error)} `history-sink check` looks for the reason", UNAVAILABLE) from None
+        except HistorySinkError as error:
+            raise Failure(str(error), FAILED) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # click ends it quietly: nobody reads on
+                raise
+            raise Failure(f"stdout cannot be written: {error.strerror}", FAILED) from None
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def end_sentence(text: object) -> str:
+    """With one full stop: texts from below come with and without."""
+    return str(text).rstrip(".") + "."
+
+
+@contextmanager
+def show_progress(what: str, size_bytes: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr where that is a terminal, and else nothing.
+
+    Yields a function to be told how many bytes more are done; `size_bytes` None: nobody knows how many there are.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done_bytes: None
+        return
+    # Here: a command without a bar should not wait for its import.
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    progress = Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # else what a program reads would end up on the terminal
+    )
+    with progress:
+        task = progress.add_task(what, total=size_bytes)
+        yield lambda done_bytes: progress.advance(task, done_bytes)

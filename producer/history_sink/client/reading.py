@@ -1,0 +1,91 @@
+"""What a producer asks of the workers: bytes, and how far the store is."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from history_sink.client.ranges import find_source, read_source
+from history_sink.errors import HistorySinkError
+from history_sink.protocol.contract import LIST_SESSIONS, RESOLVE, STATUS
+from history_sink.protocol.listing import Listing
+from history_sink.protocol.pointer import Fault, PointerHandle
+from history_sink.protocol.status import Status
+from history_sink.settings import ProducerSettings
+from history_sink.transport.broker import Broker
+
+log = logging.getLogger("history_sink")
+
+
+class Reading:
+    """Questions to workers. It remembers where the store is, and nothing else."""
+
+    def __init__(self, settings: ProducerSettings, broker: Broker, pause: Callable[[float], None] = time.sleep) -> None:
+        self._broker = broker
+        self._pause = pause
+        self._home = (settings.bucket, settings.prefix) if settings.bucket else None
+
+    def resolve(self, handle: PointerHandle, timeout_seconds: float) -> bytes | Fault:
+        """See `HistorySink.resolve`."""
+        try:
+            answer = self._broker.call(RESOLVE, (handle.encode(),), {}, timeout_seconds)
+            return answer if isinstance(answer, bytes) else Fault.decode(answer)
+        except HistorySinkError as error:
+            return Fault("backend_error", f"resolve {handle.key}: {error}")
+
+    def status(self, session: str, timeout_seconds: float) -> Status:
+        """How far the store is with a session that this process knows nothing of. Raises `Unavailable`."""
+        return Status.decode(self._broker.call(STATUS, (session,), {"junctions": []}, timeout_seconds))
+
+    def list_sessions(self, after: str, limit: int, timeout_seconds: float) -> Listing:
+        """See `HistorySink.list_sessions`."""
+        asked = {"after": after, "limit": limit}
+        return Listing.decode(self._broker.call(LIST_SESSIONS, (), asked, timeout_seconds, repr(asked)))
+
+    def find_home(self, session: str, timeout_seconds: float) -> tuple[str, str]:
+        """Bucket and prefix of the store: from the settings, else a worker is asked, once. Raises `Unavailable`."""
+        if self._home is None:
+            status = self.status(session, timeout_seconds)
+            self._home = status.bucket, status.prefix
+        return self._home
+
+    def find_latest(self, session: str, timeout_seconds: float) -> str | None:
+        """The branch that was written after the main log, None where none was. Raises `Unavailable`."""
+        latest = self.status(session, timeout_seconds).latest
+        return latest.branch if latest else None
+
+    def read(self, session: str, branch: str | None, timeout_seconds: float) -> Iterator[bytes]:
+        """The whole log, as far as the store has it now, range after range."""
+        status = self.status(session, timeout_seconds)
+        source, later = find_source(status, branch), status.written_later
+        if later and branch is None:
+            log.warning(
+                "history-sink: session %s: the main log is read; branch %s beside it was written later",
+                session,
+                later.branch,
+            )
+        return read_source(lambda handle: self.resolve(handle, timeout_seconds), source, self._pause)
+
+    def measure_lines(
+        self, session: str, branch: str | None, start: int, stop: int, timeout_seconds: float
+    ) -> tuple[int, int]:
+        """The offsets of messages ``[start, stop)`` of a log, clamped to its end. Reads it as far as needed."""
+        ends = _walk_ends(self.read(session, branch, timeout_seconds))
+        offset = first = 0
+        for number, offset in enumerate(ends):
+            if number == start:
+                first = offset
+            if number >= stop:
+                break
+        return (first, offset) if number >= start else (offset, offset)
+
+
+def _walk_ends(pieces: Iterator[bytes]) -> Iterator[int]:
+    """0, and the offset behind each newline."""
+    yield 0
+    offset = 0
+    for piece in pieces:
+        at = piece.find(b"\n")
+        while at >= 0:
+            yield offset + at + 1
+            at = piece.find(b"\n", at + 1)
+        offset += len(piece)

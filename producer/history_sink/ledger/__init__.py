@@ -1,0 +1,1 @@
+"""What one process knows of one session. Pure: no clock, no thread, no socket."""

@@ -1,0 +1,223 @@
+"""What one process knows of one session: the history that the agent wants kept, and how much of it is handed over.
+
+Pure: no I/O and no clock. Its user calls, in this order: `give` or `append` with the agent's messages; `decide`, which
+finds the log that they belong on; `next_piece`, until it returns None, and `accept` for each piece that the broker has
+taken. `learn`, `confirm`, `part` and `rewind` take in what the store says.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from history_sink.ledger.comparison import Comparison
+from history_sink.ledger.history import Refusal, Wanted
+from history_sink.ledger.junctions import Points
+from history_sink.ledger.known_logs import KnownLog, KnownLogs, name_branch
+from history_sink.ledger.question import Question
+from history_sink.protocol.contract import SAVE_BYTES
+from history_sink.protocol.lines import Encode, Line, Message, encode_line
+from history_sink.protocol.plain import Unencodable
+from history_sink.protocol.status import Status
+from history_sink.protocol.upload import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One upload. `replaced` values in its lines were replaced, and `raw` of its lines are no JSON object."""
+
+    upload: Upload
+    replaced: int
+    raw: int = 0
+
+
+class Ledger:
+    """The state of one session. Only one thread at a time may use it."""
+
+    def __init__(self, encode: Encode = encode_line) -> None:
+        self.logs = KnownLogs()
+        self.refusal: Refusal | None = None
+        self._wanted = Wanted(encode)
+        self._has_news = False
+        # Another writer's lines are on the log, and no other log can hold this history whole.
+        self.is_beside = False
+        self._history: Points | None = None  # the points of all wanted messages, if `question` has just computed them
+
+    @property
+    def log(self) -> KnownLog:
+        """The log that the history goes to."""
+        return self.logs.current
+
+    def __len__(self) -> int:
+        """How many messages the history has that the agent wants kept."""
+        return len(self._wanted)
+
+    @property
+    def listed(self) -> int:
+        """How many of them came as a list."""
+        return self._wanted.listed
+
+    @property
+    def sendable(self) -> int:
+        """How many messages there are before the first that cannot become a line."""
+        return self.refusal.index if self.refusal else len(self._wanted)
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the broker has taken all that is wanted, as far as `decide` has looked."""
+        return self._wanted.is_matched
+
+    # What the agent says
+
+    def give(self, messages: list[Message], unencodable: Unencodable = "replace") -> None:
+        """Take the whole history, as the agent has it now."""
+        self._history = None
+        self._wanted.give(messages, unencodable)
+
+    def append(self, messages: Sequence[Message], unencodable: Unencodable = "replace") -> None:
+        """Take more messages, which follow those that were given last."""
+        self._history = None
+        self._wanted.append(messages, unencodable)
+
+    def drop(self, start: int, stop: int | None = None) -> None:
+        """Forget wanted messages that were never handed over."""
+        self._wanted.drop(start, stop)
+
+    # Which log it belongs on
+
+    def decide(self, whole: bool = False) -> None:
+        """Find the log that the history belongs on, or open a branch. `whole`: look for edits in each message."""
+        if self._history is None:  # else `question` has just looked for a message that cannot become a line
+            self.refusal = None
+        if whole or self._history is None:
+            self._wanted.match(self.log.points, self.log.sure, whole)
+        if self._has_news or not self._is_on_log():
+            self._choose()
+        self._has_news, self._history = False, None
+
+    def _is_on_log(self) -> bool:
+        log, handed_over = self.log, len(self.log.points)
+        is_opened = log.branch is None or handed_over > 0
+        goes_on = self._wanted.matched == handed_over and is_opened and log.parted is None
+        return goes_on or self._wanted.is_matched
+
+    def _choose(self) -> None:
+        history = self._draft() if self._history is None else self._history
+        before = self.log
+        log, on_log = self.logs.choose(history)
+        self.is_beside = on_log < self._wanted.released and log is not before
+        if self.is_beside:
+            # The history's beginning is no longer kept, so a new branch could not hold all of it. Workers keep what
+            # follows beside the log.
+            self._wanted.skip(len(before.points))
+            return
+        self.logs.current = log
+        self._wanted.move(on_log, sound=log.points.count_common(before.points))
+
+    def _draft(self) -> Points:
+        """The points of all wanted messages, up to the first that cannot become a line."""
+        self.refusal = None
+        points = self.log.points.prefix(self._wanted.matched)
+        points.extend(line.data for line in self._lines(self._wanted.matched))
+        return points
+
+    # What to hand over
+
+    def next_piece(self) -> Piece | None:
+        """The next lines for the broker. None: there are no more, or the next message cannot become a line."""
+        start = len(self.log.points)
+        if self._wanted.matched < start:
+            return None
+        lines: list[bytes] = []
+        size = replaced = raw = 0
+        for line in self._lines(start):
+            if lines and size + len(line.data) > SAVE_BYTES:
+                break
+            lines.append(line.data)
+            size += len(line.data)
+            replaced += line.replaced
+            raw += line.raw
+        return Piece(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced, raw) if lines else None
+
+    def compare(self, is_known: bool) -> Comparison:
+        """Call `decide`, and tell how much `next_piece` would then hand over. `is_known`: the store has the session."""
+        history = self._draft() if self._history is None else self._history
+        self.decide()
+        branch, start, end = self.log.branch, history[self._wanted.matched], history.end
+        size = end.offset - start.offset
+        is_foreign = is_known and len(history) > 0 and branch == name_branch(history[1])
+        messages = len(history) - self._wanted.matched
+        return Comparison(branch, self._wanted.matched, start.offset, messages, size, not is_known, is_foreign)
+
+    def accept(self, piece: Piece) -> None:
+        """Note that the broker has taken `piece`, which `next_piece` returned last."""
+        self.log.points.extend(piece.upload.lines)
+        self._wanted.accept(len(piece.upload.lines))
+
+    def check(self, start: int) -> None:
+        """Look for a message, from `start` on, that cannot become a line, and set `refusal`."""
+        self.refusal = None
+        for _ in self._lines(start):
+            pass
+
+    def _lines(self, start: int) -> Iterator[Line]:
+        for index in range(start, len(self._wanted)):
+            line = self._wanted.encode(index)
+            if isinstance(line, Refusal):
+                self.refusal = line
+                return
+            yield line
+
+    # What the store says
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether to ask the store before the next `decide`: its log has more lines, and they may be this history's."""
+        return self.log.holds_more and len(self._wanted) > self.log.sure
+
+    def question(self) -> Question:
+        """What to ask the store about: all that was handed over.
+
+        If nothing was handed over yet, or if `is_uncertain`, it is about all wanted messages.
+        """
+        if self.is_uncertain or not len(self.log.points):
+            self._wanted.match(self.log.points, self.log.sure)
+            self._history = self._draft()
+            return Question(self.log.branch, self._history, is_whole=True)
+        is_whole = self._wanted.matched >= self.sendable
+        return Question(self.log.branch, self.log.points.prefix(len(self.log.points)), is_whole)
+
+    def learn(self, status: Status, question: Question) -> None:
+        """Take in the answer to `question`. The next `decide` acts on it."""
+        is_first = bool(status.logs) and (self.is_uncertain or not len(self.log.points))
+        for told in sorted(status.logs, key=lambda told: told.common):  # the last one is remembered for longest
+            self.logs.learn(told, question.points)
+        self._after_news(is_first)
+
+    def confirm(self, branch: str | None, offset: int) -> None:
+        """Note that the store holds the log `branch` up to `offset`."""
+        log = self.logs.get(branch)
+        messages = log.points.find(offset) if log else None
+        if log and messages:
+            log.confirmed = max(log.confirmed, messages)
+        self._release()
+
+    def part(self, branch: str | None, offset: int) -> None:
+        """Note that the log `branch` goes another way after `offset`. If this history is on it, it needs a branch."""
+        log = self.logs.get(branch)
+        if log:
+            log.part(offset)
+            self._after_news()
+
+    def rewind(self, offset: int) -> None:
+        """Note that the store lacks what was handed over after `offset`: it is to be handed over again."""
+        messages = max(self.log.points.find(offset) or 0, self._wanted.released)
+        self.log.points.cut(messages)
+        self.log.confirmed = min(self.log.confirmed, messages)
+        self._after_news()
+
+    def _after_news(self, is_first: bool = False) -> None:
+        self._wanted.doubt(self.log.sure, len(self.log.points))
+        self._has_news = self._has_news or is_first or self.log.parted is not None
+        self._release()
+
+    def _release(self) -> None:
+        self._wanted.release(self.log.confirmed)

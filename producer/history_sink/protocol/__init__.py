@@ -1,0 +1,1 @@
+"""What two programs share: wire shapes, names and checks. Pure."""

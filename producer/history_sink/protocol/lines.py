@@ -1,0 +1,139 @@
+"""Messages to lines: one compact JSON object a line, as ``serde_json::to_string`` writes it.
+
+No spaces, non-ASCII unescaped, keys in the order given. A message that is already a line (`str` or
+`bytes`) is kept byte for byte, whatever it holds: real transcripts have damaged lines in their middle.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
+
+from history_sink.errors import BadMessage
+from history_sink.protocol.kinds import Default
+from history_sink.protocol.plain import Unencodable, make_plain, write_json
+
+
+class Model(Protocol):
+    """An object of pydantic's, or of an SDK that is built on it."""
+
+    def model_dump(self, *, mode: Literal["json"]) -> Any: ...
+
+
+class Dataclass(Protocol):
+    """An object of any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Message: TypeAlias = Mapping[Any, Any] | Model | Dataclass | str | bytes | bytearray | memoryview
+"""A JSON object, what becomes one, or a ready-made line, with or without its newline: any bytes without one inside."""
+
+_SURROGATES_APART = re.compile("([\ud800-\udfff])")
+
+
+class Line(NamedTuple):
+    """The bytes of one message, newline included; how many values were replaced; whether it is no JSON object."""
+
+    data: bytes
+    replaced: int = 0
+    raw: bool = False
+
+    def __repr__(self) -> str:
+        return f"Line({len(self.data)} bytes)"  # what a repr shows ends up in somebody's log
+
+
+Encode: TypeAlias = Callable[[Any, Unencodable], Line]
+"""Makes the line of a message, or raises `BadMessage`."""
+
+
+def encode_line(message: Any, unencodable: Unencodable = "replace", default: Default | None = None) -> Line:
+    """Make the line of one message.
+
+    What `simplify` and then `default` make of an object stands for it. NaN and the infinities become null, lone
+    surrogates U+FFFD, each counted in `replaced`. A ready-made line is kept as it is, and `raw` where it is no JSON
+    object. With ``unencodable="refuse"`` all these raise. Raises `BadMessage` for what does not become a JSON object,
+    and for a line with a newline inside.
+    """
+    if isinstance(message, (str, bytes, bytearray, memoryview)):
+        return _keep(message, unencodable)
+    if isinstance(message, Mapping) and (data := _write_as_it_is(message)):
+        return Line(data)
+    plain, replaced = make_plain(message, unencodable, default)
+    if not isinstance(plain, dict):
+        raise BadMessage(_explain_kind(message)) from None
+    try:
+        return Line((write_json(plain) + "\n").encode(), replaced)
+    except RecursionError:
+        raise BadMessage("nested too deeply") from None
+
+
+def _write_as_it_is(message: Mapping[Any, Any]) -> bytes | None:
+    """The line of a message that is plain already, as most are; None for others."""
+    try:
+        plain = message if isinstance(message, dict) else dict(message)
+        text = write_json(plain) + "\n"
+        return text.encode() if _has_texts_for_keys(plain) else None  # behind the encoder, which has found any cycle
+    except Exception:  # noqa: BLE001  # a mapping of the agent's own may raise anything; the slow way says why
+        return None
+
+
+def _has_texts_for_keys(plain: dict[Any, Any]) -> bool:
+    """False where `json` has quietly made a text of 1, null or true: another key may be that text."""
+    todo: list[Any] = [plain]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, dict):
+            for key in item:
+                if not isinstance(key, str):
+                    return False
+            todo.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            todo.extend(item)
+    return True
+
+
+def _explain_kind(message: Any) -> str:
+    remedy = "; save takes a list of messages, append each by itself" if isinstance(message, (list, tuple)) else ""
+    return f"a message is a JSON object or a line of one, not {type(message).__name__}{remedy}"
+
+
+def _keep(given: str | bytes | bytearray | memoryview, unencodable: Unencodable) -> Line:
+    """A ready-made line, ended by one newline."""
+    data = (_encode_text(given) if isinstance(given, str) else bytes(given)).removesuffix(b"\n")
+    if b"\n" in data:
+        raise BadMessage("a line with a line break inside: give each line as a message of its own") from None
+    damage = _find_damage(data)
+    if damage and unencodable == "refuse":
+        raise BadMessage(damage) from None
+    return Line(data + b"\n", raw=damage is not None)
+
+
+def _encode_text(text: str) -> bytes:
+    """UTF-8. Of lone surrogates, U+DC80 to U+DCFF become the bytes that they stand for in texts that were read with
+    ``errors="surrogateescape"``; others the three bytes that UTF-8 would have for them, were they allowed.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return b"".join(
+            part.encode("utf-8", "surrogateescape" if "\udc80" <= part <= "\udcff" else "surrogatepass")
+            for part in _SURROGATES_APART.split(text)
+        )
+
+
+def _find_damage(data: bytes) -> str | None:
+    """Why a line is no JSON object; None if it is one. One nested deeper than can be read counts as none."""
+    try:
+        value = json.loads(data.decode(), parse_constant=_refuse_constant, parse_int=float)
+    except UnicodeError:
+        return "a line that is not valid UTF-8"
+    except RecursionError:
+        return "nested too deeply"
+    except ValueError:
+        return "a line that is not JSON"
+    return None if isinstance(value, dict) else "a line that is JSON, but no object"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)

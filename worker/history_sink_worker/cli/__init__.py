@@ -1,0 +1,1 @@
+"""The command `history-sink-worker`. Nothing imports it."""

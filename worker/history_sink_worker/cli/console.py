@@ -1,0 +1,62 @@
+"""What the operator's commands have in common."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from history_sink.errors import ConfigurationError, Malformed
+from history_sink.protocol.contract import check_session
+from history_sink_worker import log
+from history_sink_worker.foreign_environment import forget, refuse_talkative
+from history_sink_worker.service.service import Service, make_service
+from history_sink_worker.settings import WorkerSettings
+from history_sink_worker.store import StoreError
+
+
+def open_service() -> Service:
+    """As a worker would; ends the process if it is not configured."""
+    log.configure(logging.WARNING)
+    forget(os.environ)
+    try:
+        refuse_talkative(os.environ)
+        return make_service(WorkerSettings.from_env())
+    except ConfigurationError as error:
+        sys.exit(f"history-sink-worker: {error}")
+
+
+def read_session(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """A session's id as an argument, checked."""
+    try:
+        return None if name is None else check_session(name)
+    except Malformed as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def open_progress(quiet: bool = False) -> Progress:
+    """One line on stderr that changes, and only on a terminal: stdout is for programs."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    return Progress(
+        *columns,
+        console=console,
+        transient=True,
+        # Above the line, where both are one terminal. A file's output would otherwise go to stderr, too.
+        redirect_stdout=sys.stdout.isatty(),
+        disable=quiet or not console.is_terminal,
+    )
+
+
+@contextmanager
+def giving_up(status: int = 1) -> Iterator[None]:
+    """End the process with `status`, and say why, where the store is in the way."""
+    try:
+        yield
+    except StoreError as error:
+        print(f"history-sink-worker: {error}", file=sys.stderr)
+        sys.exit(status)

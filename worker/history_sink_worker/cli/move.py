@@ -1,0 +1,48 @@
+"""``history-sink-worker move``."""
+
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+import click
+from redis.exceptions import RedisError
+
+from history_sink.protocol.dashes import Named
+from history_sink_worker.belonging import decode, home_of, open_redis, places
+from history_sink_worker.cli.console import giving_up, open_service
+
+
+@click.command("move", cls=Named)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def move(yes: bool) -> None:
+    """Have the queue's messages go to the store of these settings from now on.
+
+    Workers note beside the queue which bucket and prefix they archive into, and one with others does not start. This
+    changes the note. Stop all workers of the queue first; copy what is stored, if sessions are to go on in the new
+    place: what waits in the queue is archived there. Asks first.
+    """
+    work = open_service()
+    ours = home_of(work.settings)
+    with giving_up():
+        work.reading_store.check_bucket(ours.prefix)
+    noted = list(places(work.settings.broker))
+    if not noted:
+        sys.exit("history-sink-worker: no Redis is beside this broker, so that no store is noted, and any may be used")
+    try:
+        with ExitStack() as opened:
+            clients = [(opened.enter_context(open_redis(url)), key) for url, key in noted]
+            before = [_read(client.get(key)) for client, key in clients]
+            if not yes:
+                click.confirm(f"{'; '.join(before)}. From now on {ours}. Are all its workers stopped?", abort=True)
+            for client, key in clients:
+                client.set(key, ours.encode())
+    except (RedisError, OSError) as error:
+        sys.exit(f"history-sink-worker: Redis: {type(error).__name__}: {error}"[:300])
+    click.echo(f"{'; '.join(before)}. From now on {ours}.")
+
+
+def _read(note: Any) -> str:
+    theirs = None if note is None else decode(note)
+    if note is None:
+        return "No worker has noted a store beside this queue"
+    return "The note beside this queue is no store" if theirs is None else f"This queue's messages went to {theirs}"

@@ -1,0 +1,120 @@
+"""Probes of the store: one after the other until it is known what to make of it."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, UPLOAD_QUEUE
+from history_sink_worker.archive.names import PROBE
+from history_sink_worker.gate.store_breaker import Finding
+from history_sink_worker.service.service import Service
+from history_sink_worker.store import Away, Delete, Put, StoreError
+from history_sink_worker.task_errors import unexpected
+
+PAUSE_SECONDS = (0.5, 1.5)
+"""Between one probe and the next, at random: workers that lost their store together do not come back together."""
+_MOST_AT_A_TIME = 25
+
+QUEUES = (UPLOAD_QUEUE, MAINTENANCE_QUEUE)
+"""Whose tasks write to the store, and wait for it."""
+
+
+def is_for_readers(queues: Collection[str]) -> bool:
+    """Whether a worker that takes `queues` only reads."""
+    return not set(QUEUES) & set(queues)
+
+
+def look(work: Service, token: str, is_reader: bool = False) -> Finding:
+    """Ask the store for a small LIST and a small PUT. `token` names the object, which is deleted again.
+
+    `is_reader`: a LIST only. Credentials that may not write would keep the gate shut for ever.
+    """
+    home = f"{work.settings.prefix}{PROBE}"
+    key = f"{home}{token}"
+    try:
+        work.store.check_bucket(home)
+    except StoreError as error:
+        return Finding(error, error)
+    if is_reader:
+        return Finding()
+    try:
+        # Created, or still there from a probe whose answer was lost: it has been written to.
+        work.store.perform(Put(key, b"probe\n", {}))
+    except StoreError as error:
+        return Finding(None, error)
+    with suppress(StoreError):  # what stays is deleted when a worker starts: see `probe`
+        work.store.perform(Delete((key,)))
+    return Finding()
+
+
+class Lookout:
+    """A thread that probes while it is needed. Each probe has one of its own: one that hangs holds up none.
+
+    The store may come back to new connections only, and a probe that is lost is noticed as late as an upload is.
+    """
+
+    def __init__(
+        self, look: Callable[[], Finding], learn: Callable[[Finding], bool], patience_seconds: Callable[[], float]
+    ) -> None:
+        """`learn` is told what was found and says whether to go on.
+
+        After `patience_seconds` a probe is overdue, which is a finding too; it still counts when it does come back.
+        """
+        self._look, self._learn, self._patience_seconds = look, learn, patience_seconds
+        self._lock = threading.Lock()
+        self._is_running = False
+        self._ending = threading.Event()
+        self._probes: list[threading.Thread] = []
+
+    def begin(self) -> None:
+        """Probe at once, and go on; nothing if that is being done."""
+        with self._lock:
+            if not self._is_running and not self._ending.is_set():
+                threading.Thread(target=self._run, name="lookout", daemon=True).start()
+                self._is_running = True
+
+    def end(self) -> None:
+        """No more probes, for good."""
+        self._ending.set()
+
+    def _run(self) -> None:
+        # Of this run only: what an earlier one's probes find when they come back is old.
+        findings: SimpleQueue[Finding] = SimpleQueue()
+        try:
+            while not self._ending.is_set():
+                sent_at = time.monotonic()
+                self._send(findings)
+                finding = self._wait(findings)
+                with self._lock:  # so that nobody counts on a run that has just come to its end
+                    if not self._learn(finding):
+                        self._is_running = False
+                        return
+                self._ending.wait(max(0.0, sent_at + random.uniform(*PAUSE_SECONDS) - time.monotonic()))
+        except BaseException:
+            self._is_running = False
+            raise
+
+    def _send(self, findings: "SimpleQueue[Finding]") -> None:
+        self._probes = [probe for probe in self._probes if probe.is_alive()]
+        if len(self._probes) < _MOST_AT_A_TIME:
+            probe = threading.Thread(target=self._probe, args=(findings,), name="probe", daemon=True)
+            probe.start()
+            self._probes.append(probe)
+
+    def _probe(self, findings: "SimpleQueue[Finding]") -> None:
+        try:
+            findings.put(self._look())
+        except Exception as error:  # noqa: BLE001  # nothing that a probe can meet opens the gate
+            trouble = Away(f"a probe failed: {unexpected(error)}")
+            findings.put(Finding(trouble, trouble))
+
+    def _wait(self, findings: "SimpleQueue[Finding]") -> Finding:
+        patience_seconds = self._patience_seconds()
+        try:
+            return findings.get(timeout=patience_seconds)
+        except Empty:
+            overdue = Away(f"LIST and PUT of a probe: no answer from the store within {patience_seconds:g} s")
+            return Finding(overdue, overdue)

@@ -1,0 +1,1 @@
+"""What asks every room: the watcher, the probes' endpoint, the scrape."""

@@ -1,1 +1,0 @@
-"""Messages from Redis, none lost."""

@@ -1,0 +1,1 @@
+"""Kombu's Redis transport, made safe against crashes."""

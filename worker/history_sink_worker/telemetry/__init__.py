@@ -1,0 +1,1 @@
+"""What every room tells: metrics, request trails, vitals. It asks nobody."""
