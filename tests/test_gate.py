@@ -6,22 +6,22 @@ import time
 
 import pytest
 
-from history_sink_worker.gate.store_breaker import Finding, Gate
-from history_sink_worker.gate.store_probe import Lookout
+from history_sink_worker.gate.store_breaker import ProbeFinding, StoreBreaker
+from history_sink_worker.gate.store_probe import StoreProbe
 from history_sink_worker.store import Away, Corrupt, Denied, Rejected, StoreError
 from stack.processes import wait_until
 
-HERE = Finding()
+HERE = ProbeFinding()
 AWAY = Away("PUT s3://b/k failed: SlowDown (503)")
 
 
 @pytest.mark.parametrize("error", [AWAY, Denied("no")])
 def test_an_upload_that_the_store_keeps_out_shuts_the_gate_and_a_probe_opens_it(error: StoreError) -> None:
-    gate = Gate()
+    gate = StoreBreaker()
     assert gate.meet(error, began_at=99, now=100)
     assert gate.reason is error
     assert gate.reading is None
-    for finding in (Finding(AWAY, AWAY), HERE):
+    for finding in (ProbeFinding(AWAY, AWAY), HERE):
         gate.learn(finding, now=101)
         assert (gate.reason, gate.reading) == (finding.writing, finding.reading)
     assert gate.is_open
@@ -29,30 +29,30 @@ def test_an_upload_that_the_store_keeps_out_shuts_the_gate_and_a_probe_opens_it(
 
 @pytest.mark.parametrize("error", [Corrupt("foreign"), Rejected("too large"), ValueError(), None])
 def test_what_lies_in_one_upload_does_not_shut_it(error: object) -> None:
-    gate = Gate()
+    gate = StoreBreaker()
     assert not gate.meet(error, began_at=99, now=100)
     assert gate.is_open
 
 
 def test_a_full_store_keeps_uploads_waiting_and_reads_going() -> None:
-    gate = Gate()
+    gate = StoreBreaker()
     gate.meet(AWAY, began_at=99, now=100)
-    gate.learn(Finding(None, AWAY), now=101)
+    gate.learn(ProbeFinding(None, AWAY), now=101)
     assert (gate.reason, gate.reading) == (AWAY, None)
 
 
 def test_an_error_from_before_it_opened_is_a_reason_to_look_and_no_more() -> None:
-    gate = Gate()
+    gate = StoreBreaker()
     gate.meet(AWAY, began_at=99, now=100)
     gate.learn(HERE, now=110)
     assert gate.meet(AWAY, began_at=98, now=120)
     assert gate.is_open
-    gate.learn(Finding(AWAY, AWAY), now=121)
+    gate.learn(ProbeFinding(AWAY, AWAY), now=121)
     assert not gate.is_open
 
 
 def test_a_store_that_lets_only_probes_through_is_left_alone_for_longer_and_longer() -> None:
-    gate, now, pauses = Gate(), 100.0, []
+    gate, now, pauses = StoreBreaker(), 100.0, []
     for _ in range(5):
         gate.meet(AWAY, began_at=now, now=now)
         shut_at = now
@@ -67,26 +67,26 @@ def test_a_store_that_lets_only_probes_through_is_left_alone_for_longer_and_long
 
 
 def test_a_task_that_takes_long_is_a_reason_to_look_now_and_then() -> None:
-    gate = Gate()
+    gate = StoreBreaker()
     assert [now for now in range(100, 120) if gate.suspect(now - 100, now)] == [102, 107, 112, 117]
     gate.meet(AWAY, began_at=120, now=121)
     assert not gate.suspect(60, now=140)
 
 
 def test_a_probe_that_hangs_holds_up_none() -> None:
-    begun, hangs, findings = list[float](), threading.Event(), list[Finding]()
+    begun, hangs, findings = list[float](), threading.Event(), list[ProbeFinding]()
 
-    def look() -> Finding:
+    def look() -> ProbeFinding:
         begun.append(time.monotonic())
         if len(begun) == 1:
             hangs.wait(30)
         return HERE
 
-    def learn(finding: Finding) -> bool:
+    def learn(finding: ProbeFinding) -> bool:
         findings.append(finding)
         return finding != HERE
 
-    Lookout(look, learn, lambda: 0.2).begin()
+    StoreProbe(look, learn, lambda: 0.2).begin()
     wait_until(lambda: len(findings) == 2, timeout_seconds=5, what="the second probe")
     hangs.set()
     assert "no answer from the store within 0.2 s" in str(findings[0].reading)
@@ -95,15 +95,15 @@ def test_a_probe_that_hangs_holds_up_none() -> None:
 
 
 def test_whatever_a_probe_meets_is_a_finding_and_shows_no_content() -> None:
-    findings = list[Finding]()
+    findings = list[ProbeFinding]()
 
-    def look() -> Finding:
+    def look() -> ProbeFinding:
         raise KeyError("a word")
 
-    def learn(finding: Finding) -> bool:
+    def learn(finding: ProbeFinding) -> bool:
         findings.append(finding)
         return False
 
-    Lookout(look, learn, lambda: 5.0).begin()
+    StoreProbe(look, learn, lambda: 5.0).begin()
     wait_until(lambda: bool(findings), timeout_seconds=5, what="a finding")
     assert re.fullmatch(r"a probe failed: KeyError at test_gate.py:\d+", str(findings[0].writing))

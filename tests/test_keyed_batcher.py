@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from history_sink_worker.service import keyed_batcher
-from history_sink_worker.service.keyed_batcher import LINES_KEPT, Turnstile
+from history_sink_worker.service.keyed_batcher import LINES_KEPT, KeyedBatcher
 from history_sink_worker.store import Away, Corrupt
 from stack.processes import wait_until
 
@@ -27,7 +27,7 @@ class Gate:
     """A turnstile whose first visitor, 0, stays inside until `open`; what was done together is in `done`."""
 
     def __init__(self, patience_seconds: float = 30.0) -> None:
-        self.turnstile: Turnstile[int, str] = Turnstile(choose_run, patience_seconds)
+        self.turnstile: KeyedBatcher[int, str] = KeyedBatcher(choose_run, patience_seconds)
         self.done: list[list[int]] = []
         self.is_open = threading.Event()
         self.threads = ThreadPoolExecutor(12)
@@ -101,7 +101,7 @@ def test_one_that_hangs_holds_up_another_key_not_at_all_and_nobody_for_ever() ->
 
 
 def test_who_is_early_lets_those_go_first_that_come_before() -> None:
-    gates: Turnstile[int, str] = Turnstile(choose_run)
+    gates: KeyedBatcher[int, str] = KeyedBatcher(choose_run)
     done: list[int] = []
 
     def do(works: list[int]) -> list[str]:
@@ -136,7 +136,7 @@ def test_a_group_waits_to_be_as_large_as_the_one_before_but_only_a_moment(monkey
 
 
 def test_keys_that_nobody_is_at_are_forgotten() -> None:
-    gates: Turnstile[int, int] = Turnstile(choose_run)
+    gates: KeyedBatcher[int, int] = KeyedBatcher(choose_run)
     for key in range(2 * LINES_KEPT):
         gates.turn(key, 1, lambda works: works)
     assert len(gates._lines) == LINES_KEPT

@@ -12,14 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from history_sink.ledger.history import RECENT_MESSAGES, ROLLING_MESSAGES
 from history_sink.ledger.junctions import Points
 from history_sink.ledger.known_logs import KEPT_LOGS, name_branch
-from history_sink.ledger.ledger import Ledger, Piece
+from history_sink.ledger.ledger import CountedUpload, Ledger
 from history_sink.protocol.chain import START, shorten
 from history_sink.protocol.contract import LINE_BYTES, SAVE_BYTES, branch_name
 from history_sink.protocol.lines import encode_line
 from plain_store import PlainStore, ends_of, lines_of, message, messages
 
 
-def hand_over(ledger: Ledger, store: PlainStore, whole: bool = False) -> list[Piece]:
+def hand_over(ledger: Ledger, store: PlainStore, whole: bool = False) -> list[CountedUpload]:
     """What a save does with a broker that takes everything and a worker that is at once done."""
     ledger.decide(whole)
     pieces = []
@@ -34,7 +34,7 @@ def hand_over(ledger: Ledger, store: PlainStore, whole: bool = False) -> list[Pi
     return pieces
 
 
-def save(ledger: Ledger, store: PlainStore, history: list[Any]) -> list[Piece]:
+def save(ledger: Ledger, store: PlainStore, history: list[Any]) -> list[CountedUpload]:
     ledger.give(history)
     if ledger.is_uncertain:
         ask(ledger, store)

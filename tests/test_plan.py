@@ -78,7 +78,7 @@ def test_a_piece_can_be_cut_anywhere(first: int, count: int) -> None:
     assert cut_piece(piece.body, start.offset, piece.fact) == piece
 
 
-def _listing(*names: TailName, base_bytes: int = 0) -> plan.Listing:
+def _listing(*names: TailName, base_bytes: int = 0) -> plan.LogListing:
     entries = [Entry(LOG.key(name), 10, '"1"', 0.0) for name in names]
     return arrange(LOG, [Entry(LOG.base, base_bytes, '"1"', 0.0), *entries] if base_bytes else entries)
 

@@ -6,16 +6,16 @@ from history_sink import FlushResult
 from history_sink.client import flush, session
 from history_sink.client.session import Session
 from history_sink.errors import Unavailable
+from history_sink.ledger.ledger import CountedUpload as Sent
 from history_sink.ledger.ledger import Ledger
-from history_sink.ledger.ledger import Piece as Sent
 from history_sink.protocol.outcome import Parted, Receipt
 from history_sink_worker.archive import plan, save
 from history_sink_worker.archive import reconcile as place
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, write_meta
-from history_sink_worker.archive.reconcile import Place
-from history_sink_worker.archive.snapshot import Look
+from history_sink_worker.archive.reconcile import Placement
+from history_sink_worker.archive.snapshot import LogSnapshot
 from history_sink_worker.store import Put, Steps
 
 from .workers import Worker
@@ -63,21 +63,21 @@ def _compare_sizes(asking: Session, timeout_seconds: float, _: Any) -> FlushResu
     return FlushResult("stored" if has_it else "time")
 
 
-def _keep_a_stray(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
+def _keep_a_stray(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Placement]:
     if created or not piece.start.offset:
         return (yield from place.place(context, log, piece, created))
     yield Put(log.key(piece.stray), piece.body, write_meta(piece.fact))
-    return Place("diverged", log.key(piece.stray))
+    return Placement("diverged", log.key(piece.stray))
 
 
-def _call_it_stored(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
+def _call_it_stored(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Placement]:
     yield from ()
-    return Place("stored", log.base)
+    return Placement("stored", log.base)
 
 
-def _leave_it_out(self: Any, seen: Look, parted: Parted | None) -> Steps[Place]:
+def _leave_it_out(self: Any, seen: LogSnapshot, parted: Parted | None) -> Steps[Placement]:
     yield from ()
-    return Place("diverged", self.log.key(self.piece.stray), parted)
+    return Placement("diverged", self.log.key(self.piece.stray), parted)
 
 
 Patch = tuple[Any, str, Any]
@@ -98,5 +98,5 @@ NAIVE: dict[str, list[Patch]] = {
     "flush asks how long the log is": [(flush, "_ask", _compare_sizes)],
     "a PUT that was made already is somebody else's": [(save, "place", _keep_a_stray)],
     "a PUT that found something there has stored": [(save, "place", _call_it_stored)],
-    "what parts from the log is dropped": [(place._Placement, "_diverge", _leave_it_out)],
+    "what parts from the log is dropped": [(place._Reconciler, "_diverge", _leave_it_out)],
 }

@@ -11,7 +11,7 @@ import pytest
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.group import next_group
 from history_sink_worker.archive.piece import Piece
-from history_sink_worker.archive.reconcile import Place
+from history_sink_worker.archive.reconcile import Placement
 from history_sink_worker.archive.save import append_all
 from history_sink_worker.store import Steps
 from logbook import upload_of
@@ -94,6 +94,6 @@ def test_the_promises_hold_for_saves_that_go_together(record_property: Callable[
 
 
 def test_each_of_a_group_must_be_told_its_own_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Place, "outcome_of", lambda self, _: self.outcome)
+    monkeypatch.setattr(Placement, "outcome_of", lambda self, _: self.outcome)
     with pytest.raises(Violation):
         run_many(0, 20 * REQUESTS, 100)

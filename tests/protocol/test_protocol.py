@@ -16,8 +16,8 @@ from history_sink_worker.archive.compaction import compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, write_meta
-from history_sink_worker.archive.plan import Listing, MainLine, Segment, Tail
-from history_sink_worker.archive.reconcile import Place
+from history_sink_worker.archive.plan import LogListing, MainLine, Segment, Tail
+from history_sink_worker.archive.reconcile import Placement
 from history_sink_worker.archive.save import append
 from history_sink_worker.store import Delete, Get, List, Put, Request, Steps
 from logbook import Logbook, some_lines, upload_of
@@ -42,7 +42,7 @@ def test_a_failure_would_shrink_to_a_short_story(seed: int, size: float, forks: 
     Simulation(seed, size, forks).run()
 
 
-def _join_by_offset(listing: Listing, offset: int, chain: bytes) -> Tail | None:
+def _join_by_offset(listing: LogListing, offset: int, chain: bytes) -> Tail | None:
     return next((tail for tail in listing.extents.values() if tail.name.start == offset), None)
 
 
@@ -56,18 +56,18 @@ def _believe(line: MainLine, offset: int, chain: bytes) -> Steps[bool]:
     return True
 
 
-def _acknowledge_at_once(self: Any, seen: look.Look) -> Steps[Place]:
+def _acknowledge_at_once(self: Any, seen: look.LogSnapshot) -> Steps[Placement]:
     yield from self._claim()
-    return Place("pending", self.log.base)
+    return Placement("pending", self.log.base)
 
 
 def _leave_alone(*_: Any) -> Steps[None]:
     yield from ()
 
 
-def _stored_when_created(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
+def _stored_when_created(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Placement]:
     if created:
-        return Place("stored", log.base)
+        return Placement("stored", log.base)
     return (yield from place.place(context, log, piece, created))
 
 
@@ -90,7 +90,7 @@ NAIVE_RULES: dict[str, Patch] = {
     "equal bytes are enough": lambda patch: patch.setattr(place, "on_line", _believe),
     "what waits behind a stray is left alone": lambda patch: patch.setattr(place, "keep_followers", _leave_alone),
     "a gap is acknowledged without another look": lambda patch: patch.setattr(
-        place._Placement, "_behind", _acknowledge_at_once
+        place._Reconciler, "_behind", _acknowledge_at_once
     ),
 }
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from history_sink_worker.application import app
-from history_sink_worker.task import Patient
+from history_sink_worker.task import RetryingTask
 
 
-@app.task(base=Patient, name="kill")
+@app.task(base=RetryingTask, name="kill")
 def kill(session_id: str, messages: list[Any]) -> None:
     """As poison does."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@app.task(base=Patient, name="linger")
+@app.task(base=RetryingTask, name="linger")
 def linger(directory: str) -> None:
     """Leave a file for each time that this has begun; end when there is a file `end`."""
     Path(directory, str(time.time_ns())).touch()

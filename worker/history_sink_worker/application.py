@@ -14,7 +14,7 @@ from history_sink.protocol.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, REA
 from history_sink.protocol.tls import tls_of
 from history_sink_worker import foreign_environment, startup
 from history_sink_worker.event_batching import EventPace
-from history_sink_worker.gate.consumer_pause import Gatekeeper
+from history_sink_worker.gate.consumer_pause import ConsumerPause
 from history_sink_worker.health.watcher import Watcher
 from history_sink_worker.intake import privacy
 from history_sink_worker.malloc_tuning import give_back_large_blocks
@@ -124,7 +124,7 @@ def make_app(settings: BrokerSettings) -> Celery:
     made.steps["consumer"].add(Renewal)
     made.steps["consumer"].add(EventPace)
     made.steps["consumer"].add(Upkeep)
-    made.steps["consumer"].add(Gatekeeper)
+    made.steps["consumer"].add(ConsumerPause)
     made.steps["consumer"].add(Watcher)
     startup.connect(_ignored)
     return made

@@ -148,13 +148,13 @@ class Task(_CeleryTask):
         raise AssertionError("retry always raises")
 
 
-class Patient(Task):
+class RetryingTask(Task):
     """A task whose work must be done: it waits out what is in its way."""
 
     is_patient = True
 
 
-class Answer(Task):
+class ReadTask(Task):
     """A task whose result holds content, for a client that waits."""
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:

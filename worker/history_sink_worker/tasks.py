@@ -23,7 +23,7 @@ from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.intake.privacy import Bytes
 from history_sink_worker.service.service import service
 from history_sink_worker.store import StoreError
-from history_sink_worker.task import Answer, Patient
+from history_sink_worker.task import ReadTask, RetryingTask
 from history_sink_worker.task_errors import refuse, unexpected
 
 MOST_SESSIONS = 1000
@@ -31,8 +31,10 @@ MOST_JUNCTIONS = 10_000
 """In one question. The library asks with about a thousand."""
 
 
-@app.task(bind=True, base=Patient, name=UPLOAD)
-def upload_history(self: Patient, /, session_id: object, messages: object = None, **payload: Any) -> dict[str, Any]:
+@app.task(bind=True, base=RetryingTask, name=UPLOAD)
+def upload_history(
+    self: RetryingTask, /, session_id: object, messages: object = None, **payload: Any
+) -> dict[str, Any]:
     """Archive a whole history (`messages`), or the lines that follow a junction (the library's `payload`)."""
     session = _check_session(session_id)
     log = service().log(session, check_branch(payload.get("branch")))
@@ -49,7 +51,7 @@ def upload_history(self: Patient, /, session_id: object, messages: object = None
     ).encode()
 
 
-@app.task(base=Answer, name=RESOLVE)
+@app.task(base=ReadTask, name=RESOLVE)
 def resolve_pointer(handle: object = None) -> Bytes | dict[str, str]:
     """The bytes that a handle points to, or the fault that says why not. Never fails."""
     settings = service().settings
@@ -82,7 +84,7 @@ def list_sessions(after: object = "", limit: object = MOST_SESSIONS) -> dict[str
     return service().read(survey.list_sessions(service().context, service().settings.prefix, start, limit)).encode()
 
 
-@app.task(base=Patient, name=COMPACT)
+@app.task(base=RetryingTask, name=COMPACT)
 def compact(
     session_id: object, branch: object = None, idle: object = False, everything: object = False
 ) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from history_sink.protocol.contract import COMPACT
 from history_sink_worker import belonging, log
 from history_sink_worker.dead.parked import broker_of, move_parked
-from history_sink_worker.redis_transport.returns import Broker
+from history_sink_worker.redis_transport.returns import BrokerAccess
 from history_sink_worker.service.service import Service, service
 
 AT_A_TIME = 100
@@ -67,7 +67,7 @@ class Upkeep(bootsteps.StartStopStep):
     shutdown = stop
 
 
-def _look_at_note(work: Service, broker: Broker) -> None:
+def _look_at_note(work: Service, broker: BrokerAccess) -> None:
     """End where the queue was moved to another store meanwhile; leave the note again where Redis was emptied."""
     with suppress(RedisError, OSError):  # that it is away is said by the consumer
         refusal = belonging.leave_note(broker.client, belonging.KEY, belonging.home_of(work.settings))
@@ -76,7 +76,7 @@ def _look_at_note(work: Service, broker: Broker) -> None:
             _state.should_stop = 1  # the event loop sees it at its next turn, and finishes what is in hand
 
 
-def _work(consumer: Any, work: Service, broker: Broker | None, ending: threading.Event) -> None:
+def _work(consumer: Any, work: Service, broker: BrokerAccess | None, ending: threading.Event) -> None:
     pause_seconds = min(5.0, work.settings.idle_seconds / 4)
     while not ending.wait(pause_seconds):
         try:

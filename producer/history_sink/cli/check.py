@@ -31,7 +31,7 @@ _NOWHERE = PointerHandle("", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one part of the check found; `seconds` is how long it took."""
 
     part: Part
@@ -44,7 +44,7 @@ class Trouble(Exception):
     """A part that does not work. The text says what is wrong, and what to do."""
 
 
-def check(settings: ProducerSettings, timeout_seconds: float, read_only: bool = False) -> Iterator[Finding]:
+def check(settings: ProducerSettings, timeout_seconds: float, read_only: bool = False) -> Iterator[CheckResult]:
     """The parts in the order in which they need each other; ends at the first that they need, and does not work."""
     with HistorySink(settings) as sink:
         bench = _Bench(Broker(settings), sink, timeout_seconds)
@@ -55,14 +55,14 @@ def check(settings: ProducerSettings, timeout_seconds: float, read_only: bool = 
             bench.broker.close()
 
 
-def _run(parts: Mapping[Part, Callable[[], str]]) -> Iterator[Finding]:
+def _run(parts: Mapping[Part, Callable[[], str]]) -> Iterator[CheckResult]:
     for part, act in parts.items():
         start = time.monotonic()
         try:
             text, ok = act(), True
         except Trouble as trouble:
             text, ok = str(trouble), False
-        yield Finding(part, ok, text, round(time.monotonic() - start, 3))
+        yield CheckResult(part, ok, text, round(time.monotonic() - start, 3))
         if not ok and part not in _STANDS_ALONE:
             return
 

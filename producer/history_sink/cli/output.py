@@ -13,7 +13,7 @@ from history_sink.transport.clock import describe_skew
 
 if TYPE_CHECKING:
     from history_sink.cli.backfill import Backfill, Saved
-    from history_sink.cli.check import Finding
+    from history_sink.cli.check import CheckResult
     from history_sink.client.ranges import ChainMeter, Source
 
 SESSION_HEADER = f"{'LAST WRITE':<20}  {'MESSAGES':>9}  {'BYTES':>15}  SESSION"
@@ -119,7 +119,7 @@ def describe_restored(session: str, file: str, source: "Source", meter: "ChainMe
     return f"{file}: {_size(meter.messages, meter.size_bytes)}, as in the store (chain {meter.chain16})"
 
 
-def describe_finding(finding: "Finding") -> str:
+def describe_finding(finding: "CheckResult") -> str:
     """A line of `check`."""
     return f"{'ok' if finding.ok else 'FAILED':<6}  {finding.part:<10}  {finding.text} ({finding.seconds:.2f} s)"
 

@@ -14,7 +14,7 @@ from typing import Any
 from history_sink.errors import Malformed, Unavailable
 from history_sink.ledger.comparison import Comparison
 from history_sink.ledger.history import Refusal
-from history_sink.ledger.ledger import Ledger, Piece
+from history_sink.ledger.ledger import CountedUpload, Ledger
 from history_sink.ledger.question import Question
 from history_sink.protocol.contract import STATUS, UPLOAD
 from history_sink.protocol.lines import Encode, Message, encode_line
@@ -160,7 +160,7 @@ class Session:
             self.ledger.decide(whole)
         except Unavailable as error:
             return self._receipt("unreachable", [], [], str(error))
-        pieces: list[Piece] = []
+        pieces: list[CountedUpload] = []
         task_ids: list[str] = []
         while piece := self.ledger.next_piece():
             try:
@@ -173,7 +173,7 @@ class Session:
         receipt = self._receipt("enqueued" if pieces else "unchanged", pieces, task_ids)
         return _as_refused(receipt, self.ledger.refusal) if self.ledger.refusal else receipt
 
-    def _send(self, piece: Piece) -> str:
+    def _send(self, piece: CountedUpload) -> str:
         upload = piece.upload
         size = upload.size_bytes
         described = f"{{messages: {len(upload.lines)}, bytes: {size}, offset: {upload.start.offset}"
@@ -185,7 +185,7 @@ class Session:
         return task_id
 
     def _receipt(
-        self, state: ReceiptState, pieces: list[Piece], task_ids: list[str], reason: str | None = None
+        self, state: ReceiptState, pieces: list[CountedUpload], task_ids: list[str], reason: str | None = None
     ) -> Receipt:
         return Receipt(
             state=state,

@@ -21,7 +21,7 @@ from history_sink.protocol.upload import Upload
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class CountedUpload:
     """One upload. `replaced` values in its lines were replaced, and `raw` of its lines are no JSON object."""
 
     upload: Upload
@@ -121,7 +121,7 @@ class Ledger:
 
     # What to hand over
 
-    def next_piece(self) -> Piece | None:
+    def next_piece(self) -> CountedUpload | None:
         """The next lines for the broker. None: there are no more, or the next message cannot become a line."""
         start = len(self.log.points)
         if self._wanted.matched < start:
@@ -135,7 +135,9 @@ class Ledger:
             size += len(line.data)
             replaced += line.replaced
             raw += line.raw
-        return Piece(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced, raw) if lines else None
+        return (
+            CountedUpload(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced, raw) if lines else None
+        )
 
     def compare(self, is_known: bool) -> Comparison:
         """Call `decide`, and tell how much `next_piece` would then hand over. `is_known`: the store has the session."""
@@ -147,7 +149,7 @@ class Ledger:
         messages = len(history) - self._wanted.matched
         return Comparison(branch, self._wanted.matched, start.offset, messages, size, not is_known, is_foreign)
 
-    def accept(self, piece: Piece) -> None:
+    def accept(self, piece: CountedUpload) -> None:
         """Note that the broker has taken `piece`, which `next_piece` returned last."""
         self.log.points.extend(piece.upload.lines)
         self._wanted.accept(len(piece.upload.lines))

@@ -19,7 +19,7 @@ from history_sink_worker.archive.piece import cut_piece, read_meta, read_piece, 
 from history_sink_worker.archive.plan import Segment, Tail
 from history_sink_worker.archive.reconcile import place
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
-from history_sink_worker.archive.snapshot import COPY_FROM_BYTES, Look, look, tail_fact
+from history_sink_worker.archive.snapshot import COPY_FROM_BYTES, LogSnapshot, look, tail_fact
 from history_sink_worker.archive.trace import holds
 from history_sink_worker.archive.written import read_written, write_written
 from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps
@@ -85,7 +85,7 @@ def _fold_towards(context: Context, log: Log, offset: int) -> Steps[None]:
     raise Changed
 
 
-def _fold(context: Context, log: Log, seen: Look) -> Steps[int]:
+def _fold(context: Context, log: Log, seen: LogSnapshot) -> Steps[int]:
     """Put the first of the tail's extents behind the base. Returns the bytes folded.
 
     Raises `Changed` when another was faster.
@@ -106,7 +106,7 @@ def _fold(context: Context, log: Log, seen: Look) -> Steps[int]:
     return len(body)
 
 
-def _written(seen: Look, segments: Sequence[Segment]) -> dict[str, str]:
+def _written(seen: LogSnapshot, segments: Sequence[Segment]) -> dict[str, str]:
     """That the base has the lines of these extents is no write: it keeps the time of theirs."""
     assert seen.listing.base is not None
     assert seen.info is not None
@@ -149,7 +149,7 @@ def _read_extent(context: Context, segment: Segment) -> Steps[tuple[Fact, bytes]
     return fact, blob.body
 
 
-def _write_base(log: Log, seen: Look, tail: bytearray, meta: dict[str, str]) -> Steps[None]:
+def _write_base(log: Log, seen: LogSnapshot, tail: bytearray, meta: dict[str, str]) -> Steps[None]:
     assert seen.info is not None
     etag, size = seen.info.etag, seen.info.size_bytes
     if size >= COPY_FROM_BYTES:
@@ -173,20 +173,20 @@ def _move_hint(context: Context, log: Log, hint: Hint, folded: int) -> None:
     context.hints.put(log.root, hint)
 
 
-def _loose_before(seen: Look, limit: int) -> list[Tail]:
+def _loose_before(seen: LogSnapshot, limit: int) -> list[Tail]:
     """Extents beside the main line and undecided lines that start below `limit`, in order."""
     assert seen.line is not None
     tails = [*plan.loose_extents(seen.listing, seen.line), *seen.listing.undecided]
     return sorted((tail for tail in tails if tail.name.start < limit), key=lambda tail: str(tail.name))
 
 
-def _settled(context: Context, seen: Look) -> int:
+def _settled(context: Context, seen: LogSnapshot) -> int:
     assert seen.line is not None
     assert seen.info is not None
     return min(settled_limit(seen.info, context.now(), context.settle_seconds), seen.line.base)
 
 
-def _sweep(context: Context, log: Log, seen: Look, limit: int) -> Steps[tuple[int, int]]:
+def _sweep(context: Context, log: Log, seen: LogSnapshot, limit: int) -> Steps[tuple[int, int]]:
     """Delete what starts below `limit`, the settled part of the base; place it before, where that is not proven.
 
     Returns how many objects went, and how many of them were placed: their lines may now be at the log's end.
@@ -206,7 +206,7 @@ def _sweep(context: Context, log: Log, seen: Look, limit: int) -> Steps[tuple[in
     return swept, swept - len(covered)
 
 
-def _place_passed(context: Context, log: Log, seen: Look) -> Steps[None]:
+def _place_passed(context: Context, log: Log, seen: LogSnapshot) -> Steps[None]:
     """Place what has waited for its beginning and was passed by the main line since the last fold.
 
     It may have parted from it. Nobody could read it before the sweep, which comes late, or never if no fold is due.

@@ -12,17 +12,17 @@ from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, read_piece, write_meta
-from history_sink_worker.archive.plan import Listing, Tail
-from history_sink_worker.archive.snapshot import Look, tail_fact
+from history_sink_worker.archive.plan import LogListing, Tail
+from history_sink_worker.archive.snapshot import LogSnapshot, tail_fact
 from history_sink_worker.store import Blob, Corrupt, Get, Put, Steps
 
 
-def is_kept(listing: Listing, piece: Piece) -> bool:
+def is_kept(listing: LogListing, piece: Piece) -> bool:
     """Whether the LIST shows the stray that holds `piece`."""
     return any(stray.name == piece.stray for stray in listing.strays)
 
 
-def keep_followers(context: Context, log: Log, seen: Look, piece: Piece) -> Steps[None]:
+def keep_followers(context: Context, log: Log, seen: LogSnapshot, piece: Piece) -> Steps[None]:
     """Make strays of what continues `piece`, a stray itself, and of what continues that.
 
     Raises `Changed` once all is made, if there was any: who came before the stray, and saw none, is in any LIST after.
@@ -43,7 +43,7 @@ def keep_followers(context: Context, log: Log, seen: Look, piece: Piece) -> Step
         raise Changed
 
 
-def _continue(listing: Listing, points: Sequence[Junction]) -> Iterator[Tail]:
+def _continue(listing: LogListing, points: Sequence[Junction]) -> Iterator[Tail]:
     """What waits at one of these junctions."""
     wanted = {(point.offset, shorten(point.chain)) for point in points}
     for tail in (*listing.extents.values(), *listing.undecided):

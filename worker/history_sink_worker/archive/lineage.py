@@ -13,8 +13,8 @@ from history_sink.protocol.chain import Junction, shorten
 from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.match import on_line
-from history_sink_worker.archive.plan import Listing, Segment, Tail
-from history_sink_worker.archive.snapshot import Look, tail_fact
+from history_sink_worker.archive.plan import LogListing, Segment, Tail
+from history_sink_worker.archive.snapshot import LogSnapshot, tail_fact
 from history_sink_worker.archive.trace import trace
 from history_sink_worker.store import Away, Corrupt, Steps
 
@@ -26,7 +26,7 @@ class Orphan(Away):
 _Ends = dict[tuple[int, str], list[Tail]]
 
 
-def stray_segments(context: Context, seen: Look, stray: Tail) -> Steps[tuple[Segment, ...]]:
+def stray_segments(context: Context, seen: LogSnapshot, stray: Tail) -> Steps[tuple[Segment, ...]]:
     """The bytes from 0 to the end of `stray`, as segments. Raises `Changed`, `Orphan`, `Corrupt`."""
     last = yield from _segment(context, stray)
     if last is None:
@@ -48,7 +48,7 @@ def _segment(context: Context, tail: Tail) -> Steps[Segment | None]:
     return Segment(tail.entry.key, tail.name.start, tail.name.start, tail.end, fact.before, fact.after, tail.entry.etag)
 
 
-def _parent(context: Context, seen: Look, ends: _Ends, child: Segment) -> Steps[list[Segment]]:
+def _parent(context: Context, seen: LogSnapshot, ends: _Ends, child: Segment) -> Steps[list[Segment]]:
     """The segments that end where `child` starts, with its chain: one stray, or all of the main line before it."""
     start, chain = child.start, child.before
     before = [tail for tail in ends.get((start, shorten(chain)), ()) if tail.name.start < start]
@@ -63,14 +63,14 @@ def _parent(context: Context, seen: Look, ends: _Ends, child: Segment) -> Steps[
     return _cut(found, start)
 
 
-def follows_stray(context: Context, listing: Listing, start: Junction) -> Steps[bool]:
+def follows_stray(context: Context, listing: LogListing, start: Junction) -> Steps[bool]:
     """Whether a stray ends at `start` or holds that junction inside. Raises `Changed` where one has vanished."""
     if any((stray.end, stray.name.after) == (start.offset, shorten(start.chain)) for stray in listing.strays):
         return True
     return bool((yield from _around(context, listing, start.offset, start.chain)))
 
 
-def _around(context: Context, listing: Listing, start: int, chain: bytes) -> Steps[tuple[Segment, ...]]:
+def _around(context: Context, listing: LogListing, start: int, chain: bytes) -> Steps[tuple[Segment, ...]]:
     """The stray that holds this junction inside, if there is one."""
     around = [tail for tail in listing.strays if tail.name.start < start < tail.end]
     for segment in (yield from _segments(context, around)):

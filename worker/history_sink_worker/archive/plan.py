@@ -41,7 +41,7 @@ class Tail(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Listing:
+class LogListing:
     """All objects of one log, sorted out by what their names say."""
 
     base: Entry | None
@@ -57,7 +57,7 @@ class Listing:
         return max((entry.modified for entry in entries), default=0.0)
 
 
-def arrange(log: Log, entries: Iterable[Entry]) -> Listing:
+def arrange(log: Log, entries: Iterable[Entry]) -> LogListing:
     """Sort a log's objects; names that this project would not write are passed over."""
     base: Entry | None = None
     extents: dict[tuple[int, str], Tail] = {}
@@ -74,7 +74,7 @@ def arrange(log: Log, entries: Iterable[Entry]) -> Listing:
             extents[name.start, name.before] = Tail(name, entry)
         else:
             (strays if name.kind == "stray" else undecided).append(Tail(name, entry))
-    return Listing(base, extents, tuple(strays), tuple(undecided))
+    return LogListing(base, extents, tuple(strays), tuple(undecided))
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class MainLine:
         return next(segment for segment in self.segments if segment.start <= offset < segment.end)
 
 
-def next_extent(listing: Listing, offset: int, chain: bytes) -> Tail | None:
+def next_extent(listing: LogListing, offset: int, chain: bytes) -> Tail | None:
     """The extent that continues exactly this junction.
 
     Not one that merely starts at this offset, nor one that overlaps it: its lines may belong to a history that
@@ -136,13 +136,13 @@ def joins(fact: Fact, chain: bytes) -> bool:
     return fact.before == chain
 
 
-def loose_extents(listing: Listing, line: MainLine) -> list[Tail]:
+def loose_extents(listing: LogListing, line: MainLine) -> list[Tail]:
     """Extents that are not on the main line: folded already, or not attached."""
     joined = {segment.key for segment in line.segments}
     return [tail for tail in listing.extents.values() if tail.entry.key not in joined]
 
 
-def sure_segments(listing: Listing, hint: Hint | None) -> tuple[Segment, ...] | None:
+def sure_segments(listing: LogListing, hint: Hint | None) -> tuple[Segment, ...] | None:
     """The main line up to the hint's junction by names alone, for reading; None where they do not decide.
 
     A junction that was once on the main line stays on it. Where each offset on the way has one extent only,
@@ -198,6 +198,6 @@ def fold_is_due(extents: int, tail_bytes: int, base_bytes: int, idle: bool = Fal
     return (extents >= FOLD_EXTENTS and tail_bytes >= base_bytes * FOLD_SHARE) or extents >= FOLD_EXTENTS_ALWAYS
 
 
-def is_quiet(listing: Listing, now: float, settle_seconds: float) -> bool:
+def is_quiet(listing: LogListing, now: float, settle_seconds: float) -> bool:
     """Whether nobody has written for so long that what there is may as well become one object. In Unix seconds."""
     return now - listing.last_write >= settle_seconds

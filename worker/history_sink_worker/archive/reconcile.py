@@ -1,4 +1,4 @@
-"""Place a piece: look, judge, write what is missing where it belongs. The slow path of every save.
+"""Placement a piece: look, judge, write what is missing where it belongs. The slow path of every save.
 
 Idempotent, and repeated until the store agrees: whatever is killed, lost or raced in between, the next attempt
 looks again and goes on from there.
@@ -20,12 +20,12 @@ from history_sink_worker.archive.names import Log, TailName
 from history_sink_worker.archive.piece import Piece, read_tail_meta, write_meta
 from history_sink_worker.archive.plan import MainLine
 from history_sink_worker.archive.settled import base_meta
-from history_sink_worker.archive.snapshot import Look, foreign, look
+from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look
 from history_sink_worker.store import Blob, Get, Head, Info, Put, Steps
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """Where a piece is now. `key` is the log's, or that of the stray which holds what `parted` from it.
 
     `outcome` is that of the lines from the offset `since` on; see `outcome_of`.
@@ -62,14 +62,14 @@ def put_extent(context: Context, log: Log, piece: Piece) -> Steps[bool]:
     return etag is not None
 
 
-def place(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Place]:
+def place(context: Context, log: Log, piece: Piece, created: bool = False) -> Steps[Placement]:
     """Bring `piece` to where it belongs. `created`: the caller has just created its extent."""
-    placement = _Placement(context, log, piece, {log.key(piece.extent): piece.start.offset} if created else {})
+    placement = _Reconciler(context, log, piece, {log.key(piece.extent): piece.start.offset} if created else {})
     return (yield from look_again(log, placement.step))
 
 
 @dataclass
-class _Placement:
+class _Reconciler:
     """`piece` is what is left to place; `created` is what this task has written of it: key and start of each.
 
     What raises `Changed` after it has written is not done yet: the next look sees what was written.
@@ -80,11 +80,11 @@ class _Placement:
     piece: Piece
     created: dict[str, int] = field(default_factory=dict)
 
-    def step(self) -> Steps[Place]:
-        """Look, and do what is to be done next."""
+    def step(self) -> Steps[Placement]:
+        """LogSnapshot, and do what is to be done next."""
         return (yield from self._judge((yield from look(self.context, self.log, adopt=True))))
 
-    def _judge(self, seen: Look) -> Steps[Place]:
+    def _judge(self, seen: LogSnapshot) -> Steps[Placement]:
         start, line = self.piece.start, seen.line
         if line is None and start.offset == 0:
             if (yield from put_base(self.log, self.piece)):
@@ -106,7 +106,7 @@ class _Placement:
         if (yield from put_extent(self.context, self.log, self.piece)):
             self.created[self.log.key(self.piece.extent)] = self.piece.start.offset
 
-    def _inside(self, seen: Look, line: MainLine) -> Steps[Place]:
+    def _inside(self, seen: LogSnapshot, line: MainLine) -> Steps[Placement]:
         """The piece starts before the main line's end."""
         shared = last_shared(line, self.piece)
         if shared is None:
@@ -123,7 +123,7 @@ class _Placement:
             raise Changed  # the main line ends inside mine: the rest goes behind it
         return (yield from self._diverge(seen, rest.parted))
 
-    def _covered(self, seen: Look, line: MainLine) -> Place:
+    def _covered(self, seen: LogSnapshot, line: MainLine) -> Placement:
         end, base_bytes = line.end, line.base
         hint = Hint(end.offset, shorten(end.chain), seen.asked_at, line.extents, base_bytes, self.context.now())
         self.context.hints.put(self.log.root, hint)
@@ -132,16 +132,16 @@ class _Placement:
         due = plan.fold_is_due(line.extents, end.offset - base_bytes, base_bytes)
         since = min((start for key, start in self.created.items() if key not in beside), default=None)
         outcome: OutcomeKind = "duplicate" if since is None else "stored"
-        return Place(outcome, self.log.base, fold_due=due, since=since or 0)
+        return Placement(outcome, self.log.base, fold_due=due, since=since or 0)
 
-    def _diverge(self, seen: Look, parted: Parted | None) -> Steps[Place]:
+    def _diverge(self, seen: LogSnapshot, parted: Parted | None) -> Steps[Placement]:
         """Keep what parted from the main line, whole, beside it; and what has waited for it."""
         if not is_kept(seen.listing, self.piece):
             yield from self._keep(self.piece.stray)
             raise Changed  # who found no stray to follow, and waits, is in the next LIST
         yield from self._check_held(self.piece.stray)
         yield from keep_followers(self.context, self.log, seen, self.piece)
-        return Place("diverged", self.log.key(self.piece.stray), parted, since=self.piece.start.offset)
+        return Placement("diverged", self.log.key(self.piece.stray), parted, since=self.piece.start.offset)
 
     def _keep(self, name: TailName) -> Steps[None]:
         """Put the piece under a name that fixes its bytes: taken already, it is there."""
@@ -159,7 +159,7 @@ class _Placement:
         if held is None or (info.size_bytes, held.after) != (self.piece.size_bytes, fact.after):
             raise foreign(key)
 
-    def _behind(self, seen: Look) -> Steps[Place]:
+    def _behind(self, seen: LogSnapshot) -> Steps[Placement]:
         """The piece starts at or behind the main line's end and does not continue it."""
         start = self.piece.start
         if (yield from follows_stray(self.context, seen.listing, start)):
@@ -175,7 +175,7 @@ class _Placement:
         # A sweep would not know what to do with an object that is not ours: nothing is entrusted to it.
         return (yield from self._wait(blob.body if read_tail_meta(blob.info.meta, listed.name) else b""))
 
-    def _wait(self, held: bytes) -> Steps[Place]:
+    def _wait(self, held: bytes) -> Steps[Placement]:
         """The piece's plain name holds `held`, and neither is attached to the main line yet."""
         start = self.piece.start.offset
         shared = 0
@@ -183,12 +183,12 @@ class _Placement:
             if not held.startswith(self.piece.lines[shared], point - start):
                 break
         else:
-            return Place("pending", self.log.base)
+            return Placement("pending", self.log.base)
         self.piece = self.piece.drop(shared)
         if shared and self.piece.start.offset - start == len(held):
             raise Changed  # the name holds a prefix of mine: go on with the rest
         yield from self._keep(self.piece.undecided)
-        return Place("pending", self.log.base)
+        return Placement("pending", self.log.base)
 
     def _starts(self) -> Iterator[tuple[int, int]]:
         """Index and offset of each line."""

@@ -17,7 +17,7 @@ from history_sink_worker.archive.group import join
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, whole_piece
-from history_sink_worker.archive.reconcile import Place, place, put_base, put_extent
+from history_sink_worker.archive.reconcile import Placement, place, put_base, put_extent
 from history_sink_worker.archive.snapshot import look
 from history_sink_worker.archive.tombstone import Deleted, check_alive
 from history_sink_worker.store import Steps
@@ -52,7 +52,7 @@ def append_all(context: Context, log: Log, pieces: Sequence[Piece], hint: Hint |
     try:
         found = yield from step(context, log, piece, hint)
     except Deleted:
-        found = Place("deleted", log.base)
+        found = Placement("deleted", log.base)
     return [_verdict(log, each, found) for each in pieces]
 
 
@@ -68,11 +68,11 @@ def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[
         if found.outcome in ("stored", "duplicate"):
             yield from fold_whole(context, log, piece.end.offset)
     except Deleted:
-        found = Place("deleted", log.base)
+        found = Placement("deleted", log.base)
     return _verdict(log, piece, found)
 
 
-def _verdict(log: Log, piece: Piece, found: Place) -> Verdict:
+def _verdict(log: Log, piece: Piece, found: Placement) -> Verdict:
     """What `found`, which may be of more lines than the piece has, says of the piece."""
     outcome, size = found.outcome_of(piece.end.offset), (len(piece.lines), piece.size_bytes)
     if outcome != found.outcome:
@@ -80,7 +80,7 @@ def _verdict(log: Log, piece: Piece, found: Place) -> Verdict:
     return Verdict(outcome, found.key, *size, found.parted, found.fold_due)
 
 
-def _begin(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Steps[Place]:
+def _begin(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Steps[Placement]:
     began_at = context.now()
     if hint is None:  # who comes next, in another process, is to know that it is early
         context.hints.put(log.root, Hint(0, shorten(ORIGIN), 0.0, moved_at=began_at))
@@ -89,10 +89,10 @@ def _begin(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Steps
     yield from check_alive(log)  # after the PUT: a deletion that has not seen this branch is seen here
     end = piece.end
     context.hints.put(log.root, Hint(end.offset, shorten(end.chain), began_at, 0, end.offset, context.now()))
-    return Place("stored", log.base)
+    return Placement("stored", log.base)
 
 
-def _extend(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Steps[Place]:
+def _extend(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Steps[Placement]:
     created = yield from put_extent(context, log, piece)
     # Created alone does not say that it is on the main line: it may continue a history that parted from it in
     # mid-extent. A 412 does not say that it is not.
@@ -104,4 +104,4 @@ def _extend(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Step
     context.hints.put(log.root, moved)
     asks = extents % plan.ASK_EVERY_EXTENTS == 0
     due = asks and plan.fold_is_due(extents, end.offset - hint.base_bytes, hint.base_bytes)
-    return Place("stored", log.base, fold_due=due)
+    return Placement("stored", log.base, fold_due=due)

@@ -1,4 +1,4 @@
-"""Look at one log: LIST, HEAD the base, HEAD each extent joined, until the picture holds together."""
+"""LogSnapshot at one log: LIST, HEAD the base, HEAD each extent joined, until the picture holds together."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import LINES_KEPT_BYTES, Context, Fact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import read_meta, read_tail_meta, write_meta
-from history_sink_worker.archive.plan import Listing, MainLine, Segment, Tail
+from history_sink_worker.archive.plan import LogListing, MainLine, Segment, Tail
 from history_sink_worker.archive.settled import base_meta
 from history_sink_worker.archive.tombstone import check_alive, deleted, is_tombstone
 from history_sink_worker.archive.trace import Walk, trace
@@ -33,22 +33,22 @@ S3 takes no smaller part that another follows (https://docs.aws.amazon.com/Amazo
 
 
 @dataclass(frozen=True)
-class Look:
+class LogSnapshot:
     """One picture of a log. `line` and `info` (of the base) are None where there is no base yet."""
 
     asked_at: float
-    listing: Listing
+    listing: LogListing
     line: MainLine | None = None
     info: Info | None = None
 
 
-def list_log(log: Log) -> Steps[Listing]:
+def list_log(log: Log) -> Steps[LogListing]:
     """All pages of a log's LIST. They are not one snapshot."""
     return plan.arrange(log, (yield from list_all(log.root, log.list_after)))
 
 
-def look(context: Context, log: Log, adopt: bool = False, reads: bool = False) -> Steps[Look]:
-    """Look until the base has the size that the LIST shows and no extent vanishes on the way. Raises `Deleted`.
+def look(context: Context, log: Log, adopt: bool = False, reads: bool = False) -> Steps[LogSnapshot]:
+    """LogSnapshot until the base has the size that the LIST shows and no extent vanishes on the way. Raises `Deleted`.
 
     `adopt`: a base without our metadata (the older sink wrote it) is given it, with ``If-Match``; otherwise its
     chain is only computed. `reads`: whoever looks will want the extents' lines, too, so each is asked for at once.
@@ -56,20 +56,20 @@ def look(context: Context, log: Log, adopt: bool = False, reads: bool = False) -
     return (yield from look_again(log, lambda: _look_once(context, log, adopt, reads)))
 
 
-def _look_once(context: Context, log: Log, adopt: bool, reads: bool) -> Steps[Look]:
+def _look_once(context: Context, log: Log, adopt: bool, reads: bool) -> Steps[LogSnapshot]:
     asked_at = context.now()
     yield from check_alive(log)
     listing = yield from list_log(log)
     if listing.base is None:
         if not context.is_fresh(asked_at):
             raise Changed  # its first page may show no base, and its last what is left of a sweep
-        return Look(asked_at, listing)
+        return LogSnapshot(asked_at, listing)
     info: Info | None = yield Head(log.base)
     if info is None or info.size_bytes != listing.base.size_bytes:
         raise Changed  # it has grown since the LIST: extents that it now covers may be missing from the picture
     base = yield from _read_base(context, log, info, adopt)
     line = yield from _join(context, listing, base, reads)
-    return Look(asked_at, listing, line, info)
+    return LogSnapshot(asked_at, listing, line, info)
 
 
 def check_base(log: Log, info: Info) -> Fact | None:
@@ -134,7 +134,7 @@ def _adopt(log: Log, info: Info, walk: Walk) -> Steps[None]:
         yield Put(log.base, blob.body + tail, meta, if_match=info.etag)
 
 
-def _join(context: Context, listing: Listing, base: _Base, reads: bool) -> Steps[MainLine]:
+def _join(context: Context, listing: LogListing, base: _Base, reads: bool) -> Steps[MainLine]:
     segments, messages = [base.segment], base.messages
     reads = reads and sum(tail.entry.size_bytes for tail in listing.extents.values()) <= LINES_KEPT_BYTES
     while not base.is_open and (tail := plan.next_extent(listing, segments[-1].end, segments[-1].after)):

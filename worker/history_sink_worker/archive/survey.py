@@ -14,7 +14,7 @@ from history_sink_worker.archive.changed import look_again
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.snapshot import Look, list_log, look, tail_fact
+from history_sink_worker.archive.snapshot import LogSnapshot, list_log, look, tail_fact
 from history_sink_worker.archive.tombstone import Deleted
 from history_sink_worker.archive.written import is_told_by_list, last_activity, last_write
 from history_sink_worker.store import Corrupt, Head, Info, List, Page, Steps
@@ -88,7 +88,7 @@ def _summarise(context: Context, prefix: str, session: str) -> Steps[SessionSumm
     return SessionSummary(session, messages, size, active, len(branches), problem, later)
 
 
-def _glance(log: Log, other: float) -> Steps[tuple[plan.Listing, Mapping[str, str]]]:
+def _glance(log: Log, other: float) -> Steps[tuple[plan.LogListing, Mapping[str, str]]]:
     """A log's LIST, and its base's metadata where only that tells whether lines came to it after `other`."""
     listing = yield from list_log(log)
     if last_write(listing, {}) <= other or is_told_by_list(listing):
@@ -114,13 +114,13 @@ def _list_folders(
     return found[:limit]
 
 
-def _compare(context: Context, log: Log, junctions: list[tuple[int, str]]) -> Steps[tuple[Look, int]]:
+def _compare(context: Context, log: Log, junctions: list[tuple[int, str]]) -> Steps[tuple[LogSnapshot, int]]:
     seen = yield from look(context, log)
     common = (yield from last_common(seen.line, junctions)) if seen.line else 0
     return seen, common
 
 
-def _log_status(log: Log, seen: Look, common: int) -> LogStatus:
+def _log_status(log: Log, seen: LogSnapshot, common: int) -> LogStatus:
     assert seen.line is not None
     assert seen.info is not None
     end, base = seen.line.end, seen.line.base
@@ -128,7 +128,7 @@ def _log_status(log: Log, seen: Look, common: int) -> LogStatus:
     return LogStatus(log.branch, log.base, end.messages, end.offset, shorten(end.chain), base, written, common)
 
 
-def _strays(context: Context, seen: Look) -> Steps[list[StrayStatus]]:
+def _strays(context: Context, seen: LogSnapshot) -> Steps[list[StrayStatus]]:
     found = []
     for tail in seen.listing.strays:
         messages = 0  # of a foreign writer's object; to read it says what is wrong
@@ -141,7 +141,7 @@ def _strays(context: Context, seen: Look) -> Steps[list[StrayStatus]]:
     return found
 
 
-def _count_pending(seen: Look) -> int:
+def _count_pending(seen: LogSnapshot) -> int:
     end = seen.line.end.offset if seen.line else 0
     loose = plan.loose_extents(seen.listing, seen.line) if seen.line else list(seen.listing.extents.values())
     # What has parted stays under the name that it waited under.

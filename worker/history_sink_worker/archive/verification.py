@@ -14,7 +14,7 @@ from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.context import Context, Fact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import read_meta, read_tail_meta
-from history_sink_worker.archive.plan import Listing, Segment, Tail
+from history_sink_worker.archive.plan import LogListing, Segment, Tail
 from history_sink_worker.archive.snapshot import list_log
 from history_sink_worker.archive.tombstone import check_alive, deleted, is_tombstone
 from history_sink_worker.archive.trace import Seen, Walk, trace
@@ -84,7 +84,7 @@ class _Read:
 class _Check:
     """One picture of a log. The steps raise `Changed` where something has since the LIST."""
 
-    def __init__(self, context: Context, log: Log, listing: Listing) -> None:
+    def __init__(self, context: Context, log: Log, listing: LogListing) -> None:
         self._context, self._log, self._listing = context, log, listing
         tails = [*listing.extents.values(), *listing.strays, *listing.undecided]
         self._tails = sorted(tails, key=lambda tail: str(tail.name))

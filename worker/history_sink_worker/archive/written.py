@@ -5,7 +5,7 @@ All by the store's clock, as its LIST has it.
 
 from collections.abc import Mapping
 
-from history_sink_worker.archive.plan import Listing
+from history_sink_worker.archive.plan import LogListing
 from history_sink_worker.store import Entry
 
 _WRITTEN = "hs-written"
@@ -25,7 +25,7 @@ def read_written(meta: Mapping[str, str], base: Entry) -> float:
     return int(text) / 1000 if text.isascii() and text.isdigit() and len(text) < 16 else base.modified
 
 
-def last_write(listing: Listing, meta: Mapping[str, str]) -> float:
+def last_write(listing: LogListing, meta: Mapping[str, str]) -> float:
     """When lines last came to a log whose base has this metadata, in Unix seconds; 0 where there is nothing of it.
 
     Strays do not count: who reads the log does not get them, and a compaction may be what has made one of what waited.
@@ -34,12 +34,12 @@ def last_write(listing: Listing, meta: Mapping[str, str]) -> float:
     return max([*base, *(tail.entry.modified for tail in listing.extents.values())], default=0.0)
 
 
-def last_activity(listing: Listing, meta: Mapping[str, str]) -> float:
+def last_activity(listing: LogListing, meta: Mapping[str, str]) -> float:
     """The same with all that lies beside the log."""
     beside = (tail.entry.modified for tail in (*listing.strays, *listing.undecided))
     return max([last_write(listing, meta), *beside])
 
 
-def is_told_by_list(listing: Listing) -> bool:
+def is_told_by_list(listing: LogListing) -> bool:
     """Whether the LIST alone tells it: where the base is not the newest of it."""
     return listing.base is None or last_write(listing, {}) > listing.base.modified

@@ -14,7 +14,7 @@ from history_sink_worker import log
 from history_sink_worker.dead.builder import letter_of_record
 from history_sink_worker.dead.letter_store import bury
 from history_sink_worker.dead.writer import announce
-from history_sink_worker.redis_transport.returns import Broker, dead_list
+from history_sink_worker.redis_transport.returns import BrokerAccess, dead_list
 from history_sink_worker.service.service import Service
 from history_sink_worker.store import StoreError
 
@@ -22,12 +22,12 @@ _LOCK_SECONDS = 60
 _log = log.get("history_sink_worker")
 
 
-def broker_of(consumer: Any) -> Broker | None:
+def broker_of(consumer: Any) -> BrokerAccess | None:
     """The Redis that `consumer` takes messages from; None where that is another broker."""
     return getattr(consumer.connection.default_channel, "broker", None)
 
 
-def move_parked(consumer: Any, work: Service, broker: Broker) -> None:
+def move_parked(consumer: Any, work: Service, broker: BrokerAccess) -> None:
     """Move all there is now. Whoever dies on the way leaves the rest, and nothing twice, to the next one."""
     lists = {dead_list(broker, queue): queue for queue in consumer.app.amqp.queues.consume_from}
     lists[f"{broker.keys.unacked}.dead"] = ""
@@ -43,16 +43,16 @@ def move_parked(consumer: Any, work: Service, broker: Broker) -> None:
         _log.warning("parked messages wait", reason=str(error))
 
 
-def _lock(broker: Broker) -> bool:
+def _lock(broker: BrokerAccess) -> bool:
     # For the count's sake only: two workers that move the same message at once write two letters of it.
     return bool(broker.client.set(_lock_name(broker), "1", nx=True, ex=_LOCK_SECONDS))
 
 
-def _lock_name(broker: Broker) -> str:
+def _lock_name(broker: BrokerAccess) -> str:
     return f"{broker.keys.unacked}.dead_lock"
 
 
-def _move(consumer: Any, work: Service, broker: Broker, name: str, queue: str) -> None:
+def _move(consumer: Any, work: Service, broker: BrokerAccess, name: str, queue: str) -> None:
     for record in _heads(broker, name):
         letter = letter_of_record(record, queue, time.time())
         key = work.run(bury(work.settings.prefix, letter, look=True))
@@ -61,7 +61,7 @@ def _move(consumer: Any, work: Service, broker: Broker, name: str, queue: str) -
         broker.client.expire(_lock_name(broker), _LOCK_SECONDS)
 
 
-def _heads(broker: Broker, name: str) -> Iterable[bytes]:
+def _heads(broker: BrokerAccess, name: str) -> Iterable[bytes]:
     while True:
         head: Any = broker.client.lindex(name, 0)
         if head is None:

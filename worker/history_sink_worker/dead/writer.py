@@ -35,7 +35,7 @@ _log = log.get("history_sink_worker")
 
 
 @dataclass(eq=False)
-class Burial:
+class DeadLetterWrite:
     """A message on its way to the dead letters, which counts as one of the worker's running tasks.
 
     So `inspect active` and Flower show it, its claim is kept over a reconnect, and the gate notices that something
@@ -77,7 +77,7 @@ class Burials:
 
     def __init__(self) -> None:
         self._consumer: Any = None
-        self._waiting: SimpleQueue[Burial] = SimpleQueue()
+        self._waiting: SimpleQueue[DeadLetterWrite] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._failures = self._aside = 0
 
@@ -85,7 +85,7 @@ class Burials:
         """From now on, `consumer` is the worker's."""
         self._consumer = consumer
 
-    def add(self, burial: Burial) -> None:
+    def add(self, burial: DeadLetterWrite) -> None:
         """Called in the event loop, or by a thread of the pool. Returns at once."""
         state.active_requests.add(burial)
         self._waiting.put(burial)
@@ -102,7 +102,7 @@ class Burials:
                 _log.exception("burial failed", id=burial.id)
                 self._end(burial, burial.give_back)
 
-    def _try(self, burial: Burial) -> None:
+    def _try(self, burial: DeadLetterWrite) -> None:
         try:
             work = service()
             key = work.run(bury(work.settings.prefix, burial.letter))
@@ -113,7 +113,7 @@ class Burials:
         announce(self._consumer, burial.letter, key, burial.is_failure_stored)
         self._end(burial, burial.acknowledge)
 
-    def _wait(self, burial: Burial, error: StoreError) -> None:
+    def _wait(self, burial: DeadLetterWrite, error: StoreError) -> None:
         self._failures += 1
         if time.time() - burial.time_start >= HOLD_SECONDS:
             _log.warning("message waits in its queue to be buried", id=burial.id, reason=str(error))
@@ -124,7 +124,7 @@ class Burials:
         bound = min(0.25 * 2 ** min(self._failures, 10), LONGEST_PAUSE_SECONDS)
         time.sleep(random.uniform(bound / 2, bound))
 
-    def _set_aside(self, burial: Burial, error: StoreError) -> None:
+    def _set_aside(self, burial: DeadLetterWrite, error: StoreError) -> None:
         if burial.has_waited:
             return
         burial.has_waited = True
@@ -134,7 +134,7 @@ class Burials:
             burial.room.increment_eventually()
             self._aside += 1
 
-    def _end(self, burial: Burial, settle: Callable[[], None]) -> None:
+    def _end(self, burial: DeadLetterWrite, settle: Callable[[], None]) -> None:
         state.active_requests.discard(burial)
         if burial.room is not None:
             burial.room.decrement_eventually()

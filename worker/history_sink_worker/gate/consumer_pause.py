@@ -16,8 +16,8 @@ from celery.worker.state import task_ready
 from history_sink.protocol.contract import LIST_SESSIONS, RESOLVE, STATUS
 from history_sink_worker import log
 from history_sink_worker.archive.reader import fault_of
-from history_sink_worker.gate.store_breaker import Finding, Gate
-from history_sink_worker.gate.store_probe import QUEUES, Lookout, is_for_readers, look
+from history_sink_worker.gate.store_breaker import ProbeFinding, StoreBreaker
+from history_sink_worker.gate.store_probe import QUEUES, StoreProbe, is_for_readers, look
 from history_sink_worker.service.service import service
 from history_sink_worker.store import StoreError
 from history_sink_worker.telemetry.metrics import note_pause, note_task
@@ -28,14 +28,14 @@ _TICK_SECONDS = 0.5
 _log = log.get("history_sink_worker")
 
 
-class Gatekeeper(bootsteps.StartStopStep):
-    """Moves the worker's consumer as its `Gate` says. All of that happens in the event loop's thread."""
+class ConsumerPause(bootsteps.StartStopStep):
+    """Moves the worker's consumer as its `StoreBreaker` says. All of that happens in the event loop's thread."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
-        self._gate = Gate()
+        self._gate = StoreBreaker()
         self._lock = threading.Lock()
         self._consumer = consumer
         self._timer: Any = None
@@ -46,7 +46,7 @@ class Gatekeeper(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Called again after each loss of the broker, with a consumer that has not begun to take messages."""
         work, token = service(), secrets.token_hex(8)
-        self._lookout = Lookout(lambda: look(work, token, self._is_reader()), self._learn, self._draw_patience)
+        self._lookout = StoreProbe(lambda: look(work, token, self._is_reader()), self._learn, self._draw_patience)
         self._is_started, self._has_slot = True, False
         self._tick()
         self._timer = consumer.timer.call_repeatedly(_TICK_SECONDS, consumer.call_soon, (self._tick,))
@@ -88,7 +88,7 @@ class Gatekeeper(bootsteps.StartStopStep):
         else:
             self._hand_over(request)
 
-    def _learn(self, finding: Finding) -> bool:
+    def _learn(self, finding: ProbeFinding) -> bool:
         with self._lock:
             was_open = self._gate.is_open
             self._gate.learn(finding, time.time())

@@ -12,14 +12,14 @@ _LONGEST_HOLD_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProbeFinding:
     """What a probe met that read, and what one met that wrote; None: nothing. (A full store still reads well.)"""
 
     reading: StoreError | None = None
     writing: StoreError | None = None
 
 
-class Gate:
+class StoreBreaker:
     """Shut by the first upload that the store keeps out, opened by a probe that gets through.
 
     Times are Unix seconds.
@@ -56,7 +56,7 @@ class Gate:
         self._looked_at = now
         return True
 
-    def learn(self, finding: Finding, now: float) -> None:
+    def learn(self, finding: ProbeFinding, now: float) -> None:
         """A probe has come back, or is overdue."""
         self._looked_at, self.reading = now, finding.reading
         if finding.writing is not None and self.is_open:

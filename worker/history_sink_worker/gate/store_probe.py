@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 from history_sink.protocol.contract import MAINTENANCE_QUEUE, UPLOAD_QUEUE
 from history_sink_worker.archive.names import PROBE
-from history_sink_worker.gate.store_breaker import Finding
+from history_sink_worker.gate.store_breaker import ProbeFinding
 from history_sink_worker.service.service import Service
 from history_sink_worker.store import Away, Delete, Put, StoreError
 from history_sink_worker.task_errors import unexpected
@@ -27,7 +27,7 @@ def is_for_readers(queues: Collection[str]) -> bool:
     return not set(QUEUES) & set(queues)
 
 
-def look(work: Service, token: str, is_reader: bool = False) -> Finding:
+def look(work: Service, token: str, is_reader: bool = False) -> ProbeFinding:
     """Ask the store for a small LIST and a small PUT. `token` names the object, which is deleted again.
 
     `is_reader`: a LIST only. Credentials that may not write would keep the gate shut for ever.
@@ -37,27 +37,30 @@ def look(work: Service, token: str, is_reader: bool = False) -> Finding:
     try:
         work.store.check_bucket(home)
     except StoreError as error:
-        return Finding(error, error)
+        return ProbeFinding(error, error)
     if is_reader:
-        return Finding()
+        return ProbeFinding()
     try:
         # Created, or still there from a probe whose answer was lost: it has been written to.
         work.store.perform(Put(key, b"probe\n", {}))
     except StoreError as error:
-        return Finding(None, error)
+        return ProbeFinding(None, error)
     with suppress(StoreError):  # what stays is deleted when a worker starts: see `probe`
         work.store.perform(Delete((key,)))
-    return Finding()
+    return ProbeFinding()
 
 
-class Lookout:
+class StoreProbe:
     """A thread that probes while it is needed. Each probe has one of its own: one that hangs holds up none.
 
     The store may come back to new connections only, and a probe that is lost is noticed as late as an upload is.
     """
 
     def __init__(
-        self, look: Callable[[], Finding], learn: Callable[[Finding], bool], patience_seconds: Callable[[], float]
+        self,
+        look: Callable[[], ProbeFinding],
+        learn: Callable[[ProbeFinding], bool],
+        patience_seconds: Callable[[], float],
     ) -> None:
         """`learn` is told what was found and says whether to go on.
 
@@ -82,7 +85,7 @@ class Lookout:
 
     def _run(self) -> None:
         # Of this run only: what an earlier one's probes find when they come back is old.
-        findings: SimpleQueue[Finding] = SimpleQueue()
+        findings: SimpleQueue[ProbeFinding] = SimpleQueue()
         try:
             while not self._ending.is_set():
                 sent_at = time.monotonic()
@@ -97,24 +100,24 @@ class Lookout:
             self._is_running = False
             raise
 
-    def _send(self, findings: "SimpleQueue[Finding]") -> None:
+    def _send(self, findings: "SimpleQueue[ProbeFinding]") -> None:
         self._probes = [probe for probe in self._probes if probe.is_alive()]
         if len(self._probes) < _MOST_AT_A_TIME:
             probe = threading.Thread(target=self._probe, args=(findings,), name="probe", daemon=True)
             probe.start()
             self._probes.append(probe)
 
-    def _probe(self, findings: "SimpleQueue[Finding]") -> None:
+    def _probe(self, findings: "SimpleQueue[ProbeFinding]") -> None:
         try:
             findings.put(self._look())
         except Exception as error:  # noqa: BLE001  # nothing that a probe can meet opens the gate
             trouble = Away(f"a probe failed: {unexpected(error)}")
-            findings.put(Finding(trouble, trouble))
+            findings.put(ProbeFinding(trouble, trouble))
 
-    def _wait(self, findings: "SimpleQueue[Finding]") -> Finding:
+    def _wait(self, findings: "SimpleQueue[ProbeFinding]") -> ProbeFinding:
         patience_seconds = self._patience_seconds()
         try:
             return findings.get(timeout=patience_seconds)
         except Empty:
             overdue = Away(f"LIST and PUT of a probe: no answer from the store within {patience_seconds:g} s")
-            return Finding(overdue, overdue)
+            return ProbeFinding(overdue, overdue)

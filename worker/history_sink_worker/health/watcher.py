@@ -16,7 +16,7 @@ from history_sink_worker import log
 from history_sink_worker.archive.names import DEAD
 from history_sink_worker.dead.letter_format import parse_name
 from history_sink_worker.dead.parked import broker_of
-from history_sink_worker.gate.consumer_pause import Gatekeeper
+from history_sink_worker.gate.consumer_pause import ConsumerPause
 from history_sink_worker.gate.store_probe import is_for_readers
 from history_sink_worker.redis_transport.keeping import find_doubts, read_settings
 from history_sink_worker.service.service import Service, service
@@ -34,7 +34,7 @@ _AWAY = (redis_errors.ConnectionError, redis_errors.TimeoutError, OperationalErr
 class Watcher(bootsteps.StartStopStep):
     """Works with every pool, in the worker's main process. Without an endpoint nobody asks, and it does nothing."""
 
-    requires = ("celery.worker.consumer.tasks:Tasks", Gatekeeper)
+    requires = ("celery.worker.consumer.tasks:Tasks", ConsumerPause)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
@@ -116,7 +116,7 @@ def _look_at_letters(consumer: Any, work: Service) -> Letters | None:
         page = work.read(_first_letters(work.settings.prefix))
     except StoreError:
         for step in consumer.steps:
-            if isinstance(step, Gatekeeper):
+            if isinstance(step, ConsumerPause):
                 step.doubt()
         return None
     names = [found for entry in page.entries if (found := parse_name(work.settings.prefix, entry.key))]

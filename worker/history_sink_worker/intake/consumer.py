@@ -12,7 +12,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from history_sink_worker import belonging, log
 from history_sink_worker.dead.builder import letter_of
 from history_sink_worker.dead.letter_format import show_task
-from history_sink_worker.dead.writer import Burial, burials
+from history_sink_worker.dead.writer import DeadLetterWrite, burials
 from history_sink_worker.intake.admission import describe_undecodable, find_fault
 from history_sink_worker.outage import Outage
 from history_sink_worker.redis_transport.keeping import find_doubts, read_settings
@@ -145,7 +145,7 @@ class Consumer(CeleryConsumer):
         letter = letter_of(message, reason, queues=self.app.amqp.queues.consume_from, received=now, now=now)
         told = (_log, self.connection_errors)
         give_back = partial(message.reject_log_error, *told, requeue=True)
-        burials().add(Burial(message, letter, partial(message.ack_log_error, *told), give_back))
+        burials().add(DeadLetterWrite(message, letter, partial(message.ack_log_error, *told), give_back))
 
 
 def _is_deferred(message: Any) -> bool:

@@ -16,14 +16,14 @@ from celery.worker.request import Request as CeleryRequest
 
 from history_sink.protocol.contract import UPLOAD
 from history_sink_worker.dead.builder import letter_of
-from history_sink_worker.dead.writer import Burial, burials
+from history_sink_worker.dead.writer import DeadLetterWrite, burials
 from history_sink_worker.headers import REPLAYED
 from history_sink_worker.intake.description import describe
 from history_sink_worker.redis_transport.lost_child import MOST_TIMES, count_here, mark_if_lost
 from history_sink_worker.task_errors import Refused
 
 if TYPE_CHECKING:
-    from history_sink_worker.gate.consumer_pause import Gatekeeper
+    from history_sink_worker.gate.consumer_pause import ConsumerPause
 
 _NOT_THE_END = (Retry, Reject, Ignore, WorkerLostError, Terminated, SystemExit, KeyboardInterrupt, MemoryError)
 """After these a message goes back to its queue, or has been sent again."""
@@ -32,7 +32,7 @@ _NOT_THE_END = (Retry, Reject, Ignore, WorkerLostError, Terminated, SystemExit, 
 class Request(CeleryRequest):
     """Celery's request, with a description in place of its arguments wherever they are shown."""
 
-    gatekeeper: "Gatekeeper | None" = None
+    gatekeeper: "ConsumerPause | None" = None
     # Celery's, left out of its stubs, or more than they say.
     app: Any
     task: Any
@@ -122,7 +122,7 @@ class Request(CeleryRequest):
             session=None if self._session is None or self._session.startswith("<") else self._session,
         )
         give_back = partial(self.reject, requeue=True)
-        burials().add(Burial(self.message, letter, self.acknowledge, give_back, is_failure_stored))
+        burials().add(DeadLetterWrite(self.message, letter, self.acknowledge, give_back, is_failure_stored))
         state.task_ready(self)
 
     def on_retry(self, exc_info: Any) -> None:

@@ -22,7 +22,7 @@ from redis.exceptions import ResponseError
 
 from history_sink_worker.redis_transport.claims import Claims, claims_of, new_claim
 from history_sink_worker.redis_transport.qos import QoS
-from history_sink_worker.redis_transport.returns import Broker, Keys
+from history_sink_worker.redis_transport.returns import BrokerAccess, Keys
 from history_sink_worker.redis_transport.scripts import CLAIM
 from history_sink_worker.redis_transport.servers import introduce
 
@@ -90,9 +90,9 @@ class Channel(stock.Channel):
         name = f"{self.connection.client.as_uri()} {self.global_keyprefix} {self.unacked_key}"
         self.claims: Claims = claims_of(name, self.broker)
 
-    def _make_broker(self) -> Broker:
+    def _make_broker(self) -> BrokerAccess:
         prefix = self.global_keyprefix
-        return Broker(
+        return BrokerAccess(
             # Of a pool that nobody closes: it outlives this channel.
             client=Redis(connection_pool=self._get_pool()),
             keys=Keys(

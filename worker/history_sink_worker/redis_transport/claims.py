@@ -24,7 +24,7 @@ from celery.worker import state as celery_state
 from redis.exceptions import RedisError, ResponseError
 
 from history_sink_worker.outage import Outage
-from history_sink_worker.redis_transport.returns import Broker, Return, give_back, park
+from history_sink_worker.redis_transport.returns import BrokerAccess, Return, give_back, park
 from history_sink_worker.redis_transport.scripts import DEFER, SWEEP
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _Errors = tuple[type[Exception], ...]
 class Claims:
     """What this process holds and owes at one broker. No method raises because Redis is away."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: BrokerAccess) -> None:
         self.broker = broker
         """How the claims' broker is reached now."""
         self._held: dict[str, float] = {}
@@ -53,7 +53,7 @@ class Claims:
         self._swept_at = float("-inf")
         self._outage = Outage()
 
-    def connect(self, broker: Broker) -> None:
+    def connect(self, broker: BrokerAccess) -> None:
         """Go on over a new connection; the next sweep is due."""
         self.broker, self._swept_at = broker, float("-inf")
 
@@ -107,7 +107,7 @@ class Claims:
             self.broker.client.eval(DEFER, 2, keys.unacked, keys.index, claim, later, seconds - timeout)
             self._owed.pop(claim, None)
 
-    def sweep(self, broker: Broker) -> None:
+    def sweep(self, broker: BrokerAccess) -> None:
         """Pay what is owed, renew what is held, give back what others have abandoned; by an open channel."""
         now = monotonic()
         if now - self._swept_at < sweep_seconds(broker.visibility_timeout_seconds) / 2:
@@ -203,7 +203,7 @@ def sweep_seconds(visibility_timeout_seconds: float) -> float:
     return min(5.0, visibility_timeout_seconds / 6)
 
 
-def claims_of(name: str, broker: Broker) -> Claims:
+def claims_of(name: str, broker: BrokerAccess) -> Claims:
     """The claims of this process at the broker called `name`, now reached as `broker` says."""
     claims = _all_claims.get(name)
     if claims is None:

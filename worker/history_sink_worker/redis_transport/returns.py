@@ -30,7 +30,7 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class Broker:
+class BrokerAccess:
     """How to reach it, by the newest channel that this process has opened to it."""
 
     client: Redis
@@ -50,7 +50,7 @@ class Return:
     abandoned: bool = False
 
 
-def give_back(broker: Broker, claim: str, how: Return) -> None:
+def give_back(broker: BrokerAccess, claim: str, how: Return) -> None:
     """End `claim`; its message goes back to its queue. Raises `RedisError`, `OSError`: then nothing has happened."""
     raw: Any = broker.client.hget(broker.keys.unacked, claim)
     if raw is None:
@@ -77,19 +77,19 @@ def give_back(broker: Broker, claim: str, how: Return) -> None:
     _put_back(broker, claim, json.dumps(message).encode(), lists, how.side)
 
 
-def park(broker: Broker, claim: str, queue: str, message: bytes, reason: str) -> None:
+def park(broker: BrokerAccess, claim: str, queue: str, message: bytes, reason: str) -> None:
     """End `claim`; its message goes to the list of those that no worker can take. Raises as `give_back`."""
     dead = dead_list(broker, queue)
     logger.critical("a message can't be taken (%s): moved to the list %s", reason, dead)
     _put_back(broker, claim, message, [dead])
 
 
-def dead_list(broker: Broker, queue: str) -> str:
+def dead_list(broker: BrokerAccess, queue: str) -> str:
     """Where the messages of `queue` are parked."""
     return f"{broker.keys.prefix}{queue}.dead"
 
 
-def _put_back(broker: Broker, claim: str, message: bytes, lists: Sequence[str], side: str = "RPUSH") -> None:
+def _put_back(broker: BrokerAccess, claim: str, message: bytes, lists: Sequence[str], side: str = "RPUSH") -> None:
     keys = [broker.keys.unacked, broker.keys.index, *lists]
     broker.client.eval(PUT_BACK, len(keys), *keys, claim, message, side)
 

@@ -49,7 +49,7 @@ class _Line(Generic[W, R]):
         self.lingers_until = 0.0
 
 
-class Turnstile(Generic[W, R]):
+class KeyedBatcher(Generic[W, R]):
     """Lets one group for each key at a time go on; the other threads of this process wait."""
 
     def __init__(self, choose: Choose[W], patience_seconds: float = 30.0) -> None:

@@ -16,7 +16,7 @@ from history_sink_worker.archive.save import Verdict
 from history_sink_worker.keys import Keys
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.s3.credentials import ChainSource, FileSource, Source
-from history_sink_worker.service.keyed_batcher import Turnstile
+from history_sink_worker.service.keyed_batcher import KeyedBatcher
 from history_sink_worker.service.redis_hints import DueList, NoDueList, RedisDueList, RedisHints, RedisShelf
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Entry, Steps, list_page, run
@@ -40,8 +40,10 @@ class Service:
     reading_store: S3Store
     context: Context
     due: DueList
-    saves: Turnstile[Piece, tuple[Verdict, tuple[str, ...]]] = field(default_factory=lambda: Turnstile(next_group))
-    compactions: Turnstile[Piece, Compacted] = field(default_factory=lambda: Turnstile(next_group))
+    saves: KeyedBatcher[Piece, tuple[Verdict, tuple[str, ...]]] = field(
+        default_factory=lambda: KeyedBatcher(next_group)
+    )
+    compactions: KeyedBatcher[Piece, Compacted] = field(default_factory=lambda: KeyedBatcher(next_group))
 
     def run(self, steps: Steps[T]) -> T:
         """Do `steps` on the store. Raises `StoreError`."""
