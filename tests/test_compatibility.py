@@ -1,5 +1,6 @@
 """docs/compatibility.md says of each broker and store only what a test shows on that very one."""
 
+import os
 import re
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def collected() -> frozenset[str]:
         "",
         *(f"tests/{file}" for file in files),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
+    environment = {**os.environ, "PYTEST_ADDOPTS": ""}  # such as -v, which changes what is printed here
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=True)
     return frozenset(re.findall(r"^tests/(\S+::.*)$", done.stdout, re.MULTILINE))
 
 
