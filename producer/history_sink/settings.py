@@ -29,15 +29,16 @@ class ProducerSettings:
     broker_url: str | None = field(default=None, repr=False)
     result_url: str | None = field(default=None, repr=False)
     bucket: str | None = None
-    prefix: str = DEFAULT_PREFIX
+    prefix: str = DEFAULT_PREFIX  # its last slash may be left out
     patience_seconds: float = 0.5
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "prefix", normal_prefix(self.prefix))
         if self.broker_url:
             _check_url(BROKER_URL, self.broker_url, check_broker)
         if self.result_url:
             _check_url(RESULT_URL, self.result_url, check_redis)
-        elif self.broker_url and ";" not in self.broker_url and urlsplit(self.broker_url).scheme in REDIS_SCHEMES:
+        elif self.broker_url and urlsplit(self.broker_url).scheme in REDIS_SCHEMES:
             object.__setattr__(self, "result_url", self.broker_url)
 
     @classmethod
@@ -53,7 +54,7 @@ class ProducerSettings:
             broker_url=env.get(BROKER_URL, "").strip() or None,
             result_url=env.get(RESULT_URL, "").strip() or None,
             bucket=env.get(S3_BUCKET, "").strip() or None,
-            prefix=normal_prefix(env.get(S3_PREFIX)),
+            prefix=env.get(S3_PREFIX, DEFAULT_PREFIX),
         )
 
     @property

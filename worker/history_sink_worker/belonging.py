@@ -82,12 +82,11 @@ def places(settings: BrokerSettings) -> Iterator[tuple[str, str]]:
 
     Beside answers the key tells brokers apart, by their URL without credentials: several may keep answers in one Redis.
     """
-    urls = (settings.broker_url or "").split(";")
-    redises = [url for url in urls if urlsplit(url).scheme in REDIS_SCHEMES]
-    yield from ((for_redis_py(url), KEY) for url in redises)
-    result = settings.result_url or ""
-    if not redises and ";" not in result and urlsplit(result).scheme in REDIS_SCHEMES:
-        parts = urlsplit(urls[0])
+    broker, result = settings.broker_url or "", settings.result_url or ""
+    if urlsplit(broker).scheme in REDIS_SCHEMES:
+        yield for_redis_py(broker), KEY
+    elif urlsplit(result).scheme in REDIS_SCHEMES:
+        parts = urlsplit(broker)
         name = f"{parts.hostname}:{parts.port} {parts.path}"
         yield for_redis_py(result), f"{KEY}:{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 

@@ -51,7 +51,7 @@ class BrokerSettings:
     @classmethod
     def _read(cls, variables: Variables, broker_url: str | None) -> Self:
         redis = None
-        if broker_url and ";" not in broker_url and values.scheme_of(broker_url) in REDIS_SCHEMES:
+        if broker_url and values.scheme_of(broker_url) in REDIS_SCHEMES:
             redis = broker_url
         return cls(
             broker_url=broker_url,

@@ -30,9 +30,9 @@ def broker_url(text: str) -> str:
 
 
 def any_url(text: str) -> str:
-    if scheme_of(text) in REDIS_SCHEMES and ";" not in text:
+    if scheme_of(text) in REDIS_SCHEMES:
         check_redis(text)
-    elif not all(map(scheme_of, text.split(";"))):
+    elif not scheme_of(text):
         raise ValueError("the URL of a Celery result backend, such as redis://host:6379/0")
     return check_certificates(text)
 

@@ -40,8 +40,7 @@ _OPTIONS: dict[str, dict[str, str]] = {
 
 def check_broker(url: str) -> None:
     """Raise ValueError unless all readers take a broker's URL alike. Its text says what is wanted, and no secret."""
-    for one in url.split(";"):  # kombu takes several, for failover
-        _check(one.strip(), BROKER_SCHEMES, {})
+    _check(url, BROKER_SCHEMES, {})
 
 
 def check_redis(url: str, schemes: frozenset[str] = REDIS_SCHEMES) -> None:
@@ -64,7 +63,7 @@ def for_backend(url: str) -> str:
 def is_same_server(one: str, other: str) -> bool:
     """Whether two URLs are of one Redis, whatever user and database they name."""
     here, there = urlsplit(one), urlsplit(other)
-    if not {here.scheme, there.scheme} <= REDIS_SCHEMES or ";" in one + other:
+    if not {here.scheme, there.scheme} <= REDIS_SCHEMES:
         return False
     if "redis+socket" in (here.scheme, there.scheme):
         return (here.scheme, here.path) == (there.scheme, there.path)
@@ -73,6 +72,9 @@ def is_same_server(one: str, other: str) -> bool:
 
 def _check(url: str, schemes: frozenset[str], by_tcp: Mapping[str, str]) -> None:
     _check_escapes(url)
+    if ";" in url:
+        reason = "a broker to fail over to lacks what the first has accepted"
+        raise ValueError(f"a URL without a ;: {reason} (in a password it is %3B)")
     parts = _split(url)
     if parts.scheme not in schemes:
         raise ValueError(f"a URL of {', '.join(sorted(schemes))}: no other has the queue, the answers and no loss")

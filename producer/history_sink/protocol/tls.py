@@ -12,7 +12,7 @@ def check_certificates(url: str) -> str:
     # Two readers know kombu's older words for it, redis-py these alone.
     url = re.sub(r"(?<=[?&]ssl_cert_reqs=)(?:CERT_)?(NONE|OPTIONAL|REQUIRED)(?=&|$)", lambda word: word[1].lower(), url)
     parts = urlsplit(url)
-    if parts.scheme != "rediss" or "ssl_cert_reqs=" in parts.query or ";" in url:
+    if parts.scheme != "rediss" or "ssl_cert_reqs=" in parts.query:
         return url
     return f"{url}{'&' if parts.query else '?'}ssl_cert_reqs=required"
 

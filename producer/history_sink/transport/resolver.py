@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 def check_name(url: str, timeout_seconds: float) -> None:
     """Look up the host, for no longer than a connection may take: a resolver has no timeout of ours. Raises OSError."""
-    host = urlsplit(url.split(";")[0]).hostname
+    host = urlsplit(url).hostname
     if host is None or host.replace(".", "").isdigit() or ":" in host:
         return
     failures: list[OSError] = []

@@ -85,9 +85,8 @@ def _find_servers(settings: BrokerSettings) -> tuple[dict[str, frozenset[str]], 
     """Each Redis by its URL, with what it is used for; and brokers that are none."""
     used: dict[str, frozenset[str]] = {}
     others = []
-    named = [("broker", url) for url in (settings.broker_url or "").split(";")]
-    named += [("results", settings.result_url or ""), ("hints", settings.redis_url or "")]
-    for use, url in [(use, for_redis_py(url)) for use, url in named]:
+    named = {"broker": settings.broker_url, "results": settings.result_url, "hints": settings.redis_url}
+    for use, url in [(use, for_redis_py(url or "")) for use, url in named.items()]:
         if urlsplit(url).scheme in _REDIS_SCHEMES:
             used[url] = used.get(url, frozenset()) | {use}
         elif use == "broker":

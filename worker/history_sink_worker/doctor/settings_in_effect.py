@@ -65,9 +65,7 @@ def _hide(secret: str | None) -> str | None:
 
 def _show_url(url: str | None) -> str | None:
     """Without user and password, and without the query, in which some clients take a password as well."""
-    return ";".join(map(_show_one_url, url.split(";"))) if url else None
-
-
-def _show_one_url(url: str) -> str:
+    if not url:
+        return None
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
