@@ -1,12 +1,15 @@
 """The awaitable forms: the event loop goes on, and saves keep their order."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from history_sink import HistorySink
+import pytest
+
+from history_sink import HistorySink, PointerHandle
 from history_sink.protocol.contract import UPLOAD_QUEUE
 from plain_store import PlainWorker, lines_of, message, messages
 from stack.redis import RedisServer
@@ -131,6 +134,43 @@ def test_a_disabled_sink_says_so_here_too() -> None:
         async with HistorySink() as sink:
             assert (await sink.asave("s", messages("a"))).state == "disabled"
             assert not await sink.aflush("s")
+
+    asyncio.run(talk())
+
+
+def test_no_call_waits_for_ever_where_no_thread_can_be_started(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refused: list[str] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("history-sink") and len(refused) < 2:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async def talk() -> None:
+        async with HistorySink(broker_url=redis_server.new_database()) as sink:
+            history = messages("a")
+            assert (await sink.asave("s", history)).state == "enqueued"
+            assert (await sink.aresolve(PointerHandle("b", "k"), 0.1)) is not None
+            history.append(message("b"))
+            assert (await sink.asave("s", history)).state == "enqueued"
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    asyncio.run(asyncio.wait_for(talk(), 20))
+    assert refused
+
+
+def test_a_disabled_sink_starts_no_thread() -> None:
+    async def talk() -> None:
+        before = threading.active_count()
+        async with HistorySink() as sink:
+            await sink.asave("s", messages("a"))
+            await sink.aappend("s", *messages("b"))
+            await sink.aflush("s")
+            assert threading.active_count() == before
 
     asyncio.run(talk())
 

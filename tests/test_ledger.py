@@ -702,3 +702,15 @@ class Agent(RuleBasedStateMachine):
 
 TestAgent = Agent.TestCase
 TestAgent.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_a_refusal_goes_with_the_message_that_it_is_about() -> None:
+    ledger, store = Ledger(), PlainStore()
+    ledger.append([message("a"), object()])  # type: ignore[list-item]  # what cannot become a line
+    ledger.question()
+    refusal = ledger.refusal
+    assert refusal is not None
+    ledger.drop(refusal.index)
+    hand_over(ledger, store)
+    assert ledger.refusal is None
+    assert ledger.is_handed_over

@@ -1,6 +1,7 @@
 """What a sink promises, asked of a real one and of the one for other people's tests: each test runs on both."""
 
 import asyncio
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -239,8 +240,70 @@ def test_sessions_are_listed_in_pages(place: Place, session: str) -> None:
         assert names[2] in [each.session for each in sink.list_sessions(after=names[1]).sessions]
         assert sink.list_sessions(after="zzz").next_after is None
         for wrong in (0, 1001):
-            with pytest.raises(WorkerFailed, match="Refused"):
+            with pytest.raises(Malformed, match="limit is an integer from 1 to 1,000"):
                 sink.list_sessions(limit=wrong)
+        with pytest.raises(Malformed):
+            sink.list_sessions(after="bad/id")
+
+
+@pytest.mark.parametrize("timeout_seconds", [None, "x", -1, float("nan"), float("inf"), 1e12])
+def test_a_timeout_that_cannot_be_is_named_and_stops_nothing(place: Place, session: str, timeout_seconds: Any) -> None:
+    with place.open_sink() as sink:
+        handle = PointerHandle("b", "k")
+        told = [sink.resolve(handle, timeout_seconds), sink.flush(session, timeout_seconds)]
+        assert all("unknown" in str(each) or "timeout_seconds is a number" in str(each) for each in told)
+        for call in (sink.status, sink.read, partial(sink.compare, messages=[]), sink.pointer):
+            with pytest.raises(Malformed, match="timeout_seconds is a number of seconds from 0 to 1,000,000"):
+                call(session, timeout_seconds=timeout_seconds)
+        assert sink.save(session, messages("a")).state == "enqueued"
+        assert "timeout_seconds is a number" in str(sink.flush(session, timeout_seconds))
+
+
+@pytest.mark.parametrize("wrong", [3, ("a", "b"), (2, 1), (-1, 1), (0, 2**70), (0,), (0.0, 1.0)])
+def test_a_range_that_cannot_be_is_named(place: Place, session: str, wrong: Any) -> None:
+    with place.open_sink() as sink:
+        for name in ("messages", "byte_range"):
+            with pytest.raises(Malformed, match=f"{name} is a range of two integers"):
+                sink.pointer(session, **{name: wrong})
+
+
+def test_a_pointer_to_messages_ends_where_the_log_does_whoever_has_saved_them(place: Place, session: str) -> None:
+    with place.open_sink() as sink:
+        sink.save(session, messages("a", "b", "c"))
+        assert sink.flush(session)
+        whole = sink.pointer(session, messages=(0, 3)).byte_range
+    with place.open_sink() as sink:
+        sink.save(session, messages("a"))
+        assert sink.flush(session)
+        assert sink.pointer(session, messages=(0, 5)).byte_range == whole
+
+
+def test_a_comparison_sees_an_edit_in_place_and_says_what_cannot_be_a_line(place: Place, session: str) -> None:
+    with place.open_sink() as sink:
+        history: list[Any] = messages("a", "b")
+        sink.save(session, history)
+        assert sink.flush(session)
+        history[0]["content"][0]["text"] = "y" * 100
+        compared = sink.compare(session, history)
+        assert compared.is_foreign
+        assert compared.bytes == sum(map(len, lines_of(history)))
+        unfit: list[Any] = [*messages("a"), object()]
+        refused = sink.compare(session, unfit)
+        assert (refused.refusal or "").startswith("message 1: ")
+        sink.forget(session)
+
+
+def test_what_is_appended_behind_a_bad_list_is_not_kept(place: Place, session: str) -> None:
+    with place.open_sink() as sink:
+        history: list[Any] = [*messages("a"), {"bad": object()}]
+        assert sink.save(session, history, unencodable="refuse").state == "refused"
+        for _ in range(2):
+            assert sink.append(session, *messages("b"), unencodable="refuse").state == "refused"
+        history[1] = messages("good")[0]
+        sink.save(session, history)
+        sink.append(session, *messages("b"))
+        assert sink.flush(session)
+        assert b"".join(sink.read(session)) == b"".join(lines_of(messages("a", "good", "b")))
 
 
 def test_what_is_not_there_is_said(place: Place, session: str) -> None:

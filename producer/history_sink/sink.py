@@ -7,15 +7,15 @@ from types import TracebackType
 from typing import Self, TypeVar, get_args
 
 from history_sink.client.call_queue import CallQueue, run_beside
+from history_sink.client.checks import check_choice, check_limit, check_list, check_range, check_timeout
 from history_sink.client.flush import flush
 from history_sink.client.lifecycle import watch
 from history_sink.client.reading import Reading
 from history_sink.client.session import Session
 from history_sink.client.sessions import Sessions
-from history_sink.errors import BadMessage, ConfigurationError, HistorySinkError, Malformed, Unavailable
+from history_sink.errors import ConfigurationError, HistorySinkError, Malformed, Unavailable
 from history_sink.filters import Filter, check_filters, filter_lines
 from history_sink.ledger.comparison import Comparison
-from history_sink.protocol.contract import check_branch
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.lines import Message, encode_line
 from history_sink.protocol.listing import Listing
@@ -129,7 +129,7 @@ class HistorySink:
         """
 
         def act(session: Session) -> Receipt:
-            return session.save(_listed(messages), unencodable)
+            return session.save(check_list(messages), unencodable)
 
         return self._guard(session_id, unencodable, act)
 
@@ -168,7 +168,7 @@ class HistorySink:
         self._check_open()
         session = self._sessions.open(take_session(session_id))
         try:
-            return session.compare(_listed(messages), timeout_seconds)
+            return session.compare(check_list(messages), check_timeout(timeout_seconds))
         except HistorySinkError:
             self.forget(session_id)
             raise
@@ -210,6 +210,10 @@ class HistorySink:
             session = self._sessions.get(take_session(session_id))
             if session is None:
                 return FlushResult("unknown", "this sink was given nothing of the session since it began or forgot it")
+            try:
+                check_timeout(timeout_seconds)
+            except Malformed as error:
+                return FlushResult("failed", str(error))
             return flush(session, timeout_seconds)
         except Malformed as error:
             self._say_refused(session_id, error)
@@ -228,8 +232,8 @@ class HistorySink:
     ) -> PointerHandle:
         """Make a pointer to a log, or to a half-open range of its messages or bytes.
 
-        If the settings do not name the bucket, the sink asks a worker, once. If this sink has not saved the log, it
-        finds a range of messages by reading the log.
+        If the settings do not name the bucket, the sink asks a worker, once. If this sink has not handed over all of
+        the messages, it finds their range by reading the log.
 
         Args:
             session_id: As for `save`.
@@ -250,24 +254,22 @@ class HistorySink:
             Mismatch: The same, and what came is not what the store says it has.
         """
         session_id = take_session(session_id)
-        _check_choice(branch)
-        for start, stop in filter(None, (messages, byte_range)):
-            if not 0 <= start <= stop:
-                raise Malformed(f"a range is 0 <= start <= end, not {start} to {stop}")
+        check_choice(branch)
+        check_timeout(timeout_seconds)
+        messages, byte_range = check_range("messages", messages), check_range("byte_range", byte_range)
         if messages and byte_range:
             raise Malformed("messages or byte_range, not both")
         self._check_open()
-        bucket, prefix = self._reading.find_home(session_id, timeout_seconds)
         session = self._sessions.get(session_id)
         own = session.branch if session else None
         if branch == LATEST:
             branch = self._reading.find_latest(session_id, timeout_seconds)
         else:
             branch = branch or own
-        if messages and session and branch == own:
-            byte_range = session.measure(*messages)
-        elif messages:
-            byte_range = self._reading.measure_lines(session_id, branch, *messages, timeout_seconds)
+        if messages:
+            known = session.measure(*messages) if session and branch == own else None
+            byte_range = known or self._reading.measure_lines(session_id, branch, *messages, timeout_seconds)
+        bucket, prefix = self._reading.find_home(session_id, timeout_seconds)
         folder = f"{prefix}{session_id}/branches/{branch}" if branch else f"{prefix}{session_id}"
         return PointerHandle(bucket, f"{folder}/history.jsonl", byte_range)
 
@@ -287,6 +289,10 @@ class HistorySink:
             return Fault("backend_error", str(error))
         if not isinstance(handle, PointerHandle):
             return Fault("backend_error", f"a handle is a PointerHandle, not {type(handle).__name__}")
+        try:
+            check_timeout(timeout_seconds)
+        except Malformed as error:
+            return Fault("backend_error", str(error))
         return self._reading.resolve(handle, timeout_seconds)
 
     def read(self, session_id: SessionId, timeout_seconds: float = 10.0, branch: str | None = None) -> Iterator[bytes]:
@@ -306,16 +312,17 @@ class HistorySink:
             and so may each piece.
 
         Raises:
-            Malformed: The session id or the branch cannot be.
+            Malformed: The session id, the branch or the timeout cannot be.
             Unavailable: No worker says how far the store is.
             NotFound: The store has no such session or branch. The text names what there is.
             Faulted: A worker answered a piece with a fault, which the error holds as `fault`.
             Mismatch: A piece has not the bytes that the store says it has.
         """
+        check_timeout(timeout_seconds)
         self._check_open()
         session_id = take_session(session_id)
         session = self._sessions.get(session_id)
-        branch = _check_choice(branch) or (session.branch if session else None)
+        branch = check_choice(branch) or (session.branch if session else None)
         return self._reading.read(session_id, branch, timeout_seconds)
 
     def status(self, session_id: SessionId, timeout_seconds: float = 10.0) -> Status:
@@ -332,6 +339,7 @@ class HistorySink:
             Unavailable: No worker has answered, or its store is away.
             Malformed: The session id cannot be, or the answer cannot be read.
         """
+        check_timeout(timeout_seconds)
         self._check_open()
         session_id = take_session(session_id)
         session = self._sessions.get(session_id)
@@ -349,11 +357,13 @@ class HistorySink:
             The page, and what the next one begins behind.
 
         Raises:
-            Unavailable: No worker has answered, its store is away, or it refused `after` or `limit`.
-            Malformed: The answer cannot be read.
+            Unavailable: No worker has answered, or its store is away.
+            Malformed: `after` is no session id, `limit` is out of its range, or the answer cannot be read.
         """
+        check_timeout(timeout_seconds)
+        after = take_session(after) if after != "" else ""
         self._check_open()
-        return self._reading.list_sessions(after, limit, timeout_seconds)
+        return self._reading.list_sessions(after, check_limit(limit), timeout_seconds)
 
     def forget(self, session_id: SessionId) -> None:
         """Forget a session that is over. Its next save asks the store how much it has, as after a restart.
@@ -390,18 +400,23 @@ class HistorySink:
         Never raises.
         """
         given = [*messages] if isinstance(messages, list) else messages
-        return await self._calls.run(show_session(session_id), lambda: self.save(session_id, given, unencodable))
+        return await self._in_turn(session_id, lambda: self.save(session_id, given, unencodable))
 
     async def aappend(self, session_id: SessionId, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
         """Do what `append` does, in the order that `asave` keeps. Args and Returns: as `append`. Never raises."""
-        return await self._calls.run(
-            show_session(session_id), lambda: self.append(session_id, *messages, unencodable=unencodable)
-        )
+        return await self._in_turn(session_id, lambda: self.append(session_id, *messages, unencodable=unencodable))
 
     async def aflush(self, session_id: SessionId, timeout_seconds: float = 30.0) -> FlushResult:
         """Do what `flush` does, after the saves that were begun before. Args and Returns: as `flush`. Never raises."""
-        await self._calls.run(show_session(session_id), lambda: None)
+        if not self.settings.is_enabled:
+            return self.flush(session_id, timeout_seconds)
+        await self._in_turn(session_id, lambda: None)
         return await self._calls.run_aside(lambda: self.flush(session_id, timeout_seconds))
+
+    async def _in_turn(self, session_id: SessionId, call: Callable[[], T]) -> T:
+        if not self.settings.is_enabled:
+            return call()  # it costs nothing, and a thread would
+        return await self._calls.run(show_session(session_id), call)
 
     async def aresolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
         """Do what `resolve` does, while the event loop goes on. (For other reads there is `asyncio.to_thread`.)
@@ -491,21 +506,3 @@ class HistorySink:
         self._broker.renew_after_fork()
         self._sessions.renew_after_fork()
         self._calls.renew_after_fork()
-
-
-def _check_choice(branch: str | None) -> str | None:
-    """A branch, None for the main log, or `LATEST`. Raises `Malformed`."""
-    return branch if branch == LATEST else check_branch(branch)
-
-
-def _listed(messages: Iterable[Message]) -> list[Message]:
-    """The messages as a list.
-
-    Raises `BadMessage` if it is one message in place of a list: a dict's keys, or a text's letters, would become lines.
-    """
-    if isinstance(messages, list):
-        return messages
-    is_one = isinstance(messages, (str, bytes, bytearray, memoryview, Mapping)) or hasattr(messages, "model_dump")
-    if is_one or not isinstance(messages, Iterable):
-        raise BadMessage(f"messages is a list of messages, not {type(messages).__name__}")
-    return [*messages]

@@ -8,6 +8,7 @@ from history_sink.errors import Malformed
 from history_sink.protocol.contract import (
     COMPACT,
     LIST_SESSIONS,
+    MOST_SESSIONS,
     RESOLVE,
     STATUS,
     UPLOAD,
@@ -26,7 +27,6 @@ from history_sink_worker.store import StoreError
 from history_sink_worker.task import ReadTask, RetryingTask
 from history_sink_worker.task_errors import refuse, unexpected
 
-MOST_SESSIONS = 1000
 MOST_JUNCTIONS = 10_000
 """In one question. The library asks with about a thousand."""
 

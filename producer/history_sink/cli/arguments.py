@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from history_sink.client.checks import LONGEST_SECONDS, check_timeout
 from history_sink.errors import ConfigurationError, Malformed
 from history_sink.protocol.contract import MAX_OFFSET, check_branch, check_session
 from history_sink.settings import BROKER_URL, ProducerSettings
@@ -59,8 +60,26 @@ class BranchType(_TextParam):
             self.fail(f"{value!r} is no branch; `history-sink status SESSION` names them", param, ctx)
 
 
+_LEAST_SECONDS = 0.1
+
 PATIENCE_SECONDS = 5.0
 """How long the broker may take to answer a command. A Redis that waits for its disk is slow, and not away."""
+
+
+class SecondsType(click.ParamType[float]):
+    """How long to wait."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = check_timeout(float(value))
+        except (ValueError, Malformed):
+            seconds = 0.0
+        if seconds < _LEAST_SECONDS:
+            self.fail(f"{value!r} is no number of seconds from {_LEAST_SECONDS} to {LONGEST_SECONDS:,.0f}", param, ctx)
+        return seconds
+
 
 session_argument = click.argument("session", type=SessionType(), metavar="SESSION")
 
@@ -73,7 +92,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For programs
 timeout_option = click.option(
     "--timeout",
     "timeout_seconds",
-    type=click.FloatRange(min=0.1),
+    type=SecondsType(),
     default=10.0,
     show_default=True,
     metavar="SECONDS",

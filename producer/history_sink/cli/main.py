@@ -14,6 +14,7 @@ import click
 
 from history_sink.cli import output
 from history_sink.cli.arguments import (
+    SecondsType,
     SessionType,
     SpanType,
     branch_option,
@@ -80,7 +81,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would be sent to which sessions, and send nothing.")
 @click.option("--no-wait", is_flag=True, help="End when the broker has it all, without waiting for the store.")
 @click.option(
-    "--timeout", "timeout_seconds", type=click.FloatRange(min=0.1), default=60.0, show_default=True, metavar="SECONDS",
+    "--timeout", "timeout_seconds", type=SecondsType(), default=60.0, show_default=True, metavar="SECONDS",
     help="How long the store may take for each file, and for each 8 MiB of one.",
 )  # fmt: skip
 @json_option

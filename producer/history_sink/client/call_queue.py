@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ async def run_beside(call: Callable[[], T]) -> T:
     return await asyncio.to_thread(call)
 
 
+@dataclass(slots=True)
+class _Queue:
+    """The calls of one session that wait, and whether a thread makes them."""
+
+    calls: "deque[tuple[Future[Any], Callable[[], Any]]]" = field(default_factory=deque)
+    is_taken: bool = False
+
+
 class CallQueue:
     """A queue of calls for each session. Only one thread at a time works on a queue: two could change the order."""
 
@@ -31,7 +40,7 @@ class CallQueue:
         self._lock = threading.Lock()
         self._savers: ThreadPoolExecutor | None = None
         self._waiters: ThreadPoolExecutor | None = None
-        self._queues: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
+        self._queues: dict[str, _Queue] = {}
 
     async def run(self, session: str, call: Callable[[], T]) -> T:
         """Make `call` after the earlier calls of its session. Cancelling the caller stops no call that has begun."""
@@ -41,20 +50,32 @@ class CallQueue:
         made: Future[T] = Future()
         with self._lock:
             queue = self._queues.get(session)
+            is_new = queue is None
             if queue is None:
-                self._savers = self._savers or _make_threads()
-                queue = self._queues[session] = deque()
-                self._savers.submit(self._empty, session, queue)
-            queue.append((made, call))
+                queue = self._queues[session] = _Queue()
+            queue.calls.append((made, call))
+        if is_new:
+            self._begin(session, queue)
         return await asyncio.wrap_future(made)
+
+    def _begin(self, session: str, queue: "_Queue") -> None:
+        try:
+            with self._lock:
+                self._savers = self._savers or _make_threads()
+                self._savers.submit(self._empty, session, queue)
+        except RuntimeError:  # no thread can be started: then here, so that no call waits for ever
+            self._empty(session, queue)
 
     async def run_aside(self, call: Callable[[], T]) -> T:
         """Make a `call` that may take long. It has a thread of its own, so no save waits for it."""
         import asyncio
 
-        with self._lock:  # not the event loop's own threads: it has about as many as there are processors
-            self._waiters = self._waiters or _make_threads()
-            made = self._waiters.submit(call)
+        try:
+            with self._lock:  # not the event loop's own threads: it has about as many as there are processors
+                self._waiters = self._waiters or _make_threads()
+                made = self._waiters.submit(call)
+        except RuntimeError:  # no thread can be started
+            return call()
         return await asyncio.wrap_future(made)
 
     def close(self) -> None:
@@ -71,13 +92,17 @@ class CallQueue:
         """Begin anew in a forked child: the parent's threads do not exist there."""
         self._reset()
 
-    def _empty(self, session: str, queue: "deque[tuple[Future[Any], Callable[[], Any]]]") -> None:
+    def _empty(self, session: str, queue: "_Queue") -> None:
+        with self._lock:
+            if queue.is_taken:  # by who could not start a thread; this one came later
+                return
+            queue.is_taken = True
         while True:
             with self._lock:
-                if not queue:
+                if not queue.calls:
                     del self._queues[session]
                     return
-                made, call = queue.popleft()
+                made, call = queue.calls.popleft()
             if not made.set_running_or_notify_cancel():
                 continue
             try:

@@ -31,10 +31,14 @@ class Reading:
             return answer if isinstance(answer, bytes) else Fault.decode(answer)
         except HistorySinkError as error:
             return Fault("backend_error", f"resolve {handle.key}: {error}")
+        except Exception as error:  # noqa: BLE001  # who resolves gets an answer, whatever happens
+            return Fault("backend_error", f"resolve {handle.key}: failed with {type(error).__name__}")
 
     def status(self, session: str, timeout_seconds: float) -> Status:
         """How far the store is with a session that this process knows nothing of. Raises `Unavailable`."""
-        return Status.decode(self._broker.call(STATUS, (session,), {"junctions": []}, timeout_seconds))
+        status = Status.decode(self._broker.call(STATUS, (session,), {"junctions": []}, timeout_seconds))
+        self._home = self._home or (status.bucket, status.prefix)
+        return status
 
     def list_sessions(self, after: str, limit: int, timeout_seconds: float) -> Listing:
         """See `HistorySink.list_sessions`."""
@@ -45,7 +49,7 @@ class Reading:
         """Bucket and prefix of the store: from the settings, else a worker is asked, once. Raises `Unavailable`."""
         if self._home is None:
             status = self.status(session, timeout_seconds)
-            self._home = status.bucket, status.prefix
+            return status.bucket, status.prefix
         return self._home
 
     def find_latest(self, session: str, timeout_seconds: float) -> str | None:

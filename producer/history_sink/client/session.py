@@ -23,6 +23,7 @@ from history_sink.protocol.plain import Unencodable
 from history_sink.protocol.status import Status
 from history_sink.transport.broker import Broker
 from history_sink.transport.clock import find_skew
+from history_sink.transport.link import NO_ANSWERS
 from history_sink.transport.results import Answer
 
 log = logging.getLogger("history_sink")
@@ -49,7 +50,7 @@ class Session:
         self.ledger = Ledger(encode)
         self._encode = encode
         self._broker = broker
-        self._is_asked = not broker.has_answers
+        self._is_asked = False
         self._question: tuple[str, Question] | None = None  # asked and not answered yet, by task id
         self._sent: OrderedDict[str, tuple[str | None, int]] = OrderedDict()  # branch and end, by task id
         self._next_look = time.monotonic() + LOOK_SECONDS
@@ -108,11 +109,11 @@ class Session:
         with self.lock:
             return self.ledger.log.branch
 
-    def measure(self, start: int, stop: int) -> tuple[int, int]:
-        """The byte offsets of messages ``[start, stop)`` on this session's log, clamped to what was handed over."""
+    def measure(self, start: int, stop: int) -> tuple[int, int] | None:
+        """The byte offsets of messages ``[start, stop)`` on this session's log; None: not all were handed over."""
         with self.lock:
             points = self.ledger.log.points
-            return points[min(start, len(points))].offset, points[min(stop, len(points))].offset
+            return (points[start].offset, points[stop].offset) if stop <= len(points) else None
 
     def save(self, messages: list[Message], unencodable: Unencodable) -> Receipt:
         """See `HistorySink.save`."""
@@ -135,6 +136,7 @@ class Session:
             if refusal is None:
                 return receipt
             if refusal.index < self.ledger.listed:
+                self.ledger.drop(start)
                 return replace(
                     receipt, index=None, reason=f"message {refusal.index} of the saved list: {refusal.reason}"
                 )
@@ -225,6 +227,8 @@ class Session:
 
     def ask(self, timeout_seconds: float) -> tuple[Status, Question]:
         """Ask the store about what was handed over, and learn from the answer. Raises `Unavailable`, `Malformed`."""
+        if not self.can_ask:
+            raise Unavailable(NO_ANSWERS)
         with self.lock:
             question = self.ledger.question()
             task_id = self._ask(question, timeout_seconds)

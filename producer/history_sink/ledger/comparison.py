@@ -10,7 +10,7 @@ class Comparison:
     `branch` names the log; None is the main log. The log has the first `held_messages` messages of the history, which
     are `held_bytes` bytes. It lacks the other `messages` messages, which are `bytes` bytes. `is_new` is True if the
     store has no such session. `is_foreign` is True if the store has the session, and none of its logs begins with the
-    history's first message.
+    history's first message. `refusal` says which message cannot become a line, and why; nothing behind it is counted.
     """
 
     branch: str | None
@@ -20,3 +20,4 @@ class Comparison:
     bytes: int
     is_new: bool
     is_foreign: bool
+    refusal: str | None = None

@@ -78,7 +78,8 @@ class Ledger:
         self._wanted.append(messages, unencodable)
 
     def drop(self, start: int, stop: int | None = None) -> None:
-        """Forget wanted messages that were never handed over."""
+        """Forget wanted messages that were never handed over, and that one of them was refused."""
+        self._history = self.refusal = None
         self._wanted.drop(start, stop)
 
     # Which log it belongs on
@@ -141,13 +142,16 @@ class Ledger:
 
     def compare(self, is_known: bool) -> Comparison:
         """Call `decide`, and tell how much `next_piece` would then hand over. `is_known`: the store has the session."""
-        history = self._draft() if self._history is None else self._history
+        history = self._history
         self.decide()
+        if history is None:  # not before: `decide` finds what was edited in place
+            history = self._draft()
         branch, start, end = self.log.branch, history[self._wanted.matched], history.end
         size = end.offset - start.offset
         is_foreign = is_known and len(history) > 0 and branch == name_branch(history[1])
         messages = len(history) - self._wanted.matched
-        return Comparison(branch, self._wanted.matched, start.offset, messages, size, not is_known, is_foreign)
+        refusal = f"message {self.refusal.index}: {self.refusal.reason}" if self.refusal else None
+        return Comparison(branch, self._wanted.matched, start.offset, messages, size, not is_known, is_foreign, refusal)
 
     def accept(self, piece: CountedUpload) -> None:
         """Note that the broker has taken `piece`, which `next_piece` returned last."""

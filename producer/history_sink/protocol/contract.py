@@ -38,6 +38,9 @@ LINE_BYTES = 32 * 1024 * 1024
 """The longest line, newline included. A longer one is refused."""
 
 MAX_OFFSET = 2**64 - 1
+
+MOST_SESSIONS = 1000
+"""On one page of a list of sessions."""
 """The greatest number in a byte range."""
 
 CLOCKS_DIFFER_SECONDS = 900.0
