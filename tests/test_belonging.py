@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from history_sink import HistorySink
-from history_sink_worker.belonging import KEY, Home, find_refusal, places
+from history_sink_worker.belonging import KEY, Home, find_place, find_refusal
 from history_sink_worker.doctor.belonging import judge_note
 from history_sink_worker.settings import BrokerSettings
 from stack.minio import MinioServer
@@ -158,13 +158,17 @@ def settings(**values: str) -> BrokerSettings:
 
 
 def test_the_note_is_beside_the_queue_else_beside_the_answers() -> None:
-    assert list(places(settings(BROKER_URL="redis://h/3", RESULT_URL="redis://r/1"))) == [("redis://h/3", KEY)]
-    ((url, key),) = places(settings(BROKER_URL="amqp://u:p@one//", RESULT_URL="redis://r/1"))
+    assert find_place(settings(BROKER_URL="redis://h/3", RESULT_URL="redis://r/1")) == ("redis://h/3", KEY)
+    places = [
+        find_place(settings(BROKER_URL=f"amqp://{broker}", RESULT_URL="redis://r/1"))
+        for broker in ("u:p@one//", "other:pw@one//", "one", "one:5672//", "one/%2F")
+    ]
+    assert places == [places[0]] * 5
+    url, key = places[0] or ("", "")
     assert (url, key.rpartition(":")[0]) == ("redis://r/1", KEY)
-    ((_, same),) = places(settings(BROKER_URL="amqp://other:pw@one//", RESULT_URL="redis://r/1"))
-    ((_, other),) = places(settings(BROKER_URL="amqp://u:p@two//", RESULT_URL="redis://r/1"))
-    assert same == key != other
-    assert not list(places(settings(BROKER_URL="amqp://one//")))
+    for other in ("amqp://two//", "amqp://one/more", "amqp://one:5673//"):
+        assert find_place(settings(BROKER_URL=other, RESULT_URL="redis://r/1")) not in (places[0], None)
+    assert find_place(settings(BROKER_URL="amqp://one//")) is None
 
 
 @pytest.mark.system

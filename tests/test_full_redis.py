@@ -42,6 +42,10 @@ def test_a_worker_outlives_a_full_redis_at_its_start_and_at_a_reconnect(own_redi
     fill(own_redis)
     worker.process.launch()
     wait_for(worker, "broker away")
+    time.sleep(3)  # it is let in and refused, again and again, and never without a pause
+    assert "Frequent restarts" not in worker.process.log()
+    assert "Error on restarting" not in worker.process.log()
+    assert worker.process.log().count("broker away") == 1
     empty(own_redis)
     wait_for(worker, "ready.")
     fill(own_redis)

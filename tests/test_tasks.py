@@ -1,6 +1,7 @@
 """The five tasks, sent by a stock Celery client to a real worker on real servers."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from history_sink.protocol.chain import START, Junction, walk
+from history_sink.protocol.contract import LIST_SESSIONS, STATUS
 from history_sink.protocol.upload import Upload
 from stack.minio import MinioServer
 from stack.processes import wait_until
@@ -130,6 +132,16 @@ def test_what_can_never_succeed_is_refused_with_a_reason_and_without_content(
         result.get(timeout=20)
     assert type(caught.value).__name__ == "Refused"
     assert CANARY not in f"{caught.value} {result.traceback}"
+
+
+def test_a_question_that_is_refused_is_no_dead_letter(client: Client, minio_server: MinioServer, bucket: str) -> None:
+    asked = [client.send(task, wrong, queue="history.read") for task, wrong in ((STATUS, "no id"), (LIST_SESSIONS, 7))]
+    for result in asked:
+        with pytest.raises(Exception, match="a session id is"):
+            result.get(timeout=20)
+    time.sleep(1)
+    found = minio_server.client().list_objects_v2(Bucket=bucket, Prefix="history/.dead/").get("Contents", [])
+    assert not [each["Key"] for each in found for result in asked if each["Key"].endswith(result.id)]
 
 
 def test_a_payload_of_a_later_version_waits_for_a_worker_that_knows_it(client: Client) -> None:

@@ -6,12 +6,12 @@ An endpoint is noted for words only: one store may be reached by several names.
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis
+from kombu.utils.url import parse_url
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -77,25 +77,31 @@ def find_refusal(note: bytes | None, ours: Home) -> str | None:
     return f"this queue's messages go to another store: {theirs}; these settings have {ours}"
 
 
-def places(settings: BrokerSettings) -> Iterator[tuple[str, str]]:
-    """Redis' URL, and the key of the note, for each place of a note: beside the queue, else beside the answers.
+def find_place(settings: BrokerSettings) -> tuple[str, str] | None:
+    """Redis' URL, and the key of the note: beside the queue, else beside the answers; None where there is no Redis.
 
-    Beside answers the key tells brokers apart, by their URL without credentials: several may keep answers in one Redis.
+    Beside answers the key tells brokers apart, by host and virtual host: several may keep answers in one Redis.
     """
     broker, result = settings.broker_url or "", settings.result_url or ""
     if urlsplit(broker).scheme in REDIS_SCHEMES:
-        yield for_redis_py(broker), KEY
-    elif urlsplit(result).scheme in REDIS_SCHEMES:
-        parts = urlsplit(broker)
-        name = f"{parts.hostname}:{parts.port} {parts.path}"
-        yield for_redis_py(result), f"{KEY}:{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        return for_redis_py(broker), KEY
+    if urlsplit(result).scheme in REDIS_SCHEMES:
+        return for_redis_py(result), f"{KEY}:{hashlib.sha256(_name_broker(broker).encode()).hexdigest()[:12]}"
+    return None
 
 
-def open_redis(url: str) -> redis.Redis:
-    """A client that gives up soon. To be closed."""
+def _name_broker(url: str) -> str:
+    """The same for all ways to write one broker's URL."""
+    parts = parse_url(url)
+    port = parts["port"] or (5671 if parts["transport"] == "amqps" else 5672)
+    return f"{parts['hostname']}:{port} {parts['virtual_host'] or '/'}"
+
+
+def open_redis(url: str, **options: Any) -> redis.Redis:
+    """A client that gives up soon. To be closed. Raises ValueError, TypeError for a URL that redis-py cannot use."""
     retry = Retry(NoBackoff(), 0)
     return redis.Redis.from_url(
-        url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=retry
+        url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=retry, **options
     )
 
 
@@ -112,12 +118,14 @@ def check(connection: Any, settings: WorkerSettings) -> str | None:
     Raises the errors of a Redis that is the broker: who cannot look does not take messages, and connects anew.
     """
     ours = home_of(settings)
-    if connection.transport.driver_type == "redis":  # the one that has answered, of several
+    if connection.transport.driver_type == "redis":
         return leave_note(connection.default_channel.broker.client, KEY, ours)
-    for url, key in places(settings.broker):
-        try:
-            with open_redis(url) as client:
-                return leave_note(client, key, ours)
-        except (RedisError, OSError) as error:  # the broker is another server, and it is here
-            _log.warning("stores not compared", reason=f"{type(error).__name__}: {error}"[:200])
-    return None
+    place = find_place(settings.broker)
+    if place is None:
+        return None
+    try:
+        with open_redis(place[0]) as client:
+            return leave_note(client, place[1], ours)
+    except (RedisError, OSError) as error:  # the broker is another server, and it is here
+        _log.warning("stores not compared", reason=f"{type(error).__name__}: {error}"[:200])
+        return None

@@ -30,4 +30,5 @@ class EventPace(bootsteps.StartStopStep):
         if self._timer is not None:
             consumer.timer.cancel(self._timer)
             self._timer = None
-        consumer.event_dispatcher.flush()
+        if consumer.event_dispatcher is not None:  # it was never connected
+            consumer.event_dispatcher.flush()

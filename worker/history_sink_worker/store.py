@@ -151,7 +151,7 @@ def list_all(prefix: str, after: str = "") -> Steps[list[Entry]]:
     entries: list[Entry] = []
     position: str | None = after
     while position is not None:
-        page: Page = yield List(prefix, position)
+        page = yield from list_page(prefix, position)
         entries += page.entries
         position = page.next_after
     return entries

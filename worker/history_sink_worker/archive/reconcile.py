@@ -1,4 +1,4 @@
-"""Placement a piece: look, judge, write what is missing where it belongs. The slow path of every save.
+"""Place a piece: look, judge, write what is missing where it belongs. The slow path of every save.
 
 Idempotent, and repeated until the store agrees: whatever is killed, lost or raced in between, the next attempt
 looks again and goes on from there.
@@ -81,7 +81,7 @@ class _Reconciler:
     created: dict[str, int] = field(default_factory=dict)
 
     def step(self) -> Steps[Placement]:
-        """LogSnapshot, and do what is to be done next."""
+        """Look, and do what is to be done next."""
         return (yield from self._judge((yield from look(self.context, self.log, adopt=True))))
 
     def _judge(self, seen: LogSnapshot) -> Steps[Placement]:

@@ -1,4 +1,4 @@
-"""LogSnapshot at one log: LIST, HEAD the base, HEAD each extent joined, until the picture holds together."""
+"""Look at one log: LIST, HEAD the base, HEAD each extent joined, until the picture holds together."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ def list_log(log: Log) -> Steps[LogListing]:
 
 
 def look(context: Context, log: Log, adopt: bool = False, reads: bool = False) -> Steps[LogSnapshot]:
-    """LogSnapshot until the base has the size that the LIST shows and no extent vanishes on the way. Raises `Deleted`.
+    """Look until the base has the size that the LIST shows and no extent vanishes on the way. Raises `Deleted`.
 
     `adopt`: a base without our metadata (the older sink wrote it) is given it, with ``If-Match``; otherwise its
     chain is only computed. `reads`: whoever looks will want the extents' lines, too, so each is asked for at once.

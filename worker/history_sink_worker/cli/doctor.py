@@ -14,7 +14,7 @@ import click
 
 from history_sink.protocol.broker_urls import REDIS_SCHEMES, for_redis_py
 from history_sink_worker.cli.console import open_service
-from history_sink_worker.doctor.belonging import examine_notes
+from history_sink_worker.doctor.belonging import examine_note
 from history_sink_worker.doctor.bucket import ask_store
 from history_sink_worker.doctor.findings import Finding, exit_status, judge_other_broker, judge_redis, judge_store
 from history_sink_worker.doctor.other_broker import ask_other_broker
@@ -69,7 +69,7 @@ def examine(work: Service, is_read_only: bool = False) -> Iterator[Finding]:
         advice = "raise it, and unset CODETETHER_HISTORY_ALLOW_UNSAFE_TIMES: docs/reliability.md says what breaks"
         yield Finding("problem", "settings", f"{name} is below its least value, which is for tests alone", advice)
     yield from _judge_settings(work.settings.broker)
-    yield from examine_notes(work.settings)
+    yield examine_note(work.settings)
     facts = ask_store(work, is_read_only)
     yield from judge_store(facts, settle_seconds, is_read_only)
     yield from judge_retention(facts.retention, work.settings.prefix, settle_seconds)

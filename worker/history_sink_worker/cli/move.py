@@ -1,14 +1,13 @@
 """``history-sink-worker move``."""
 
 import sys
-from contextlib import ExitStack
 from typing import Any
 
 import click
 from redis.exceptions import RedisError
 
 from history_sink.protocol.dashes import Named
-from history_sink_worker.belonging import decode, home_of, open_redis, places
+from history_sink_worker.belonging import decode, find_place, home_of, open_redis
 from history_sink_worker.cli.console import giving_up, open_service
 
 
@@ -25,20 +24,18 @@ def move(yes: bool) -> None:
     ours = home_of(work.settings)
     with giving_up():
         work.reading_store.check_bucket(ours.prefix)
-    noted = list(places(work.settings.broker))
-    if not noted:
+    place = find_place(work.settings.broker)
+    if place is None:
         sys.exit("history-sink-worker: no Redis is beside this broker, so that no store is noted, and any may be used")
     try:
-        with ExitStack() as opened:
-            clients = [(opened.enter_context(open_redis(url)), key) for url, key in noted]
-            before = [_read(client.get(key)) for client, key in clients]
+        with open_redis(place[0]) as client:
+            before = _read(client.get(place[1]))
             if not yes:
-                click.confirm(f"{'; '.join(before)}. From now on {ours}. Are all its workers stopped?", abort=True)
-            for client, key in clients:
-                client.set(key, ours.encode())
-    except (RedisError, OSError) as error:
+                click.confirm(f"{before}. From now on {ours}. Are all its workers stopped?", abort=True)
+            client.set(place[1], ours.encode())
+    except (RedisError, OSError, ValueError, TypeError) as error:
         sys.exit(f"history-sink-worker: Redis: {type(error).__name__}: {error}"[:300])
-    click.echo(f"{'; '.join(before)}. From now on {ours}.")
+    click.echo(f"{before}. From now on {ours}.")
 
 
 def _read(note: Any) -> str:

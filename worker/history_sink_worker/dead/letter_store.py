@@ -8,7 +8,7 @@ from history_sink_worker.archive.tombstone import find_tombstone
 from history_sink_worker.dead import letter_format
 from history_sink_worker.dead.letter_format import Letter
 from history_sink_worker.service.service import Service
-from history_sink_worker.store import Blob, Delete, Get, Head, Put, Steps, list_all
+from history_sink_worker.store import Blob, Delete, Get, Head, Put, Steps, list_page
 
 HEAD_BYTES = 16 * 1024
 """Enough for the first line of nearly every letter."""
@@ -44,9 +44,13 @@ def bury(prefix: str, letter: Letter, look: bool = False) -> Steps[str | None]:
 def _find(prefix: str, task_id: str, identity: str) -> Steps[str | None]:
     # All pages, whatever their number: only a message that is delivered again is looked for.
     ending = f"-{letter_format.safe_id(task_id)}"
-    for entry in (yield from list_all(prefix + DEAD)):
-        if entry.key.endswith(ending) and (yield from _is_of(entry.key, identity)):
-            return entry.key
+    after: str | None = ""
+    while after is not None:
+        page = yield from list_page(prefix + DEAD, after)
+        for entry in page.entries:
+            if entry.key.endswith(ending) and (yield from _is_of(entry.key, identity)):
+                return entry.key
+        after = page.next_after
     return None
 
 

@@ -72,7 +72,7 @@ class DeadLetterWrite:
         }
 
 
-class Burials:
+class DeadLetterWriter:
     """Those of one worker."""
 
     def __init__(self) -> None:
@@ -143,9 +143,9 @@ class Burials:
 
 
 @cache
-def burials() -> Burials:
+def dead_letter_writer() -> DeadLetterWriter:
     """Those of this process."""
-    return Burials()
+    return DeadLetterWriter()
 
 
 def announce(consumer: Any, letter: Letter, key: str | None, is_failure_stored: bool = False) -> None:

@@ -1,31 +1,26 @@
 """Whether the queue's messages go to the store of these settings, as workers have noted it beside the queue."""
 
-from collections.abc import Iterator
-
 from redis.exceptions import RedisError
 
-from history_sink_worker.belonging import REMEDY, Home, decode, find_refusal, home_of, open_redis, places
+from history_sink_worker.belonging import REMEDY, Home, decode, find_place, find_refusal, home_of, open_redis
 from history_sink_worker.doctor.findings import Finding
 from history_sink_worker.settings import WorkerSettings
 
 NAME = "queue's store"
 
 
-def examine_notes(settings: WorkerSettings) -> Iterator[Finding]:
-    """Read each note, and say what it means for these settings."""
-    ours = home_of(settings)
-    is_noted = False
-    for url, key in places(settings.broker):
-        is_noted = True
-        try:
-            with open_redis(url) as client:
-                yield judge_note(client.get(key), ours)
-        except (RedisError, OSError) as error:
-            text = f"which store is noted beside the queue could not be found out: {type(error).__name__}"
-            yield Finding("problem", NAME, text, "start its Redis, or widen this user's ACL")
-    if not is_noted:
+def examine_note(settings: WorkerSettings) -> Finding:
+    """Read the note, and say what it means for these settings."""
+    place = find_place(settings.broker)
+    if place is None:
         text = "no Redis is beside this broker, so that workers cannot note which store is theirs"
-        yield Finding("note", NAME, text, "see to it that all workers of the queue have one bucket and prefix")
+        return Finding("note", NAME, text, "see to it that all workers of the queue have one bucket and prefix")
+    try:
+        with open_redis(place[0]) as client:
+            return judge_note(client.get(place[1]), home_of(settings))
+    except (RedisError, OSError, ValueError, TypeError) as error:
+        text = f"which store is noted beside the queue could not be found out: {type(error).__name__}"
+        return Finding("problem", NAME, text, "start its Redis, or widen this user's ACL")
 
 
 def judge_note(note: bytes | None, ours: Home) -> Finding:

@@ -7,18 +7,15 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
-from redis.retry import Retry
 
 from history_sink.protocol.broker_urls import for_redis_py
 from history_sink.protocol.contract import QUEUE_OF_TASK, UPLOAD_QUEUE
+from history_sink_worker.belonging import open_redis
 from history_sink_worker.doctor.facts import RedisFacts
 from history_sink_worker.redis_transport.servers import UnsupportedBrokerError, check_server
 from history_sink_worker.telemetry.backlog import look_at_redis
 
-_SECONDS = 3
 _SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory", "proto-max-bulk-len")
 
 
@@ -28,7 +25,7 @@ def ask_redis(url: str, uses: frozenset[str]) -> RedisFacts:
     parts = urlsplit(url)
     address = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
     try:
-        with _connect(url) as client:
+        with open_redis(url) as client:
             client.ping()
             return _ask(client, url, uses, address)
     except (RedisError, OSError, ValueError, TypeError) as error:  # a URL that redis-py cannot use
@@ -38,12 +35,6 @@ def ask_redis(url: str, uses: frozenset[str]) -> RedisFacts:
             else f"{type(error).__name__}: {error}"[:200]
         )
         return RedisFacts(uses, address, error=reason)
-
-
-def _connect(url: str, **options: Any) -> redis.Redis:
-    return redis.Redis.from_url(
-        url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS, retry=Retry(NoBackoff(), 0), **options
-    )
 
 
 def _ask(client: Any, url: str, uses: frozenset[str], address: str) -> RedisFacts:
@@ -127,7 +118,7 @@ def _is_open(url: str) -> bool | None:
     """None where it gave no answer: that it is slow does not make it closed."""
     bare = re.sub(r"//[^/?#]*@", "//", url, count=1)
     try:
-        with _connect(bare, username=None, password=None) as client:
+        with open_redis(bare, username=None, password=None) as client:
             return bool(client.ping())
     except (AuthenticationError, AuthorizationError, ResponseError):  # it wants a password, or this user may nothing
         return False

@@ -46,7 +46,7 @@ class ConsumerPause(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Called again after each loss of the broker, with a consumer that has not begun to take messages."""
         work, token = service(), secrets.token_hex(8)
-        self._lookout = StoreProbe(lambda: look(work, token, self._is_reader()), self._learn, self._draw_patience)
+        self._probe = StoreProbe(lambda: look(work, token, self._is_reader()), self._learn, self._draw_patience)
         self._is_started, self._has_slot = True, False
         self._tick()
         self._timer = consumer.timer.call_repeatedly(_TICK_SECONDS, consumer.call_soon, (self._tick,))
@@ -55,7 +55,7 @@ class ConsumerPause(bootsteps.StartStopStep):
         """What is shut stays shut, until `start` or for good."""
         if self._is_started:
             self._is_started = False
-            self._lookout.end()
+            self._probe.end()
             consumer.timer.cancel(self._timer)
 
     def info(self, consumer: Any) -> Any:
@@ -71,15 +71,15 @@ class ConsumerPause(bootsteps.StartStopStep):
         if is_to_look:
             # Before the task is acknowledged: then no message is taken in its place.
             self._consumer.call_soon(self._move)
-            self._lookout.begin()
+            self._probe.begin()
 
     def doubt(self) -> None:
         """Somebody else has asked the store in vain: find out. From any thread."""
-        self._lookout.begin()
+        self._probe.begin()
 
     def receive(self, request: Any) -> None:
         """In place of Celery's own: `request` goes to the pool, unless its end is known."""
-        request.gatekeeper = self
+        request.consumer_pause = self
         reason, reading = self._gate.reason, self._gate.reading
         if reading is not None and request.name in READS:
             self._answer(request, reading)
@@ -105,7 +105,7 @@ class ConsumerPause(bootsteps.StartStopStep):
         with self._lock:
             is_to_look = self._gate.suspect(_running_seconds(), time.time()) or not self._gate.is_open
         if is_to_look:
-            self._lookout.begin()
+            self._probe.begin()
         self._move()  # an operator may have added a queue
 
     def _move(self) -> None:

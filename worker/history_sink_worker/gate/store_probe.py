@@ -76,7 +76,7 @@ class StoreProbe:
         """Probe at once, and go on; nothing if that is being done."""
         with self._lock:
             if not self._is_running and not self._ending.is_set():
-                threading.Thread(target=self._run, name="lookout", daemon=True).start()
+                threading.Thread(target=self._run, name="store-probe", daemon=True).start()
                 self._is_running = True
 
     def end(self) -> None:

@@ -20,7 +20,7 @@ from history_sink_worker.gate.consumer_pause import ConsumerPause
 from history_sink_worker.gate.store_probe import is_for_readers
 from history_sink_worker.redis_transport.keeping import find_doubts, read_settings
 from history_sink_worker.service.service import Service, service
-from history_sink_worker.store import List, Page, Steps, StoreError
+from history_sink_worker.store import StoreError, list_page
 from history_sink_worker.telemetry.backlog import look_at_other, look_at_redis
 from history_sink_worker.telemetry.vitals import CHART, Letters
 
@@ -113,7 +113,7 @@ def _look_at_keeping(consumer: Any) -> None:
 def _look_at_letters(consumer: Any, work: Service) -> Letters | None:
     """None where the store does not say: then this worker is not ready, though nobody may have sent it anything."""
     try:
-        page = work.read(_first_letters(work.settings.prefix))
+        page = work.read(list_page(work.settings.prefix + DEAD, ""))  # a thousand, the oldest first
     except StoreError:
         for step in consumer.steps:
             if isinstance(step, ConsumerPause):
@@ -122,8 +122,3 @@ def _look_at_letters(consumer: Any, work: Service) -> Letters | None:
     names = [found for entry in page.entries if (found := parse_name(work.settings.prefix, entry.key))]
     oldest_at = datetime.strptime(names[0][0] + "+0000", "%Y%m%dT%H%M%S.%fZ%z").timestamp() if names else None
     return Letters(len(names), oldest_at)
-
-
-def _first_letters(prefix: str) -> Steps[Page]:
-    page: Page = yield List(prefix + DEAD)  # a thousand, the oldest first
-    return page

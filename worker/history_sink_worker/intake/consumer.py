@@ -12,7 +12,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from history_sink_worker import belonging, log
 from history_sink_worker.dead.builder import letter_of
 from history_sink_worker.dead.letter_format import show_task
-from history_sink_worker.dead.writer import DeadLetterWrite, burials
+from history_sink_worker.dead.writer import DeadLetterWrite, dead_letter_writer
 from history_sink_worker.intake.admission import describe_undecodable, find_fault
 from history_sink_worker.outage import Outage
 from history_sink_worker.redis_transport.keeping import find_doubts, read_settings
@@ -41,7 +41,7 @@ class Consumer(CeleryConsumer):
         self._outage = Outage()
         self._doubts: tuple[str, ...] = ()
         super().__init__(on_task_request, worker_options=chosen, **options)
-        burials().serve(self)
+        dead_letter_writer().serve(self)
 
     def ensure_connected(self, conn: Any) -> Any:
         """As Celery's, but that a broker that is away is tried twice a second: kombu waits for 2, 4, … 30 s."""
@@ -87,14 +87,12 @@ class Consumer(CeleryConsumer):
             instead = 'use a virtual host made with "rabbitmqctl add_vhost NAME --default-queue-type classic"'
             _log.critical("quorum queues are not supported", reason=str(exc), instead=instead)
             raise WorkerShutdown(1)
-        # One that lets us in and then refuses (it is full, say) is not to be asked in a circle without a pause.
-        time.sleep(self._outage.pause_seconds(time.monotonic(), PAUSE_SECONDS))
-        self._say_away(exc)
+        self._wait_out(exc)
         super().on_connection_error_after_connected(exc)
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        """As Celery's, in our words."""
-        self._say_away(exc)
+        """As Celery's, in our words, and with a pause."""
+        self._wait_out(exc)
 
     def on_ready(self) -> None:
         """Called each time that it begins to take messages."""
@@ -102,6 +100,11 @@ class Consumer(CeleryConsumer):
         seconds = self._outage.end(time.monotonic())
         if seconds is not None:
             _log.warning("broker back", seconds=round(seconds, 1))
+
+    def _wait_out(self, error: Exception) -> None:
+        # One that lets us in and then refuses (it is full, say) is not to be asked in a circle without a pause.
+        time.sleep(self._outage.pause_seconds(time.monotonic(), PAUSE_SECONDS))
+        self._say_away(error)
 
     def _say_away(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"[:200]
@@ -145,7 +148,7 @@ class Consumer(CeleryConsumer):
         letter = letter_of(message, reason, queues=self.app.amqp.queues.consume_from, received=now, now=now)
         told = (_log, self.connection_errors)
         give_back = partial(message.reject_log_error, *told, requeue=True)
-        burials().add(DeadLetterWrite(message, letter, partial(message.ack_log_error, *told), give_back))
+        dead_letter_writer().add(DeadLetterWrite(message, letter, partial(message.ack_log_error, *told), give_back))
 
 
 def _is_deferred(message: Any) -> bool:

@@ -16,7 +16,7 @@ from celery.worker.request import Request as CeleryRequest
 
 from history_sink.protocol.contract import UPLOAD
 from history_sink_worker.dead.builder import letter_of
-from history_sink_worker.dead.writer import DeadLetterWrite, burials
+from history_sink_worker.dead.writer import DeadLetterWrite, dead_letter_writer
 from history_sink_worker.headers import REPLAYED
 from history_sink_worker.intake.description import describe
 from history_sink_worker.redis_transport.lost_child import MOST_TIMES, count_here, mark_if_lost
@@ -32,7 +32,7 @@ _NOT_THE_END = (Retry, Reject, Ignore, WorkerLostError, Terminated, SystemExit, 
 class Request(CeleryRequest):
     """Celery's request, with a description in place of its arguments wherever they are shown."""
 
-    gatekeeper: "ConsumerPause | None" = None
+    consumer_pause: "ConsumerPause | None" = None
     # Celery's, left out of its stubs, or more than they say.
     app: Any
     task: Any
@@ -79,10 +79,10 @@ class Request(CeleryRequest):
 
     def _find_reason(self, error: object) -> str | None:
         """Why the task can never succeed; None if it may, or has said all that there was to say."""
+        if not self.task.is_patient or isinstance(error, _NOT_THE_END):
+            return None  # a question that is refused is lost to nobody: who asks is told
         if isinstance(error, Refused):
             return str(error)
-        if not self.task.is_patient or isinstance(error, _NOT_THE_END):
-            return None
         if isinstance(error, TimeLimitExceeded):
             return f"over its time limit of {error.args[0]} s"
         return f"{type(error).__name__} beside the task"
@@ -122,15 +122,15 @@ class Request(CeleryRequest):
             session=None if self._session is None or self._session.startswith("<") else self._session,
         )
         give_back = partial(self.reject, requeue=True)
-        burials().add(DeadLetterWrite(self.message, letter, self.acknowledge, give_back, is_failure_stored))
+        dead_letter_writer().add(DeadLetterWrite(self.message, letter, self.acknowledge, give_back, is_failure_stored))
         state.task_ready(self)
 
     def on_retry(self, exc_info: Any) -> None:
         """As Celery's own, but that Flower's reason is a sentence, and no repr of a repr."""
         error = exc_info.exception
         retry = error if isinstance(error, Retry) else error.exc  # wrapped, by some pools
-        if self.gatekeeper is not None:
-            self.gatekeeper.meet(retry.exc, self.time_start or 0.0)
+        if self.consumer_pause is not None:
+            self.consumer_pause.meet(retry.exc, self.time_start or 0.0)
         if self.task.acks_late:
             self.acknowledge()
         reason = f"{type(retry.exc).__name__}: {retry.exc}; again {retry.humanize()}"

@@ -180,6 +180,7 @@ class Claims:
                     self._owed[claim] = self._owed.pop(claim, how)  # if it alone is refused, the others go first
                     raise
                 self._owed.pop(claim, None)
+            self._outage.end(monotonic())  # the next one is told of at once
 
     @contextmanager
     def tolerating(self, errors: _Errors = (RedisError, OSError)) -> Iterator[None]:

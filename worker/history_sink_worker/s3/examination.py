@@ -95,5 +95,9 @@ def _works(attempt: Callable[[], Any]) -> bool | None:
 
 
 def _refused_or_unclear(error: Exception) -> bool | None:
-    """False where the store refuses, None for a failure that says nothing: a timeout is no proof of a closed bucket."""
-    return False if meaning_of(error) == "denied" else None
+    """False where the store refuses, None for a failure that says nothing: a timeout is no proof of a closed bucket.
+
+    A store without such a request refuses it as well, with 400, 405 or 501.
+    """
+    meaning = meaning_of(error)
+    return False if meaning == "denied" or (isinstance(error, ClientError) and meaning != "away") else None

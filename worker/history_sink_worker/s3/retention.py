@@ -5,6 +5,7 @@ from typing import Any
 
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.s3.errors import FOREIGN, code_and_status
+from history_sink_worker.store import StoreError
 
 _NONE_THERE = {
     "NoSuchLifecycleConfiguration",
@@ -20,12 +21,10 @@ def keeps_versions(store: S3Store) -> bool | None:
 
     A bucket with object lock always does. Suspended versioning keeps what it has.
     """
-    client: Any = store._client()
     try:
-        answer = client.get_bucket_versioning(Bucket=store.bucket)
-    except FOREIGN:
+        return read_versioning(store) in ("Enabled", "Suspended")
+    except StoreError:
         return None
-    return answer.get("Status") in ("Enabled", "Suspended")
 
 
 def read_rules(store: S3Store) -> tuple[Mapping[str, Any], ...]:
