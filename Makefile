@@ -82,6 +82,6 @@ constraints: ## constraints.txt anew, from the newest releases
 	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
 	$(PYTHON) -m venv "$$directory" && \
 	"$$directory/bin/pip" install --quiet 'pip>=25.1' && \
-	"$$directory/bin/pip" install --group dev --group bench --group audit --group release --editable '.[worker,flower]' && \
+	"$$directory/bin/pip" install --group dev --group bench --group audit --group release --editable '.[$(shell $(PYTHON) -c 'from stack.install import EXTRAS; print(EXTRAS)')]' && \
 	{ sed -n '/^#/p' constraints.txt; "$$directory/bin/pip" freeze --exclude-editable; \
 	  sed -n '/;/p' constraints.txt; } > "$$directory/new" && cp "$$directory/new" constraints.txt

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 _PYTHON = ".venv/bin/python"
 _PIP = (_PYTHON, "-m", "pip", "--disable-pip-version-check", "install")
+EXTRAS = "worker,flower,search,web,watch,claude,pydantic-ai,openai-agents,mcp,redact,seal"
 _STEPS = (
     ("an environment", (sys.executable, "-m", "venv", ".venv")),
     ("pip", (*_PIP, "pip>=25.1")),  # older ones know no --group
     (
         "the library, its worker, and what the tests need",
-        (*_PIP, "--constraint", "constraints.txt", "--group", "dev", "--editable", ".[worker,flower]"),
+        (*_PIP, "--constraint", "constraints.txt", "--group", "dev", "--editable", f".[{EXTRAS}]"),
     ),
 )
 _PACKAGE = "Collecting "

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
+import history_sink
+
 REPOSITORY = Path(__file__).parent.parent
-TREES = {"history_sink": REPOSITORY / "producer", "history_sink_worker": REPOSITORY / "worker"}
+TREES = {
+    "history_sink": REPOSITORY / "producer",
+    "history_sink_worker": REPOSITORY / "worker",
+    "history_sink_agents": REPOSITORY / "agents",
+}
 STORE_SDK = {"boto3", "botocore", "mypy_boto3_s3", "s3transfer"}
 QUEUE = {"celery", "kombu", "redis", "amqp", "billiard"}
 
@@ -45,11 +51,20 @@ WORKER = {
 }
 """The same for the worker. Modules beside the rooms are ground, but for those that put all together."""
 
+AGENTS = {
+    "ground": set[str](),
+}
+"""The same for what plugs in. Of the library any room imports the public names, and only those."""
+
+ROWS = {"history_sink": PRODUCER, "history_sink_worker": WORKER, "history_sink_agents": AGENTS}
+PUBLIC = {"history_sink", "history_sink.testing", *(f"history_sink.{name}" for name in history_sink.__all__)}
+
 BESIDE = {
     "history_sink": {"errors": "errors", "messages": "errors", "settings": "settings"},
     "history_sink_worker": dict.fromkeys(
         ("__init__", "application", "startup", "task", "tasks", "uploads", "upkeep"), "top"
     ),
+    "history_sink_agents": {},
 }
 """The room of a module that stands beside the rooms; see `room_of` for the others."""
 
@@ -105,7 +120,7 @@ def find_circle(imports: Mapping[str, frozenset[str]]) -> None:
 
 @pytest.mark.parametrize("package", TREES)
 def test_modules_import_without_a_circle(package: str) -> None:
-    assert len(MODULES[package]) > 30
+    assert len(MODULES[package]) > (30 if package != "history_sink_agents" else 0)
     find_circle(MODULES[package])
 
 
@@ -120,7 +135,7 @@ def test_rooms_import_without_a_circle(package: str) -> None:
 
 @pytest.mark.parametrize(("package", "name"), ALL)
 def test_a_room_imports_only_what_its_row_allows(package: str, name: str) -> None:
-    rows = PRODUCER if package == "history_sink" else WORKER
+    rows = ROWS[package]
     room, tree = room_of(name), MODULES[package]
     assert room in rows, f"{room} is a new room: give it a row"
     assert {room_of(each) for each in tree[name] if each in tree} <= rows[room] | {room}
@@ -135,6 +150,9 @@ def test_each_library_has_one_home(package: str, name: str) -> None:
         assert room == "transport" or not roots & QUEUE
     elif room != "s3":
         assert not roots & STORE_SDK
+    if package == "history_sink_agents":
+        assert not roots & {"history_sink_worker", *QUEUE}
+        assert {each for each in MODULES[package][name] if each.partition(".")[0] == "history_sink"} <= PUBLIC
 
 
 @pytest.mark.parametrize("name", MODULES["history_sink"])

@@ -4,6 +4,7 @@ import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -12,6 +13,10 @@ from history_sink.errors import ConfigurationError, HistorySinkError, Unavailabl
 from history_sink.protocol.dashes import NamedGroup
 
 FAILED, MISUSED, FAULT, UNAVAILABLE, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 143
+
+
+PLUGINS = "history_sink.commands"
+"""The group of entry points whose commands stand beside ours: watching, rendering, whatever else is installed."""
 
 
 class Failure(click.ClickException):
@@ -27,7 +32,12 @@ class Commands(NamedGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they are written: the one that is needed first comes first."""
-        return [*self.commands]
+        return [*self.commands, *sorted(entry.name for entry in entry_points(group=PLUGINS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of ours, else one that plugs in."""
+        own = super().get_command(ctx, cmd_name)
+        return own or next((entry.load() for entry in entry_points(group=PLUGINS, name=cmd_name)), None)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
