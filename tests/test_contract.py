@@ -190,4 +190,5 @@ def test_a_receipt_is_plain_when_encoded() -> None:
         "replaced": 0,
         "raw": 0,
         "clock_ahead_seconds": None,
+        "end": None,
     }

@@ -1,6 +1,8 @@
 """What a sink promises, asked of a real one and of the one for other people's tests: each test runs on both."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from history_sink import (
     Fault,
     HistorySink,
+    LogEnd,
     LogStatus,
     Malformed,
     NoAnswer,
@@ -413,3 +416,30 @@ def test_without_a_store_saves_wait_and_reads_fail(place: Place, session: str) -
             sink.status(session)
         answer = sink.resolve(handle)
         assert isinstance(answer, Fault)
+
+
+def test_a_history_is_streamed_and_resumed_where_the_store_says_that_it_ends(place: Place) -> None:
+    name, lines = f"contract-{next(_names)}", [b'{"n":%d}' % number for number in range(6)]
+    with place.open_sink() as sink:
+        first = sink.extend(name, iter(lines[:3]), LogEnd())
+        wait_until(lambda: len(sink.outcomes(first.task_ids)) == 1)
+    with place.open_sink() as sink:
+        end = sink.resume(name)
+        assert end == first.end == sink.measure(lines[:3])
+        second = sink.extend(name, lines[3:], end)
+        wait_until(lambda: len(sink.outcomes(second.task_ids)) == 1)
+        edited = [*lines[:2], b"edited"]
+        receipt = sink.extend(name, edited, LogEnd(branch=sink.measure(edited).as_branch))
+        wait_until(lambda: len(sink.outcomes(receipt.task_ids)) == 1)
+        assert sink.resume(name, branch="latest") == receipt.end
+        places = [sink.measure(edited[:count]) for count in (1, 2, 3)]
+        told = sink.status(name, known=places)
+        assert [log.common for log in told.logs] == [places[1].bytes, places[2].bytes]
+        assert b"".join(sink.read(name)) == b"".join(line + b"\n" for line in lines)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -31,6 +31,7 @@ from history_sink.messages import (
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.lines import Message
 from history_sink.protocol.listing import Listing, SessionSummary
+from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.outcome import FlushResult, FlushState, Outcome, OutcomeKind, Parted, Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
 from history_sink.protocol.pointer import Fault, FaultKind, PointerHandle
@@ -58,6 +59,7 @@ __all__ = [
     "HistorySinkError",
     "ImagePart",
     "Listing",
+    "LogEnd",
     "LogStatus",
     "Malformed",
     "Message",

@@ -8,6 +8,7 @@ from typing import Self, TypeVar, get_args
 
 from history_sink.client.call_queue import CallQueue, run_beside
 from history_sink.client.checks import check_choice, check_limit, check_list, check_range, check_timeout
+from history_sink.client.extension import Extension
 from history_sink.client.flush import flush
 from history_sink.client.lifecycle import watch
 from history_sink.client.reading import Reading
@@ -19,7 +20,8 @@ from history_sink.ledger.comparison import Comparison
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.lines import Message, encode_line
 from history_sink.protocol.listing import Listing
-from history_sink.protocol.outcome import FlushResult, Receipt
+from history_sink.protocol.log_end import LogEnd, point_at
+from history_sink.protocol.outcome import FlushResult, Outcome, Receipt
 from history_sink.protocol.plain import Unencodable
 from history_sink.protocol.pointer import Fault, PointerHandle
 from history_sink.protocol.session_ids import SessionId, name_fault, show_session, take_session
@@ -78,9 +80,9 @@ class HistorySink:
         self.settings: ProducerSettings = settings or ProducerSettings(broker_url, result_url)
         self._broker = self._make_broker()
         self._reading = Reading(self.settings, self._broker)
-        self._sessions = Sessions(
-            self._broker, filter_lines(partial(encode_line, default=default), check_filters(filters))
-        )
+        encode = filter_lines(partial(encode_line, default=default), check_filters(filters))
+        self._sessions = Sessions(self._broker, encode)
+        self._extension = Extension(self._broker, encode)
         self._calls = CallQueue()
         self._is_closed = False
         self._said: set[str] = set()  # what is said in the log once
@@ -131,7 +133,7 @@ class HistorySink:
         def act(session: Session) -> Receipt:
             return session.save(check_list(messages), unencodable)
 
-        return self._guard(session_id, unencodable, act)
+        return self._guard(session_id, unencodable, self._in_session(act))
 
     @property
     def can_ask(self) -> bool:
@@ -188,7 +190,91 @@ class HistorySink:
             As `save`. Its `index` counts from the first of these `messages`. A refused message and those after it are
             not kept: append them again.
         """
-        return self._guard(session_id, unencodable, lambda session: session.append(messages, unencodable))
+        return self._guard(
+            session_id, unencodable, self._in_session(lambda session: session.append(messages, unencodable))
+        )
+
+    def extend(
+        self,
+        session_id: SessionId,
+        messages: Iterable[Message],
+        after: LogEnd,
+        unencodable: Unencodable = "replace",
+    ) -> Receipt:
+        """Hand over `messages`, which follow the place `after` in the history that is to be kept. Never raises.
+
+        It is `save` for a history that is too large for memory: `messages` are taken one by one, and nothing of them is
+        kept. Neither is the session: `flush` knows nothing of it; ask `outcomes` or `status`. If the log in the store
+        does not go on there, workers keep the lines beside it: their outcome is ``diverged``.
+
+        Args:
+            session_id: As for `save`.
+            messages: What follows `after`; see `Message`. It may be a generator.
+            after: Where the history is before them: from `resume`, `measure` or a receipt. ``LogEnd()`` is the
+                beginning. Its `branch` is the log that the lines go to.
+            unencodable: As for `save`.
+
+        Returns:
+            As `save`. Its `end` is where the history is behind the messages that the broker has accepted.
+        """
+        return self._guard(
+            session_id, unencodable, lambda name: self._extension.extend(name, messages, after, unencodable)
+        )
+
+    def measure(
+        self, messages: Iterable[Message], after: LogEnd | None = None, unencodable: Unencodable = "replace"
+    ) -> LogEnd:
+        """Tell where a history is behind `messages`, which follow the place `after` in it. Hands over nothing.
+
+        Args:
+            messages: What follows `after`. It may be a generator.
+            after: Where the history is before them. None: at the beginning of the main log.
+            unencodable: As for `save`.
+
+        Returns:
+            The place, on the log that `after` names.
+
+        Raises:
+            BadMessage: A message cannot become a line.
+            Malformed: `after` cannot be.
+        """
+        return self._extension.measure(messages, LogEnd() if after is None else after, unencodable)
+
+    def resume(self, session_id: SessionId, timeout_seconds: float = 10.0, branch: str | None = None) -> LogEnd:
+        """Ask where a log ends, without reading a byte of it: what `extend` goes on after.
+
+        Args:
+            session_id: As for `save`.
+            timeout_seconds: How long to wait for a worker's answer, in seconds.
+            branch: A branch as `status` names it. None: the main log. ``"latest"``: the log that was written last.
+
+        Returns:
+            The end; ``LogEnd()`` where the store has no such session.
+
+        Raises:
+            Unavailable: No worker has answered, or it is too old to tell.
+            NotFound: The store has the session, and no such branch.
+            Malformed: The session id or the branch cannot be.
+        """
+        check_choice(branch)
+        check_timeout(timeout_seconds)
+        self._check_open()
+        return self._reading.find_end(take_session(session_id), branch, timeout_seconds)
+
+    def outcomes(self, task_ids: Iterable[str]) -> dict[str, Outcome]:
+        """What workers have made of uploads, as far as they are done. Waits for none of them.
+
+        Args:
+            task_ids: From receipts, of any sessions. Outcomes are kept for a day.
+
+        Returns:
+            The outcomes that are there, by task id. An upload that failed, and is a dead letter now, is not among them.
+
+        Raises:
+            Unavailable: The answers' Redis is away, or there is none.
+        """
+        self._check_open()
+        return self._reading.find_outcomes([*task_ids])
 
     def flush(self, session_id: SessionId, timeout_seconds: float = 30.0) -> FlushResult:
         """Wait until the store has all of the session, and send again what it lacks. Never raises.
@@ -325,12 +411,16 @@ class HistorySink:
         branch = check_choice(branch) or (session.branch if session else None)
         return self._reading.read(session_id, branch, timeout_seconds)
 
-    def status(self, session_id: SessionId, timeout_seconds: float = 10.0) -> Status:
+    def status(
+        self, session_id: SessionId, timeout_seconds: float = 10.0, known: Iterable[LogEnd] | None = None
+    ) -> Status:
         """Ask how much of a session the store has: its main log, its branches and its strays.
 
         Args:
             session_id: As for `save`.
             timeout_seconds: How long to wait for a worker's answer, in seconds.
+            known: Places of a history, from `measure`, the first ones first, 4096 at most: the `common` of each log is
+                then the last of them that lies on it. None: the history that this sink has saved.
 
         Returns:
             All logs of the session. There are none where the store has no such session.
@@ -342,8 +432,10 @@ class HistorySink:
         check_timeout(timeout_seconds)
         self._check_open()
         session_id = take_session(session_id)
-        session = self._sessions.get(session_id)
-        return session.ask(timeout_seconds)[0] if session else self._reading.status(session_id, timeout_seconds)
+        session = self._sessions.get(session_id) if known is None else None
+        if session is not None:
+            return session.ask(timeout_seconds)[0]
+        return self._reading.status(session_id, timeout_seconds, [point_at(end) for end in known or ()])
 
     def list_sessions(self, after: str = "", limit: int = 100, timeout_seconds: float = 10.0) -> Listing:
         """One page of the sessions in the store, by name.
@@ -454,7 +546,16 @@ class HistorySink:
         if self._is_closed:
             raise Unavailable(CLOSED)
 
-    def _guard(self, session_id: SessionId, unencodable: object, act: Callable[[Session], Receipt]) -> Receipt:
+    def _in_session(self, act: Callable[[Session], Receipt]) -> Callable[[str], Receipt]:
+        def act_in_session(name: str) -> Receipt:
+            session = self._sessions.open(name)
+            receipt = self._shield(name, lambda: act(session))
+            session.report(receipt)
+            return receipt
+
+        return act_in_session
+
+    def _guard(self, session_id: SessionId, unencodable: object, act: Callable[[str], Receipt]) -> Receipt:
         """Run a save. Whatever goes wrong is told in the receipt, and never raised."""
         shown = show_session(session_id)
         if not self.settings.is_enabled:
@@ -466,13 +567,11 @@ class HistorySink:
             self._say_once("unencodable", f"session {shown!r}: refused: {_UNENCODABLE}")
             return Receipt("refused", shown, reason=_UNENCODABLE)
         try:
-            session = self._sessions.open(take_session(session_id))
+            name = take_session(session_id)
         except Malformed as error:
             self._say_refused(session_id, error)
             return Receipt("refused", shown, reason=str(error))
-        receipt = self._shield(session.name, lambda: act(session))
-        session.report(receipt)
-        return receipt
+        return self._shield(name, lambda: act(name))
 
     def _say_refused(self, session_id: object, error: Malformed) -> None:
         """Log that an id is refused: agents often do not look at receipts, and nothing of that session is archived."""

@@ -2,16 +2,19 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from history_sink.client.ranges import find_source, read_source
-from history_sink.errors import HistorySinkError
+from history_sink.client.ranges import NotFound, find_source, read_source
+from history_sink.errors import HistorySinkError, Unavailable
 from history_sink.protocol.contract import LIST_SESSIONS, RESOLVE, STATUS
 from history_sink.protocol.listing import Listing
+from history_sink.protocol.log_end import LogEnd
+from history_sink.protocol.outcome import Outcome
 from history_sink.protocol.pointer import Fault, PointerHandle
-from history_sink.protocol.status import Status
+from history_sink.protocol.status import LATEST, Status
 from history_sink.settings import ProducerSettings
 from history_sink.transport.broker import Broker
+from history_sink.transport.link import NO_ANSWERS
 
 log = logging.getLogger("history_sink")
 
@@ -34,9 +37,11 @@ class Reading:
         except Exception as error:  # noqa: BLE001  # who resolves gets an answer, whatever happens
             return Fault("backend_error", f"resolve {handle.key}: failed with {type(error).__name__}")
 
-    def status(self, session: str, timeout_seconds: float) -> Status:
+    def status(self, session: str, timeout_seconds: float, junctions: Sequence[tuple[int, str]] = ()) -> Status:
         """How far the store is with a session that this process knows nothing of. Raises `Unavailable`."""
-        status = Status.decode(self._broker.call(STATUS, (session,), {"junctions": []}, timeout_seconds))
+        described = f"{{junctions: {len(junctions)}}}" if junctions else "{}"
+        asked = {"junctions": [*junctions]}
+        status = Status.decode(self._broker.call(STATUS, (session,), asked, timeout_seconds, described))
         self._home = self._home or (status.bucket, status.prefix)
         return status
 
@@ -56,6 +61,30 @@ class Reading:
         """The branch that was written after the main log, None where none was. Raises `Unavailable`."""
         latest = self.status(session, timeout_seconds).latest
         return latest.branch if latest else None
+
+    def find_end(self, session: str, branch: str | None, timeout_seconds: float) -> LogEnd:
+        """See `HistorySink.resume`."""
+        status = self.status(session, timeout_seconds)
+        if branch == LATEST:
+            told = status.latest
+        else:
+            told = next((each for each in status.logs if each.branch == branch), None)
+        if told is None and branch not in (None, LATEST):
+            raise NotFound(f"no branch {branch} of session {session} in the store")
+        end = told.end if told else LogEnd()
+        if end is None:
+            raise Unavailable("the worker is older than this library, and does not tell how a log goes on")
+        return end
+
+    def find_outcomes(self, task_ids: list[str]) -> dict[str, Outcome]:
+        """See `HistorySink.outcomes`."""
+        if not self._broker.has_answers:
+            raise Unavailable(NO_ANSWERS)
+        found = {}
+        for task_id, answer in self._broker.look(task_ids).items() if task_ids else ():
+            if answer.failure is None:
+                found[task_id] = Outcome.decode(answer.value)
+        return found
 
     def read(self, session: str, branch: str | None, timeout_seconds: float) -> Iterator[bytes]:
         """The whole log, as far as the store has it now, range after range."""

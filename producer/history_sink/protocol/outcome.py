@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from history_sink.errors import Malformed
+from history_sink.protocol.log_end import LogEnd
 
 OutcomeKind: TypeAlias = Literal["stored", "duplicate", "pending", "diverged", "deleted"]
 FlushState: TypeAlias = Literal[
@@ -77,7 +78,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What `save` and `append` return, at once.
+    """What `save`, `append` and `extend` return, at once.
 
     `state` is one of:
 
@@ -90,7 +91,8 @@ class Receipt:
 
     `replaced` counts the values that JSON cannot carry. `raw` counts the lines that are no JSON object, and that are
     kept as they are. `clock_ahead_seconds` is set if this machine's clock is known to differ from Redis's by 5 s or
-    more; it is negative if this machine's clock is behind.
+    more; it is negative if this machine's clock is behind. `end` is where the history ends that was accepted; `extend`
+    alone tells it.
     """
 
     state: ReceiptState
@@ -104,6 +106,7 @@ class Receipt:
     replaced: int = 0
     raw: int = 0
     clock_ahead_seconds: float | None = None
+    end: LogEnd | None = None
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from history_sink.errors import Malformed
+from history_sink.protocol.log_end import LogEnd
 
 LATEST = "latest"
 """In place of a branch: the log that was written last, be it the main one or a branch."""
 
 _NUMBERS = frozenset({"messages", "bytes", "base_bytes", "common", "start", "end", "pending"})
+_OPTIONAL = frozenset({"full_chain"})  # older workers do not tell it
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,8 @@ class LogStatus:
     """One log: its end (`messages`, `bytes`, `chain`, 16 hex digits) and what of it the base holds.
 
     `last_write` is when lines last came to it, a Unix time in seconds; strays beside it do not count. `common` is the
-    offset of the last of the asked junctions that lies on this log, 0 when none does.
+    offset of the last of the asked junctions that lies on this log, 0 when none does. `full_chain` is the chain in all
+    its 64 digits; None where an older worker has answered.
     """
 
     branch: str | None
@@ -28,6 +31,12 @@ class LogStatus:
     base_bytes: int
     last_write: float
     common: int = 0
+    full_chain: str | None = None
+
+    @property
+    def end(self) -> LogEnd | None:
+        """Where it ends, for `extend`; None where an older worker has answered."""
+        return LogEnd(self.messages, self.bytes, self.full_chain, self.branch) if self.full_chain else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,8 @@ class Status:
 def _pick(kind: type, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"an object for {kind.__name__}")
-    picked = {name: value[name] for name in kind.__slots__}  # type: ignore[attr-defined]  # a slotted dataclass
+    names = [name for name in kind.__slots__ if name in value or name not in _OPTIONAL]  # type: ignore[attr-defined]  # a slotted dataclass
+    picked = {name: value[name] for name in names}
     for name in _NUMBERS & picked.keys():
         if type(picked[name]) is not int:
             raise TypeError(f"{name}, an integer")

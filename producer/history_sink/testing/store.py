@@ -124,7 +124,8 @@ class MemoryStore:
     def _describe(self, session: str, branch: str | None, log: LineLog, junctions: list[tuple[int, str]]) -> LogStatus:
         end, key = log.points.end, f"{self._root(session, branch)}history.jsonl"
         written, common = self._written[session, branch], log.find_common(junctions)
-        return LogStatus(branch, key, end.messages, end.offset, shorten(end.chain), end.offset, written, common)
+        chain, full = shorten(end.chain), end.chain.hex()
+        return LogStatus(branch, key, end.messages, end.offset, chain, end.offset, written, common, full)
 
     def _summarise(self, session: str) -> SessionSummary:
         logs = [self._describe(session, branch, log, []) for branch, log in self._list_logs(session) if log.lines]

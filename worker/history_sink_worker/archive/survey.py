@@ -125,7 +125,8 @@ def _log_status(log: Log, seen: LogSnapshot, common: int) -> LogStatus:
     assert seen.info is not None
     end, base = seen.line.end, seen.line.base
     written = last_write(seen.listing, seen.info.meta)
-    return LogStatus(log.branch, log.base, end.messages, end.offset, shorten(end.chain), base, written, common)
+    chain, full = shorten(end.chain), end.chain.hex()
+    return LogStatus(log.branch, log.base, end.messages, end.offset, chain, base, written, common, full)
 
 
 def _strays(context: Context, seen: LogSnapshot) -> Steps[list[StrayStatus]]:
