@@ -1,0 +1,19 @@
+"""A log's lines as turns: who said what, and when. Pure: nothing here reads a store, a file or a clock."""
+
+from history_sink_agents.render.lines import render, speakers_of
+from history_sink_agents.render.links import link
+from history_sink_agents.render.markdown import name_turn, write_markdown
+from history_sink_agents.render.turns import Part, PartKind, Shape, Turn, Who
+
+__all__ = [
+    "Part",
+    "PartKind",
+    "Shape",
+    "Turn",
+    "Who",
+    "link",
+    "name_turn",
+    "render",
+    "speakers_of",
+    "write_markdown",
+]
