@@ -54,6 +54,7 @@ WORKER = {
 AGENTS = {
     "ground": set[str](),
     "render": set[str](),
+    "formats": set[str](),
 }
 """The same for what plugs in. Of the library any room imports the public names, and only those."""
 

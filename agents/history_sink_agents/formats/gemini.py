@@ -1,0 +1,64 @@
+"""Gemini CLI: ``tmp/<slug>/chats/session-<minute>-<id8>.jsonl``, its subagents and its spilled tool outputs.
+
+Several files share one session: each resume makes one more. Only the first line tells the whole session id. Which of
+them is the main one cannot be told for ever, as the agent deletes them: each is a part, by its name.
+"""
+
+import re
+from pathlib import Path
+
+from history_sink_agents.formats.format import Found
+from history_sink_agents.formats.heads import read_head, read_object
+from history_sink_agents.formats.names import name_session
+from history_sink_agents.formats.patterns import PatternFormat, allow
+
+_SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"([^"\\]{1,200})"')
+
+
+class GeminiFormat(PatternFormat):
+    """Its ids come from the first line, where a file's name has but eight digits of them."""
+
+    def name_file(self, path: Path, match: re.Match[str]) -> str | None:
+        """See `PatternFormat`."""
+        if match.groupdict().get("session"):
+            return super().name_file(path, match)
+        session = read_session_id(path)
+        return name_session(self.name, session, match["part"]) if session else None
+
+    def find_cwd(self, found: Found) -> str | None:
+        """See `PatternFormat`. A project's folder names its cwd in a file of its own."""
+        home = found.path.parents[found.relative.count("/")]
+        try:
+            root = home / "tmp" / found.relative.split("/")[1] / ".project_root"
+            return root.read_text()[:4096].strip() or None if root.is_file() and not root.is_symlink() else None
+        except (OSError, UnicodeDecodeError):
+            return None
+
+
+def read_session_id(path: Path) -> str | None:
+    """The session that the first line names; None while there is no whole line."""
+    if path.suffix == ".json":  # older ones are one document that is written anew
+        try:
+            with path.open("rb") as file:
+                named = _SESSION_ID.search(file.read(4096))
+        except OSError:
+            return None
+        return named[1].decode(errors="replace") if named else path.stem
+    head = read_head(path)
+    if not head:
+        return None
+    session = read_object(head[0]).get("sessionId")
+    return session if isinstance(session, str) and session else path.stem
+
+
+GEMINI = GeminiFormat(
+    "gemini",
+    ".gemini",
+    folders=("tmp",),
+    rules=(
+        allow("lines", r"tmp/[^/]+/chats/(?P<part>session-[^/]+)\.jsonl"),
+        allow("whole", r"tmp/[^/]+/chats/(?P<part>session-[^/]+\.json)"),
+        allow("lines", r"tmp/[^/]+/chats/(?P<session>[0-9a-f-]{36})/(?P<part>[^/.][^/]*)\.jsonl"),
+        allow("whole", r"tmp/[^/]+/(?P<part>tool-outputs/session-(?P<session>[0-9a-f-]{36})/[^/.][^/]*)"),
+    ),
+)

@@ -1,0 +1,103 @@
+"""A format whose files are told by their paths: an allow-list of patterns, and the ids that they give."""
+
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from history_sink_agents.formats.folders import walk
+from history_sink_agents.formats.format import Found, Kind
+from history_sink_agents.formats.heads import find_cwd
+from history_sink_agents.formats.names import distinguish, name_session
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Paths below the home that may be read. The groups `session` and `part` of the pattern give the id."""
+
+    kind: Kind
+    pattern: re.Pattern[str]
+
+
+def allow(kind: Kind, pattern: str) -> Rule:
+    """A rule. The pattern is a regular expression for the whole path."""
+    return Rule(kind, re.compile(pattern))
+
+
+class PatternFormat:
+    """Finds the files that a rule allows. What no rule names is never opened."""
+
+    def __init__(
+        self, name: str, folder: str, *, variable: str = "", folders: tuple[str, ...], rules: tuple[Rule, ...]
+    ) -> None:
+        """Make a format.
+
+        Args:
+            name: The agent.
+            folder: Its home, below the user's.
+            variable: The environment variable that names another home.
+            folders: What is walked of it.
+            rules: The allow-list.
+        """
+        self.name = name
+        self._folder = folder
+        self._variable = variable
+        self._folders = folders
+        self._rules = rules
+
+    def home(self, environ: Mapping[str, str], user_home: Path) -> Path:
+        """See `Format`."""
+        given = environ.get(self._variable, "") if self._variable else ""
+        return Path(given).expanduser().absolute() if given else user_home / self._folder
+
+    def find(self, home: Path) -> Iterator[Found]:
+        """See `Format`."""
+        return distinguish(self._match(home))
+
+    def manifest(self, found: Found) -> Mapping[str, object]:
+        """See `Format`."""
+        return {
+            "agent": self.name,
+            "session": found.session,
+            "path": found.relative,
+            "kind": found.kind,
+            "cwd": self.find_cwd(found),
+            "machine": platform.node(),
+            "mode": read_mode(found.path),
+        }
+
+    def find_cwd(self, found: Found) -> str | None:
+        """The working directory of the session, None where nothing tells it."""
+        return find_cwd(found.path)
+
+    def name_file(self, path: Path, match: re.Match[str]) -> str | None:
+        """The id of a file; None while it cannot be told, as of an empty one."""
+        groups = match.groupdict()
+        return name_session(self.name, groups["session"], groups.get("part") or "")
+
+    def match(self, relative: str) -> tuple[Rule, re.Match[str]] | None:
+        """The rule that allows a path below the home."""
+        for rule in self._rules:
+            if found := rule.pattern.fullmatch(relative):
+                return rule, found
+        return None
+
+    def _match(self, home: Path) -> Iterator[Found]:
+        for relative in walk(home, self._folders):
+            allowed = self.match(relative)
+            if not allowed:
+                continue
+            path = home / relative
+            session = self.name_file(path, allowed[1])
+            if session:
+                yield Found(self.name, path, relative, session, allowed[0].kind)
+
+
+def read_mode(path: Path) -> int | None:
+    """The permissions of a file; None where it is gone."""
+    try:
+        return os.stat(path).st_mode & 0o777
+    except OSError:
+        return None
