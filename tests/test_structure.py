@@ -55,6 +55,7 @@ AGENTS = {
     "ground": set[str](),
     "render": set[str](),
     "formats": set[str](),
+    "stores": set[str](),
 }
 """The same for what plugs in. Of the library any room imports the public names, and only those."""
 

@@ -1,0 +1,86 @@
+"""The Claude Agent SDK's store on real servers: the SDK's own kit, readers at once, size, and nobody there."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import count
+from typing import Any
+
+import pytest
+from claude_agent_sdk.testing import run_session_store_conformance
+
+from history_sink import HistorySink, HistorySinkError
+from history_sink_agents.stores.claude import SessionStore
+from history_sink_worker.life.deletion import delete
+from history_sink_worker.service.service import Service, make_service
+from history_sink_worker.settings import WorkerSettings
+from stack.redis import RedisServer
+from stack.stack import producer_environment
+from test_store_claude import KEY, SUB, entries, run
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+PATIENCE_SECONDS = 30.0
+
+
+class Machines:
+    """Each store that it opens is another process's, as far as the library can tell."""
+
+    def __init__(self, environment: Mapping[str, str], running: ExitStack, operator: Service) -> None:
+        self._environment, self._running, self._operator = environment, running, operator
+
+    def open_store(self, namespace: str) -> SessionStore:
+        sink = self._running.enter_context(HistorySink.from_env(producer_environment(self._environment)))
+        return SessionStore(sink, namespace=namespace, wait_seconds=PATIENCE_SECONDS, delete_logs=self._delete)
+
+    def _delete(self, names: Sequence[str]) -> None:
+        for name in names:
+            delete(self._operator, name)
+
+
+@pytest.fixture
+def machines(environment: Mapping[str, str]) -> Iterator[Machines]:
+    with ExitStack() as running:
+        yield Machines(environment, running, make_service(WorkerSettings.from_env(environment)))
+
+
+def test_all_contracts_of_the_sdks_kit_hold(machines: Machines) -> None:
+    namespaces = (f"kit-{number}" for number in count())
+    run(run_session_store_conformance(lambda: machines.open_store(next(namespaces))))
+
+
+def test_what_was_appended_is_read_at_once_by_another_machine(machines: Machines) -> None:
+    async def talk() -> None:
+        writer, reader = machines.open_store("at-once"), machines.open_store("at-once")
+        for number in range(8):
+            key = KEY if number % 2 else SUB
+            await writer.append(key, entries(number))
+            loaded = await reader.load(key)
+            assert loaded is not None
+            assert loaded[-1] == entries(number)[0]
+
+    run(talk())
+
+
+def test_a_thousand_entries_come_back(machines: Machines) -> None:
+    many: list[Any] = [{**each, "text": "日本 😀 «naïve» " * 100} for each in entries(*range(1000))]
+
+    async def talk() -> None:
+        await machines.open_store("many").append(KEY, many)
+        other = machines.open_store("many")
+        assert await other.load(KEY) == many
+        await other.append(KEY, entries(1000))
+        assert await machines.open_store("many").load(KEY) == [*many, *entries(1000)]
+
+    run(talk())
+
+
+def test_without_a_worker_an_append_answers_within_its_second(redis_server: RedisServer) -> None:
+    with HistorySink(broker_url=redis_server.new_database()) as sink:
+        sink.save("warm-up", [{"a": 1}])  # it imports Celery
+        store = SessionStore(sink)
+        begun = time.monotonic()
+        with pytest.raises((HistorySinkError, TimeoutError), match="no worker"):
+            asyncio.run(store.append(KEY, entries(1)))
+        assert time.monotonic() - begun < 1.0 + 4.0  # it is a second; a busy machine may add some
