@@ -1,0 +1,62 @@
+"""What was restored on this machine: so that who watches the files goes on with their logs and archives none twice.
+
+One JSON line a file, in ``restored.jsonl`` of the state folder. Like all state on disk it is a hint: without it a
+restored file is compared with the store once more, and one with a name of its own is archived a second time.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+_FILE = "restored.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The first `size_bytes` of the file at `path`, whose hash is `sha256`, are the log `branch` of `session`.
+
+    `path` is absolute. `branch` None is the main log.
+    """
+
+    path: str
+    session: str
+    branch: str | None
+    size_bytes: int
+    sha256: str
+
+
+def find_state_folder(environ: Mapping[str, str], user_home: Path) -> Path:
+    """Where this machine's programs keep their hints; it need not exist."""
+    given = environ.get("XDG_STATE_HOME", "")
+    return (Path(given).absolute() if given else user_home / ".local" / "state") / "history-sink"
+
+
+def remember(folder: Path, restored: Restored) -> None:
+    """Note one file. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    number = os.open(folder / _FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(number, json.dumps(asdict(restored)).encode() + b"\n")
+    finally:
+        os.close(number)
+
+
+def recall(folder: Path) -> dict[str, Restored]:
+    """All that was noted, the last of each path, by paths. A damaged line is passed over; no file is no note."""
+    try:
+        lines = (folder / _FILE).read_bytes().split(b"\n")
+    except OSError:
+        return {}
+    found = (_read(line) for line in lines)
+    return {each.path: each for each in found if each}
+
+
+def _read(line: bytes) -> Restored | None:
+    try:
+        value: Any = json.loads(line)
+        return Restored(**{field.name: value[field.name] for field in fields(Restored)})
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
