@@ -23,7 +23,10 @@ QUEUE_OF_TASK = {
 }
 
 WIRE_VERSION = 1
-"""The `v` of the library's upload payload. A worker leaves a greater one in the queue."""
+"""The `v` of the payload of a save."""
+
+APPEND_VERSION = 2
+"""The `v` of the payload of an append. A worker leaves what is greater than it knows in the queue."""
 
 SENT_AT = "x-sent-at"
 """Header: when the library sent a task, in Unix seconds by Redis's clock, else its machine's.

@@ -1,5 +1,6 @@
 """Where a log ends, as callers see it: a junction, and the log that it is on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from history_sink.errors import Malformed
@@ -55,3 +56,12 @@ def point_at(end: LogEnd) -> tuple[int, str]:
     """What the task `status` asks about: offset and chain16. Raises `Malformed`."""
     junction = take_end(end)
     return junction.offset, shorten(junction.chain)
+
+
+def read_end(value: object) -> LogEnd:
+    """The end in a plain dict, as `asdict` writes it. Raises `Malformed`."""
+    if not isinstance(value, Mapping):
+        raise Malformed(f"an end is an object, not {type(value).__name__}")
+    end = LogEnd(**{name: value[name] for name in LogEnd.__slots__ if name in value})
+    take_end(end)
+    return end

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from history_sink.errors import Malformed
-from history_sink.protocol.log_end import LogEnd
+from history_sink.protocol.log_end import LogEnd, read_end
 
-OutcomeKind: TypeAlias = Literal["stored", "duplicate", "pending", "diverged", "deleted"]
+OutcomeKind: TypeAlias = Literal["stored", "duplicate", "pending", "diverged", "deleted", "conflict"]
 FlushState: TypeAlias = Literal[
     "stored",
     "unknown",
@@ -45,6 +45,9 @@ class Outcome:
     - ``pending``: the lines are in the store, and wait for the lines that come before them.
     - ``diverged``: the log has gone another way. The lines are kept whole beside it, at `key`.
     - ``deleted``: an operator has deleted the session. Nothing of this upload is kept.
+    - ``conflict``: the log does not end where ``append(after=…)`` was told that it does. Nothing was written.
+
+    `end` is where the log ends, of a ``conflict``; of an append, right behind its lines.
     """
 
     outcome: OutcomeKind
@@ -55,6 +58,7 @@ class Outcome:
     key: str
     attempts: int = 1
     parted: Parted | None = None
+    end: LogEnd | None = None
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""
@@ -66,14 +70,15 @@ class Outcome:
         if not isinstance(value, Mapping):
             raise Malformed(f"an outcome is an object, not {type(value).__name__}")
         try:
-            fields = {name: value[name] for name in cls.__slots__}
+            fields = {name: value[name] for name in cls.__slots__ if name != "end"}  # older workers tell none
             parted = fields.pop("parted")
             known = Parted(int(parted["messages"]), int(parted["offset"])) if parted else None
         except (KeyError, TypeError, ValueError) as error:
             raise Malformed(f"an outcome without {error}") from None
         if fields["outcome"] not in get_args(OutcomeKind):
             raise Malformed(f"an outcome is one of {', '.join(get_args(OutcomeKind))}")
-        return cls(**fields, parted=known)
+        end = value.get("end")
+        return cls(**fields, parted=known, end=None if end is None else read_end(end))
 
 
 @dataclass(frozen=True, slots=True)

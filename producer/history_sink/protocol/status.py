@@ -1,7 +1,7 @@
 """How far the store is with a session: the answer of the task `status`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from history_sink.errors import Malformed
@@ -11,7 +11,7 @@ LATEST = "latest"
 """In place of a branch: the log that was written last, be it the main one or a branch."""
 
 _NUMBERS = frozenset({"messages", "bytes", "base_bytes", "common", "start", "end", "pending"})
-_OPTIONAL = frozenset({"full_chain"})  # older workers do not tell it
+_OPTIONAL = frozenset({"full_chain", "placed"})  # older workers do not tell it
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class LogStatus:
 
     `last_write` is when lines last came to it, a Unix time in seconds; strays beside it do not count. `common` is the
     offset of the last of the asked junctions that lies on this log, 0 when none does. `full_chain` is the chain in all
-    its 64 digits; None where an older worker has answered.
+    its 64 digits; None where an older worker has answered. `placed` says how many bytes of each of the asked writers'
+    streams are on this log (docs/adr/0013).
     """
 
     branch: str | None
@@ -32,6 +33,7 @@ class LogStatus:
     last_write: float
     common: int = 0
     full_chain: str | None = None
+    placed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def end(self) -> LogEnd | None:
@@ -87,11 +89,18 @@ class Status:
         """Read the plain dict; unknown fields are ignored. Raises `Malformed`."""
         try:
             fields = _pick(cls, value)
-            fields["logs"] = tuple(LogStatus(**_pick(LogStatus, log)) for log in fields["logs"])
+            fields["logs"] = tuple(_read_log(log) for log in fields["logs"])
             fields["strays"] = tuple(StrayStatus(**_pick(StrayStatus, stray)) for stray in fields["strays"])
             return cls(**fields)
         except (KeyError, TypeError) as error:
             raise Malformed(f"a status without {error}") from None
+
+
+def _read_log(value: object) -> LogStatus:
+    told = LogStatus(**_pick(LogStatus, value))
+    if not isinstance(told.placed, Mapping) or not all(type(end) is int for end in told.placed.values()):
+        raise TypeError("placed, integers by writer")
+    return told
 
 
 def _pick(kind: type, value: object) -> dict[str, Any]:

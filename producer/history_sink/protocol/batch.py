@@ -1,0 +1,81 @@
+"""The payload of an append: lines that go to wherever the log ends. See docs/adr/0013."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from history_sink.errors import Malformed
+from history_sink.protocol.chain import Junction
+from history_sink.protocol.contract import APPEND_VERSION, check_branch
+from history_sink.protocol.packing import pack_lines, read_natural, unpack_lines
+from history_sink.protocol.upload import check_junction, decode_chain
+
+_WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Bytes of one writer's stream to one log: `lines` (each with its newline), from its byte `position` on.
+
+    `anchor` is set while the writer's history up to here has saves that the store has not confirmed: the lines go
+    behind it, and nowhere if it never gets on the log. `fence` is the log's end as the writer learned it from the store
+    before its stream began. `after` is for a batch of its own, whose `position` is None: it goes there or nowhere.
+    """
+
+    branch: str | None
+    writer: str
+    position: int | None
+    lines: tuple[bytes, ...] = field(repr=False)  # a repr ends up in somebody's log
+    anchor: Junction | None = None
+    fence: Junction | None = None
+    after: Junction | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(len, self.lines))
+
+    def encode(self) -> dict[str, Any]:
+        """The keyword arguments of the task, behind ``(session_id, None)``."""
+        places = {"anchor": self.anchor, "fence": self.fence, "after": self.after}
+        known = {name: _encode_place(place) for name, place in places.items() if place is not None}
+        if self.position is not None:
+            known["position"] = self.position
+        return {"v": APPEND_VERSION, "branch": self.branch, "writer": self.writer, **known, **pack_lines(self.lines)}
+
+    @classmethod
+    def decode(cls, fields: Mapping[str, Any]) -> "Batch":
+        """Read the keyword arguments; unpacks at most `size_bytes`. Raises `Malformed`."""
+        position, after = fields.get("position"), _decode_place(fields, "after")
+        if (position is None) == (after is None):
+            raise Malformed("an append has either position or after")
+        return cls(
+            branch=check_branch(fields.get("branch")),
+            writer=check_writer(fields.get("writer")),
+            position=None if position is None else read_natural(fields, "position"),
+            lines=unpack_lines(fields),
+            anchor=_decode_place(fields, "anchor"),
+            fence=_decode_place(fields, "fence"),
+            after=after,
+        )
+
+
+def _encode_place(place: Junction) -> Any:
+    return [place.messages, place.offset, place.chain.hex()]
+
+
+def _decode_place(fields: Mapping[str, Any], name: str) -> Junction | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or [type(part) for part in value] != [int, int, str]:
+        raise Malformed(f"{name} is a place: messages, bytes and the chain there, in 64 hex digits")
+    messages, offset, chain = value
+    return check_junction(Junction(messages, offset, decode_chain(chain)))
+
+
+def check_writer(writer: object) -> str:
+    """Return `writer`, or raise `Malformed`: 1 to 64 of ``A-Z a-z 0-9 _ -``."""
+    if not isinstance(writer, str) or not _WRITER.fullmatch(writer):
+        raise Malformed("a writer is 1 to 64 of A-Z a-z 0-9 _ -")
+    return writer

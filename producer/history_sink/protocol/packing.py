@@ -1,0 +1,72 @@
+"""Lines on their way through the queue: packed by zlib where that is worth it, unpacked within what was promised."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from history_sink.errors import Malformed
+from history_sink.protocol.chain import split_lines
+from history_sink.protocol.contract import LINE_BYTES
+
+_WORTH_PACKING_BYTES = 256
+"""Below this zlib's own frame eats what it saves."""
+
+
+def pack_lines(lines: Sequence[bytes]) -> dict[str, Any]:
+    """The fields of a payload that hold these lines, each with its newline."""
+    body = b"".join(lines)
+    packed = zlib.compress(body, 6) if len(body) >= _WORTH_PACKING_BYTES else body
+    squeezed = len(packed) < len(body)
+    return {
+        "encoding": "zlib" if squeezed else "none",
+        "size_bytes": len(body),
+        "lines": packed if squeezed else body,
+    }
+
+
+def unpack_lines(fields: Mapping[str, Any]) -> tuple[bytes, ...]:
+    """The lines in a payload's fields; unpacks at most `size_bytes`. Raises `Malformed`."""
+    body = _unpack(fields)
+    lines = split_lines(body)
+    if not lines or not body.endswith(b"\n"):
+        raise Malformed("lines is one or more whole lines, each ended by a newline")
+    return tuple(lines)
+
+
+def read_natural(fields: Mapping[str, Any], name: str) -> int:
+    """The field `name`, an integer of 0 or more. Raises `Malformed`."""
+    value = fields.get(name)
+    if type(value) is not int or value < 0:
+        raise Malformed(f"{name} is an integer, 0 or more")
+    return value
+
+
+def _unpack(fields: Mapping[str, Any]) -> bytes:
+    size, packed, encoding = read_natural(fields, "size_bytes"), fields.get("lines"), fields.get("encoding")
+    if size > LINE_BYTES:
+        raise Malformed(f"size_bytes is over the limit of {LINE_BYTES}")
+    if not isinstance(packed, bytes):
+        raise Malformed("lines is bytes")
+    if encoding == "none":
+        body = packed
+    elif encoding == "zlib":
+        body = _inflate(packed, size)
+    else:
+        raise Malformed('encoding is "zlib" or "none"')
+    if len(body) != size:
+        raise Malformed(f"lines has not the {size} bytes that size_bytes says")
+    return body
+
+
+def _inflate(packed: bytes, size_bytes: int) -> bytes:
+    # One byte more than promised is enough to tell a bomb; the rest of it is never unpacked.
+    inflater = zlib.decompressobj()
+    try:
+        body = inflater.decompress(packed, size_bytes + 1)
+    except zlib.error as error:
+        raise Malformed(f"lines is not zlib: {error}") from None
+    if not inflater.eof and len(body) <= size_bytes:
+        raise Malformed("lines is zlib that ends too early")
+    if inflater.unused_data:
+        raise Malformed("lines is zlib with something behind it")
+    return body
