@@ -1,5 +1,6 @@
 """docs/stores.md: what is to be pasted runs, and each call is told of with its parameters."""
 
+import asyncio
 import inspect
 import re
 import sys
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 
 import history_sink
+from agents import Agent, set_tracing_disabled
 from history_sink.testing import MemorySink
-from history_sink_agents.stores import claude
+from history_sink_agents.stores import claude, openai_agents
+from test_store_openai_agents import Parrot
 
 TEXT = (Path(__file__).parents[1] / "docs" / "stores.md").read_text()
-CLASSES = [claude.SessionStore]
+CLASSES = [claude.SessionStore, openai_agents.Session]
 
 
 def run_block(text: str) -> dict[str, Any]:
@@ -29,6 +32,7 @@ def run_block(text: str) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_sink, "HistorySink", MemorySink)
+    set_tracing_disabled(True)
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__module__)
@@ -49,7 +53,10 @@ def test_the_lines_for_the_claude_agent_sdk_make_options() -> None:
     assert isinstance(run_block("ClaudeAgentOptions")["options"].session_store, claude.SessionStore)
 
 
-@pytest.mark.parametrize(("module", "sdk", "extra"), [("claude", "claude_agent_sdk", "claude")])
+@pytest.mark.parametrize(
+    ("module", "sdk", "extra"),
+    [("claude", "claude_agent_sdk", "claude"), ("openai_agents", "agents.items", "openai-agents")],
+)
 def test_without_its_sdk_a_store_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, module: str, sdk: str, extra: str
 ) -> None:
@@ -63,3 +70,8 @@ def test_without_its_sdk_a_store_says_what_to_install(
         ModuleNotFoundError, match=re.escape(f"{full} needs the extra: pip install 'history-sink[{extra}]'")
     ):
         __import__(full)
+
+
+def test_the_lines_for_the_openai_agents_sdk_run_an_agent() -> None:
+    answer = run_block("Runner.run")["answer"]
+    assert asyncio.run(answer(Agent("parrot", model=Parrot()), "Hello")) == "I was given 1 items"
