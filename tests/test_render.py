@@ -226,7 +226,7 @@ OPENCODE = [
 def test_opencodes_events() -> None:
     lines = [*map(line, OPENCODE)]
     turns = render(lines)
-    assert [turn.who for turn in turns] == ["system", "user", "system", "assistant", "assistant"]
+    assert [turn.who for turn in turns] == ["user", "user", "assistant", "assistant", "assistant"]
     assert {turn.shape for turn in turns} == {"opencode"}
     assert write_markdown(turns[1]) == "Hello"
     assert write_markdown(turns[4]) == '[tool_call bash]\n{"command":"ls"}\n\n[tool_result tool_call_id=c]\na'
@@ -236,7 +236,7 @@ def test_opencodes_events() -> None:
 
 def test_opencodes_speakers_are_known_behind_the_lines_that_name_them() -> None:
     lines = [*map(line, OPENCODE)]
-    (later,) = render(lines[1:2], first=1, offset=len(lines[0]), speakers=speakers_of(lines[:1]))
+    (later,) = render(lines[1:2], first=1, offset=len(lines[0]), speakers=speakers_of(render(lines[:1])))
     assert later == render(lines)[1]
 
 

@@ -56,6 +56,7 @@ AGENTS = {
     "render": set[str](),
     "formats": set[str](),
     "stores": set[str](),
+    "browse": {"ground", "render"},
 }
 """The same for what plugs in. Of the library any room imports the public names, and only those."""
 

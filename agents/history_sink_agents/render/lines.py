@@ -40,13 +40,9 @@ def render(
     return link(turns)
 
 
-def speakers_of(lines: Iterable[bytes]) -> dict[str, Who]:
-    """Who speaks in which message, as OpenCode's events tell: what `render` needs to go on behind these lines."""
-    known: dict[str, Who] = {}
-    for line in lines:
-        if b'"message.updated' in line:
-            _read_line(line.removesuffix(b"\n"), known)
-    return known
+def speakers_of(turns: Iterable[Turn]) -> dict[str, Who]:
+    """Who speaks in which message, by its id: what `render` needs to go on behind these turns."""
+    return {turn.group: turn.who for turn in turns if turn.group and turn.shape == "opencode"}
 
 
 def _read_line(line: bytes, speakers: MutableMapping[str, Who]) -> Draft:

@@ -53,7 +53,7 @@ def _read_event(
         who, message = _WHO.get(pick_text(info, "role"), "system"), pick_text(info, "id")
         if message:
             speakers[message] = who
-        return None  # it has no words: its parts come in events of their own
+        return Draft(who, (), "opencode", find_time(record, data, info), "", message or None)  # its parts come later
     if part is None or part.get("type") not in _SPOKEN:
         return None
     message = pick_text(part, "messageID")

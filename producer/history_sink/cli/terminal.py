@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from history_sink.errors import ConfigurationError, HistorySinkError, Unavailable
-from history_sink.protocol.dashes import NamedGroup
+from history_sink.protocol.dashes import NamedGroup, take_names
 
 FAILED, MISUSED, FAULT, UNAVAILABLE, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 143
 
@@ -37,7 +37,7 @@ class Commands(NamedGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """One of ours, else one that plugs in."""
         own = super().get_command(ctx, cmd_name)
-        return own or next((entry.load() for entry in entry_points(group=PLUGINS, name=cmd_name)), None)
+        return own or next((take_names(entry.load()) for entry in entry_points(group=PLUGINS, name=cmd_name)), None)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

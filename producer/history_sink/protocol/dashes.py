@@ -1,6 +1,7 @@
 """Arguments that begin with a dash: agents name sessions after paths, such as ``-home-me-project``."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from difflib import get_close_matches
 
 import click
@@ -24,6 +25,14 @@ class Named(click.Command):
             for each in options
             for name in (*each.opts, *each.secondary_opts)
         }
+
+
+def take_names(command: click.Command) -> click.Command:
+    """A command that somebody else has made, with arguments that may begin with a dash. A group stays as it is."""
+    if type(command) is click.Command:
+        command = copy(command)
+        command.__class__ = Named  # it has nothing but another way to read its words
+    return command
 
 
 class NamedGroup(click.Group):
