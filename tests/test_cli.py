@@ -90,6 +90,19 @@ def test_a_folder_is_a_backfill_and_list_shows_all_of_it(run: Command, tmp_path:
     assert len(objects(run("list", "--json", "--after", "folder-10", "--limit", "3"))) == 3
     assert b"folder-11\n" in run("list", "--after", "folder-10", "--limit", "1").out
 
+    tens = [f"folder-1{digit}" for digit in range(10)]
+    assert run("list", "--prefix", "folder-1", "--fields", "session").out.decode().split() == tens
+    by_time = objects(run("list", "--prefix", "folder-1", "--fields", "last_write", "--json"))
+    assert [each["session"] for each in by_time] == tens
+    assert {name for each in by_time for name in each} == {"session", "last_write", "problem"}
+    size_bytes = b"%d" % (tmp_path / "year-2" / "folder-11.jsonl").stat().st_size
+    columns = run("list", "--prefix", "folder-11", "--fields", "messages, bytes").out.split()
+    assert columns == [b"12", size_bytes, b"folder-11"]
+    wrong = run("list", "--fields", "mesages")
+    assert (wrong.status, "not 'mesages'" in wrong.err) == (2, True)
+    wrong = run("list", "--prefix", "a/b")
+    assert (wrong.status, "prefix is how session ids begin" in wrong.err) == (2, True)
+
 
 def test_an_edited_history_goes_into_a_branch(run: Command, tmp_path: Path) -> None:
     path = write(tmp_path / "edited.jsonl", *number(0, 5))

@@ -15,8 +15,8 @@ from history_sink_worker.archive.erasure import Swept, compact_or_sweep, entomb,
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.save import append
+from history_sink_worker.archive.sessions import list_sessions
 from history_sink_worker.archive.snapshot import look
-from history_sink_worker.archive.survey import list_sessions
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES, tombstone
 from history_sink_worker.store import Head, Put, Reply, Request, Steps
 from logbook import Logbook, some_lines, upload_of

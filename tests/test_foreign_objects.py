@@ -7,7 +7,7 @@ from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.names import Log, TailName
 from history_sink_worker.archive.piece import write_meta
-from history_sink_worker.archive.survey import list_sessions
+from history_sink_worker.archive.sessions import list_sessions
 from history_sink_worker.store import Corrupt, Put
 from logbook import Logbook, some_lines
 from protocol.model_store import ModelStore

@@ -28,6 +28,7 @@ from history_sink import (
     Malformed,
     PointerHandle,
     ProducerSettings,
+    SessionSummary,
     Unavailable,
     session_id,
     session_text,
@@ -666,6 +667,19 @@ class TestReading:
         page = sink.list_sessions(after="zz", limit=2)
         assert [one.session for one in page.sessions] == ["zz-1", "zz-2"]
         assert [one.session for one in sink.list_sessions(after=page.next_after or "").sessions] == ["zz-3"]
+
+    def test_a_worker_of_an_older_version_tells_more_and_only_what_was_asked_for_is_taken(
+        self, sink: HistorySink, worker: PlainWorker
+    ) -> None:
+        for name in ("zy", "zy-1", "zy-2", "zz-9"):
+            worker.sessions[name] = PlainStore(name, {None: lines_of(messages("a"))})
+        found: list[SessionSummary] = []
+        after = "zy"
+        while after:
+            page = sink.list_sessions(after, 1, prefix="zy-", fields=["messages", "chain"])
+            found += page.sessions
+            after = page.next_after or ""
+        assert found == [SessionSummary("zy-1", messages=1), SessionSummary("zy-2", messages=1)]
 
     def test_without_a_worker_reads_end_in_time(self, alone: HistorySink) -> None:
         answer = is_quick(lambda: alone.resolve(PointerHandle("b", "k"), timeout_seconds=0.3))

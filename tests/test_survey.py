@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from history_sink.protocol.chain import START, shorten, walk
 from history_sink.protocol.listing import Listing
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.survey import list_sessions, survey
+from history_sink_worker.archive.sessions import list_sessions
+from history_sink_worker.archive.survey import survey
 from history_sink_worker.store import Put
 from logbook import Logbook, some_lines
 from protocol.model_store import ModelStore

@@ -175,6 +175,21 @@ def test_status_and_list_say_how_far_the_store_is(client: Client, bucket: str) -
     assert names == ["far"]
 
 
+def test_a_header_says_what_of_a_list_is_wanted(client: Client) -> None:
+    client.save("listed", [b'{"n":1}\n']).get(timeout=20)
+
+    def ask(listed: object) -> Any:
+        return client.send("history_sink.list_sessions", headers={"x-listed": listed}).get(timeout=20)
+
+    assert ask({"prefix": "liste", "fields": []})["sessions"] == [{"session": "listed", "problem": None}]
+    later = ask({"prefix": "liste", "fields": ["messages", "of a later version"], "of a later version": 1})
+    assert later["sessions"] == [{"session": "listed", "problem": None, "messages": 1}]
+    assert set(ask({"prefix": "liste"})["sessions"][0]) > {"bytes", "chain", "last_write"}
+    for wrong in (5, {"prefix": "a/b"}, {"fields": "messages"}, {"fields": [1]}):
+        with pytest.raises(Exception, match=r"a session id is|fields is a list|is an object"):
+            ask(wrong)
+
+
 def test_a_tasks_end_is_one_line_in_the_log(client: Client, worker: Worker) -> None:
     sent = client.save("logged", [b'{"n":1}\n'])
     sent.get(timeout=20)

@@ -19,7 +19,7 @@ from history_sink.filters import Filter, check_filters, filter_lines
 from history_sink.ledger.comparison import Comparison
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.lines import Message, encode_line
-from history_sink.protocol.listing import Listing
+from history_sink.protocol.listing import Listing, check_beginning, check_fields
 from history_sink.protocol.log_end import LogEnd, point_at
 from history_sink.protocol.outcome import FlushResult, Outcome, Receipt
 from history_sink.protocol.plain import Unencodable
@@ -437,25 +437,42 @@ class HistorySink:
             return session.ask(timeout_seconds)[0]
         return self._reading.status(session_id, timeout_seconds, [point_at(end) for end in known or ()])
 
-    def list_sessions(self, after: str = "", limit: int = 100, timeout_seconds: float = 10.0) -> Listing:
+    def list_sessions(
+        self,
+        after: str = "",
+        limit: int = 100,
+        timeout_seconds: float = 10.0,
+        *,
+        prefix: str = "",
+        fields: Iterable[str] | None = None,
+    ) -> Listing:
         """One page of the sessions in the store, by name.
+
+        What is asked for decides what it costs. For the names alone, and for `last_write` and `branches`, the store is
+        listed; for anything else, a worker looks at each session.
 
         Args:
             after: The page begins behind this name, such as the `next_after` of the page before.
             limit: At most so many sessions, 1 to 1000.
             timeout_seconds: How long to wait for a worker's answer, in seconds.
+            prefix: Only sessions whose names begin with this.
+            fields: Names of fields of `SessionSummary` to be told; the others are None. Empty: the names alone, also
+                those of deleted sessions. None: all fields.
 
         Returns:
-            The page, and what the next one begins behind.
+            The page, and what the next one begins behind. A page may have fewer sessions than `limit`, or none, and
+            not be the last.
 
         Raises:
             Unavailable: No worker has answered, or its store is away.
-            Malformed: `after` is no session id, `limit` is out of its range, or the answer cannot be read.
+            Malformed: `after` is no session id, `limit` is out of its range, no session id begins with `prefix`, there
+                is no such field, or the answer cannot be read.
         """
         check_timeout(timeout_seconds)
         after = take_session(after) if after != "" else ""
+        limit, prefix, asked = check_limit(limit), check_beginning(prefix), check_fields(fields)
         self._check_open()
-        return self._reading.list_sessions(after, check_limit(limit), timeout_seconds)
+        return self._reading.list_sessions(after, limit, timeout_seconds, prefix, asked)
 
     def forget(self, session_id: SessionId) -> None:
         """Forget a session that is over. Its next save asks the store how much it has, as after a restart.

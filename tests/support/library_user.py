@@ -57,6 +57,7 @@ def read(sink: HistorySink) -> bytes | Fault:
     listing = sink.list_sessions(after="a", limit=10)
     assert_type(listing, Listing)
     assert_type(listing.sessions, tuple[SessionSummary, ...])
+    assert_type(sink.list_sessions(prefix="a", fields=["last_write"]).sessions[0].last_write, float | None)
     assert_type(sink.read("s", branch="latest"), Iterator[bytes])
     handle = sink.pointer("s", messages=(0, 2))
     assert_type(handle, PointerHandle)

@@ -1,6 +1,7 @@
 """The five tasks: decode, let the archive do it, encode."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,6 +9,7 @@ from history_sink.errors import Malformed
 from history_sink.protocol.contract import (
     COMPACT,
     LIST_SESSIONS,
+    LISTED,
     MOST_SESSIONS,
     RESOLVE,
     STATUS,
@@ -15,16 +17,17 @@ from history_sink.protocol.contract import (
     check_branch,
     check_session,
 )
+from history_sink.protocol.listing import FIELDS
 from history_sink.protocol.outcome import Outcome
 from history_sink.protocol.pointer import Fault
 from history_sink_worker import uploads
 from history_sink_worker.application import app
-from history_sink_worker.archive import erasure, reader, survey
+from history_sink_worker.archive import erasure, reader, sessions, survey
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.intake.privacy import Bytes
 from history_sink_worker.service.service import service
 from history_sink_worker.store import StoreError
-from history_sink_worker.task import ReadTask, RetryingTask
+from history_sink_worker.task import ReadTask, RetryingTask, Task
 from history_sink_worker.task_errors import refuse, unexpected
 
 MOST_JUNCTIONS = 10_000
@@ -75,13 +78,16 @@ def status(session_id: object, junctions: object = ()) -> dict[str, Any]:
     return service().read(steps).encode()
 
 
-@app.task(name=LIST_SESSIONS)
-def list_sessions(after: object = "", limit: object = MOST_SESSIONS) -> dict[str, Any]:
-    """One page of sessions by name, behind the session `after`."""
+@app.task(bind=True, base=Task, name=LIST_SESSIONS)
+def list_sessions(self: Task, /, after: object = "", limit: object = MOST_SESSIONS) -> dict[str, Any]:
+    """One page of sessions by name, behind the session `after`; the header `LISTED` says what is wanted of it."""
     if type(limit) is not int or not 1 <= limit <= MOST_SESSIONS:
         refuse(f"limit is 1 to {MOST_SESSIONS}")
     start = "" if after in ("", None) else _check_session(after)
-    return service().read(survey.list_sessions(service().context, service().settings.prefix, start, limit)).encode()
+    prefix, fields = _decode_listed(self.request.get(LISTED))
+    wanted, root = FIELDS if fields is None else fields, service().settings.prefix
+    found = service().read(sessions.list_sessions(service().context, root, start, limit, prefix, wanted))
+    return found.encode(fields)
 
 
 @app.task(base=RetryingTask, name=COMPACT)
@@ -110,6 +116,19 @@ def _check_session(session_id: object) -> str:
         return check_session(session_id)
     except Malformed:  # its text quotes the value, which may be a message in the wrong place
         refuse("a session id is 1 to 200 of A-Z a-z 0-9 . _ -, not starting with a dot")
+
+
+def _decode_listed(header: object) -> tuple[str, list[str] | None]:
+    """The beginning of names, and the fields asked for, None for all. Those that a later version knows are left out."""
+    if header is None:
+        return "", None
+    if not isinstance(header, Mapping):
+        refuse(f"the header {LISTED} is an object with prefix and fields")
+    prefix, fields = header.get("prefix") or "", header.get("fields")
+    if fields is not None and not (isinstance(fields, list) and all(isinstance(each, str) for each in fields)):
+        refuse("fields is a list of names")
+    known = None if fields is None else [name for name in fields if name in FIELDS]
+    return ("" if prefix == "" else _check_session(prefix)), known
 
 
 def _decode_junctions(junctions: object) -> list[tuple[int, str]]:

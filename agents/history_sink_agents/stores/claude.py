@@ -85,7 +85,7 @@ class SessionStore(sdk.SessionStore):
     async def list_sessions(self, project_key: str) -> list[sdk.SessionStoreListEntry]:
         """The sessions of a project, with the time of their last write by the store's clock. Raises as `load`."""
         found = await run_in_thread(lambda: [*self._find_sessions(project_key)])
-        return [{"session_id": session, "mtime": _to_ms(summary.last_write)} for session, summary in found]
+        return [{"session_id": session, "mtime": _to_ms(summary.last_write or 0.0)} for session, summary in found]
 
     async def list_session_summaries(self, project_key: str) -> list[sdk.SessionSummaryEntry]:
         """The summaries of a project's sessions, as the SDK folds them. Raises as `load`.
@@ -139,15 +139,15 @@ class SessionStore(sdk.SessionStore):
 
     def _summarise(self, project_key: str) -> Iterator[sdk.SessionSummaryEntry]:
         for session, summary in self._find_sessions(project_key):
-            name = summary.session
+            name, at = summary.session, summary.last_write or 0.0
             folded = self._folded.get(name) or Folded(session)
-            written: Written | None = Written(b"", folded.end, folded.end, summary.last_write)
+            written: Written | None = Written(b"", folded.end, folded.end, at)
             if folded.end != summary.bytes:
                 written = self._logs.read(name, folded.end)
             if written is None:  # deleted meanwhile
                 continue
             folded = self._folded[name] = folded.fold(name, project_key, written)
-            yield folded.encode(_to_ms(max(summary.last_write, written.last_write)))
+            yield folded.encode(_to_ms(max(at, written.last_write)))
 
 
 def _to_ms(unix_seconds: float) -> int:

@@ -113,11 +113,8 @@ class SharedLog:
 
     def find(self, prefix: str) -> Iterator[SessionSummary]:
         """All sessions whose name begins with `prefix`, by name. Raises `Unavailable`."""
-        after: str | None = prefix
+        after: str | None = ""
         while after is not None:
-            page = self._sink.list_sessions(after, PAGE_SESSIONS, max(self._wait_seconds, 10.0))
-            for summary in page.sessions:
-                if not summary.session.startswith(prefix):
-                    return
-                yield summary
+            page = self._sink.list_sessions(after, PAGE_SESSIONS, max(self._wait_seconds, 10.0), prefix=prefix)
+            yield from page.sessions
             after = page.next_after

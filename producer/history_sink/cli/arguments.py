@@ -10,6 +10,7 @@ import click
 from history_sink.client.checks import LONGEST_SECONDS, check_timeout
 from history_sink.errors import ConfigurationError, Malformed
 from history_sink.protocol.contract import MAX_OFFSET, check_branch, check_session
+from history_sink.protocol.listing import check_beginning, check_fields
 from history_sink.settings import BROKER_URL, ProducerSettings
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     _SpanParam = click.ParamType[tuple[int, int]]
     _TextParam = click.ParamType[str]
+    _FieldsParam = click.ParamType[tuple[str, ...]]
 else:
-    _SpanParam = _TextParam = click.ParamType  # older ones take no types when they run
+    _SpanParam = _TextParam = _FieldsParam = click.ParamType  # older ones take no types when they run
 
 
 class SpanType(_SpanParam):
@@ -58,6 +60,32 @@ class BranchType(_TextParam):
             return check_branch(value) or ""
         except Malformed:
             self.fail(f"{value!r} is no branch; `history-sink status SESSION` names them", param, ctx)
+
+
+class BeginningType(_TextParam):
+    """How session ids begin."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return check_beginning(value)
+        except Malformed as error:
+            self.fail(str(error), param, ctx)
+
+
+class FieldsType(_FieldsParam):
+    """Names of what is to be told of a session, with commas between."""
+
+    name = "fields"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return check_fields(name.strip() for name in str(value).split(",") if name.strip()) or ()
+        except Malformed as error:
+            self.fail(str(error), param, ctx)
 
 
 _LEAST_SECONDS = 0.1

@@ -1,6 +1,7 @@
 """What the command `history-sink` tells: results in words, for people, and as JSON, for programs."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from history_sink.cli.check import CheckResult
     from history_sink.client.ranges import ChainMeter, Source
 
-SESSION_HEADER = f"{'LAST WRITE':<20}  {'MESSAGES':>9}  {'BYTES':>15}  SESSION"
+_COLUMNS = {"last_write": "<20", "messages": ">9", "bytes": ">15", "chain": "<16"}
+"""The fields that `list` shows before a session's name, and their columns' widths."""
 
 
 def tell_saved(saved: "Saved", as_json: bool, has_waited: bool, is_dry: bool = False) -> None:
@@ -75,12 +77,25 @@ def tell_interrupted(work: "Backfill", files: int) -> None:
     click.echo("The same command goes on from there.", err=True)
 
 
-def describe_session(summary: SessionSummary) -> str:
+def session_header(fields: Collection[str]) -> str:
+    """What stands above the lines of `list`."""
+    cells = [f"{name.replace('_', ' ').upper():{width}}" for name, width in _COLUMNS.items() if name in fields]
+    return "  ".join([*cells, "SESSION"])
+
+
+def describe_session(summary: SessionSummary, fields: Collection[str]) -> str:
     """A line of `list`."""
     later = f", written later: {summary.later_branch}" if summary.later_branch else ""
     branches = f"  (+ {count(summary.branches, 'branch', 'branches')}{later})" if summary.branches else ""
-    when = _time(summary.last_write)
-    return f"{when:<20}  {summary.messages:>9,}  {summary.bytes:>15,}  {summary.session}{branches}"
+    cells = [f"{_show_field(summary, name):{width}}" for name, width in _COLUMNS.items() if name in fields]
+    return "  ".join([*cells, f"{summary.session}{branches}"])
+
+
+def _show_field(summary: SessionSummary, name: str) -> str:
+    value = getattr(summary, name)
+    if value is None:
+        return "?"  # a worker of an older version
+    return _time(value) if name == "last_write" else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def describe_status(status: Status) -> str:

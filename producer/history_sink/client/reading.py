@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from history_sink.client.ranges import NotFound, find_source, read_source
 from history_sink.errors import HistorySinkError, Unavailable
-from history_sink.protocol.contract import LIST_SESSIONS, RESOLVE, STATUS
+from history_sink.protocol.contract import LIST_SESSIONS, LISTED, RESOLVE, STATUS
 from history_sink.protocol.listing import Listing
 from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.outcome import Outcome
@@ -45,10 +45,16 @@ class Reading:
         self._home = self._home or (status.bucket, status.prefix)
         return status
 
-    def list_sessions(self, after: str, limit: int, timeout_seconds: float) -> Listing:
+    def list_sessions(
+        self, after: str, limit: int, timeout_seconds: float, prefix: str, fields: Sequence[str] | None
+    ) -> Listing:
         """See `HistorySink.list_sessions`."""
         asked = {"after": after, "limit": limit}
-        return Listing.decode(self._broker.call(LIST_SESSIONS, (), asked, timeout_seconds, repr(asked)))
+        listed = {"prefix": prefix, "fields": None if fields is None else [*fields]}
+        is_plain = not prefix and fields is None
+        shown, headers = (asked, {}) if is_plain else ({**asked, **listed}, {LISTED: listed})
+        answer = self._broker.call(LIST_SESSIONS, (), asked, timeout_seconds, repr(shown), headers)
+        return Listing.decode(answer, fields).only(prefix)
 
     def find_home(self, session: str, timeout_seconds: float) -> tuple[str, str]:
         """Bucket and prefix of the store: from the settings, else a worker is asked, once. Raises `Unavailable`."""

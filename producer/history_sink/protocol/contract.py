@@ -34,6 +34,13 @@ SENT_AT = "x-sent-at"
 For metrics only; it may be missing.
 """
 
+LISTED = "x-listed"
+"""Header of a question for a list of sessions: ``{"prefix": …, "fields": […]}``, what is wanted of it.
+
+No arguments: a worker of an older version refuses those that it does not know. It does not see the header, and tells
+more than was asked for.
+"""
+
 SAVE_BYTES = 256 * 1024
 """Where the library cuts a save, in bytes of lines; never inside a line."""
 
@@ -41,10 +48,10 @@ LINE_BYTES = 32 * 1024 * 1024
 """The longest line, newline included. A longer one is refused."""
 
 MAX_OFFSET = 2**64 - 1
+"""The greatest number in a byte range."""
 
 MOST_SESSIONS = 1000
 """On one page of a list of sessions."""
-"""The greatest number in a byte range."""
 
 CLOCKS_DIFFER_SECONDS = 900.0
 """So much may the clocks of two machines differ."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from history_sink.errors import NoAnswer, WorkerFailed
+from history_sink.protocol.contract import LISTED
 from history_sink.settings import ProducerSettings
 from history_sink.testing.task_queue import TaskQueue
 from history_sink.transport.broker import Broker
@@ -24,10 +25,11 @@ class MemoryBroker(Broker):
         kwargs: Mapping[str, Any],
         described: str = "{}",
         expires_seconds: float | None = None,
+        headers: Mapping[str, Any] | None = None,
     ) -> str:
         """Queue a task and return its id. Raises `Unavailable`."""
         with self.fork_gate.inside():
-            return self._queue.send(task, args, kwargs)
+            return self._queue.send(task, args, {**kwargs, **(headers or {}).get(LISTED, {})})
 
     def look(self, task_ids: Sequence[str]) -> dict[str, Answer]:
         """The answers of some tasks, as far as they are there. Raises `Unavailable`."""

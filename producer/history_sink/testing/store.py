@@ -8,7 +8,7 @@ from typing import Any
 from history_sink.errors import Malformed
 from history_sink.protocol.chain import shorten
 from history_sink.protocol.contract import LIST_SESSIONS, RESOLVE, STATUS, UPLOAD, check_branch, check_session
-from history_sink.protocol.listing import Listing, SessionSummary
+from history_sink.protocol.listing import Listing, SessionSummary, are_names_alone
 from history_sink.protocol.outcome import Outcome
 from history_sink.protocol.pointer import Fault, PointerHandle
 from history_sink.protocol.status import LogStatus, Status, StrayStatus
@@ -99,14 +99,17 @@ class MemoryStore:
         answer = self._resolve(handle)
         return answer.encode() if isinstance(answer, Fault) else answer
 
-    def list_sessions(self, after: str = "", limit: int = MOST_SESSIONS) -> dict[str, Any]:
-        """One page of sessions behind the name `after`."""
+    def list_sessions(
+        self, after: str = "", limit: int = MOST_SESSIONS, prefix: str = "", fields: list[str] | None = None
+    ) -> dict[str, Any]:
+        """One page of sessions behind the name `after`, whose names begin with `prefix`."""
         if type(limit) is not int or not 1 <= limit <= MOST_SESSIONS:
             raise Malformed(f"limit is 1 to {MOST_SESSIONS}")
-        start = check_session(after) if after else ""
-        names = [name for name in self.get_names() if name > start]
-        page = tuple(self._summarise(name) for name in names[:limit])
-        return Listing(page, names[limit - 1] if len(names) > limit else None).encode()
+        start, is_by_name = check_session(after) if after else "", fields is not None and are_names_alone(fields)
+        known = {*self._sessions, *self._deleted} if is_by_name else {*self._sessions}
+        names = [name for name in sorted(known) if name > start and name.startswith(prefix)]
+        page = tuple(SessionSummary(name) if is_by_name else self._summarise(name) for name in names[:limit])
+        return Listing(page, names[limit - 1] if len(names) > limit else None).encode(fields)
 
     def _tick(self) -> float:
         """A time later than all before: of two logs, one was written last."""
@@ -140,6 +143,7 @@ class MemoryStore:
             sum(branch is not None for branch in self._sessions[session]),
             None,
             later.branch if later else None,
+            main.chain if main else None,
         )
 
     def _resolve(self, handle: object) -> bytes | Fault:

@@ -73,6 +73,7 @@ class Broker:
         kwargs: Mapping[str, Any],
         described: str = "{}",
         expires_seconds: float | None = None,
+        headers: Mapping[str, Any] | None = None,
     ) -> str:
         """Queue a task and return its id; the broker has it then. `described` stands for `kwargs` in events.
 
@@ -86,7 +87,7 @@ class Broker:
             self._compare_clocks()
         options = {"queue": QUEUE_OF_TASK[task], "kwargsrepr": described, "expires": expires}
         with self.fork_gate.inside():
-            return self._try(self._breaker, lambda link: link.send(task, args, kwargs, options))
+            return self._try(self._breaker, lambda link: link.send(task, args, kwargs, headers or {}, options))
 
     def look(self, task_ids: Sequence[str]) -> dict[str, Answer]:
         """The answers of some tasks, as far as they are there. Raises `Unavailable`."""
@@ -102,13 +103,19 @@ class Broker:
         return answer.value
 
     def call(
-        self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], timeout_seconds: float, described: str = "{}"
+        self,
+        task: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        timeout_seconds: float,
+        described: str = "{}",
+        headers: Mapping[str, Any] | None = None,
     ) -> Any:
         """Queue a task that expires with the wait for it, and return its result. Raises `Unavailable`."""
         if not self.has_answers:
             raise Unavailable(NO_ANSWERS)
         start = time.monotonic()
-        task_id = self.send(task, args, kwargs, described, expires_seconds=timeout_seconds)
+        task_id = self.send(task, args, kwargs, described, timeout_seconds, headers)
         return self.take(task_id, max(0.0, timeout_seconds - (time.monotonic() - start)))
 
     def _compare_clocks(self) -> None:

@@ -67,7 +67,14 @@ class Link:
             raise Unavailable(NO_ANSWERS)
         return self._answers
 
-    def send(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    def send(
+        self,
+        task: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        headers: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> str:
         with self._turn(), self._producers.acquire(block=True) as producer, _collecting(producer):
             result = self._app.send_task(
                 task,
@@ -79,7 +86,7 @@ class Link:
                 # With False here Celery would subscribe to the result of each save. The header below, which workers
                 # obey, has them keep the result.
                 ignore_result=True,
-                headers={"ignore_result": False, SENT_AT: self._app.now().timestamp()},
+                headers={"ignore_result": False, SENT_AT: self._app.now().timestamp(), **headers},
                 add_to_parent=False,
                 **self._amqp,
                 **options,

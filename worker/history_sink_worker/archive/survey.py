@@ -1,23 +1,20 @@
-"""How far the store is: all logs of one session, what lies beside them, and the list of all sessions."""
+"""How far the store is with one session: all its logs, and what lies beside them."""
 
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from history_sink.errors import Malformed
 from history_sink.protocol.chain import shorten
-from history_sink.protocol.contract import check_branch, check_session
-from history_sink.protocol.listing import Listing, SessionSummary
 from history_sink.protocol.status import LogStatus, Status, StrayStatus
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import look_again
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.snapshot import LogSnapshot, list_log, look, tail_fact
+from history_sink_worker.archive.sessions import list_branches
+from history_sink_worker.archive.snapshot import LogSnapshot, look, tail_fact
 from history_sink_worker.archive.tombstone import Deleted
-from history_sink_worker.archive.written import is_told_by_list, last_activity, last_write
-from history_sink_worker.store import Corrupt, Head, Info, List, Page, Steps
+from history_sink_worker.archive.written import last_write
+from history_sink_worker.store import Corrupt, Steps
 
 
 def survey(context: Context, bucket: str, prefix: str, session: str, junctions: list[tuple[int, str]]) -> Steps[Status]:
@@ -45,73 +42,6 @@ def _survey(
         strays += yield from _strays(context, seen)
         pending += _count_pending(seen)
     return Status(bucket, prefix, session, tuple(logs), tuple(strays), pending)
-
-
-def list_branches(prefix: str, session: str) -> Steps[list[Log]]:
-    """The branches of a session, by name."""
-    folders = yield from _list_folders(f"{prefix}{session}/branches/", "", check_branch)
-    return [Log(prefix, session, folder) for folder in folders]
-
-
-def list_names(prefix: str, after: str, limit: int) -> Steps[list[str]]:
-    """Session names behind `after`, at most `limit`."""
-    # "0" is the character behind "/": a name that `after` begins may still follow it.
-    return (yield from _list_folders(prefix, f"{prefix}{after}0" if after else "", check_session, limit))
-
-
-def list_sessions(context: Context, prefix: str, after: str, limit: int) -> Steps[Listing]:
-    """One page of sessions behind the name `after`; those that were deleted are passed over."""
-    names = yield from list_names(prefix, after, limit + 1)
-    found = []
-    for name in names[:limit]:
-        with suppress(Deleted):
-            found.append((yield from _summarise(context, prefix, name)))
-    return Listing(tuple(found), names[limit - 1] if len(names) > limit else None)
-
-
-def _summarise(context: Context, prefix: str, session: str) -> Steps[SessionSummary]:
-    log, messages, size, problem = Log(prefix, session), 0, 0, None
-    meta: Mapping[str, str] = {}
-    try:
-        seen = yield from look(context, log)
-        listing, meta = seen.listing, seen.info.meta if seen.info else {}
-        messages, size = (seen.line.messages, seen.line.end.offset) if seen.line else (0, 0)
-    except Corrupt as error:
-        listing, problem = (yield from list_log(log)), str(error)
-    written, active = last_write(listing, meta), last_activity(listing, meta)
-    branches, later = (yield from list_branches(prefix, session)), None
-    for branch in branches:
-        listing, meta = yield from _glance(branch, written)
-        active = max(active, last_activity(listing, meta))
-        if last_write(listing, meta) > written:
-            written, later = last_write(listing, meta), branch.branch
-    return SessionSummary(session, messages, size, active, len(branches), problem, later)
-
-
-def _glance(log: Log, other: float) -> Steps[tuple[plan.LogListing, Mapping[str, str]]]:
-    """A log's LIST, and its base's metadata where only that tells whether lines came to it after `other`."""
-    listing = yield from list_log(log)
-    if last_write(listing, {}) <= other or is_told_by_list(listing):
-        return listing, {}
-    info: Info | None = yield Head(log.base)
-    return listing, info.meta if info else {}
-
-
-def _list_folders(
-    prefix: str, after: str, check: Callable[[object], object], limit: int | None = None
-) -> Steps[list[str]]:
-    """The names of folders that `check` lets pass, at most `limit`; others are nothing of ours."""
-    found: list[str] = []
-    position: str | None = after
-    while position is not None and (limit is None or len(found) < limit):
-        page: Page = yield List(prefix, position, by_folder=True)
-        for folder in page.folders:
-            name = folder.removeprefix(prefix).removesuffix("/")
-            with suppress(Malformed):
-                check(name)
-                found.append(name)
-        position = page.next_after
-    return found[:limit]
 
 
 def _compare(context: Context, log: Log, junctions: list[tuple[int, str]]) -> Steps[tuple[LogSnapshot, int]]:

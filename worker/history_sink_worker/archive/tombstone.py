@@ -13,10 +13,12 @@ from history_sink.protocol.chain import ORIGIN
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import write_meta
-from history_sink_worker.store import Head, Info, Put, Steps
+from history_sink_worker.store import Entry, Head, Info, Put, Steps
 
 TOMBSTONE_BYTES = 64
 """No tombstone is larger. Of a base as small as this only its metadata tells what it is."""
+_WRITTEN_BYTES = 43
+"""What each one has that was written so far. Whoever writes others must let `may_be_tombstone` know them."""
 _MARK = "hs-deleted"
 
 
@@ -31,6 +33,11 @@ def tombstone(log: Log, now: float, if_match: str | None) -> Put:
     # A worker that knows no tombstones takes this for a base that a foreign writer has cut, and leaves it alone.
     meta = {**write_meta(Fact(0, ORIGIN, ORIGIN)), "hs-bytes": "0", _MARK: str(int(now * 1000))}
     return Put(log.base, body, meta, if_match)
+
+
+def may_be_tombstone(base: Entry) -> bool:
+    """Whether a base may be one, by its size in a LIST. Its metadata tells."""
+    return base.size_bytes == _WRITTEN_BYTES
 
 
 def is_tombstone(meta: Mapping[str, str]) -> bool:

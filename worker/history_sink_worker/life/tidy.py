@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.erasure import compact_or_sweep
 from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.sessions import list_branches, list_names
 from history_sink_worker.archive.snapshot import list_log
-from history_sink_worker.archive.survey import list_branches, list_names
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.service.service import Service
 from history_sink_worker.store import Corrupt
