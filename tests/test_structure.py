@@ -55,6 +55,7 @@ AGENTS = {
     "ground": set[str](),
     "render": set[str](),
     "formats": set[str](),
+    "restore": {"formats", "ground"},
     "stores": set[str](),
     "browse": {"ground", "render"},
 }

@@ -5,6 +5,12 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from history_sink import HistorySink
+from history_sink_agents.formats import FORMATS, Found
+from history_sink_agents.formats.manifest import cut_lines, make_line
+from history_sink_agents.formats.names import name_manifest
+from history_sink_agents.formats.opencode import read_lines as read_events
+
 A, B, C = (f"{digit * 8}-1111-4222-8333-{digit * 12}" for digit in "abc")
 """Ids of sessions."""
 
@@ -70,3 +76,20 @@ def text(session: str, name: str, words: str) -> tuple[str, object]:
 def created(session: str, directory: str = "/w/proj") -> tuple[str, object]:
     info = {"id": session, "directory": directory, "title": "title", "version": "1.18", "time": {"created": 1}}
     return "session.created", {"sessionID": session, "info": info}
+
+
+def archive_home(sink: HistorySink, agent: str, home: Path) -> list[Found]:
+    """Archive what is found, as a watcher does: each file a log of its own, and its manifest beside it."""
+    found = [*FORMATS[agent].find(home)]
+    for each in found:
+        whole = each.path.read_bytes() if each.kind == "whole" else None
+        if each.kind == "database":
+            lines = [*read_events(each)]
+        else:
+            lines = cut_lines(whole) if whole is not None else each.path.read_bytes().split(b"\n")[:-1]
+        manifest = make_line(FORMATS[agent].manifest(each), whole)
+        assert sink.append(name_manifest(each.session), manifest).state == "enqueued"
+        assert sink.save(each.session, lines).state in ("enqueued", "unchanged")
+        assert sink.flush(each.session)
+        assert sink.flush(name_manifest(each.session))
+    return found

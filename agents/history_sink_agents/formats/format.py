@@ -34,6 +34,10 @@ class Unreadable(OSError):
     """What an agent keeps cannot be read, so nothing of it is archived. The text says what and why."""
 
 
+class Misplaced(ValueError):
+    """A file cannot go where the agent would look for it. The text says why."""
+
+
 class Format(Protocol):
     """One agent's files. It knows no sink."""
 

@@ -5,9 +5,10 @@ them is the main one cannot be told for ever, as the agent deletes them: each is
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from history_sink_agents.formats.format import Found
+from history_sink_agents.formats.format import Found, Misplaced
 from history_sink_agents.formats.heads import read_head, read_object
 from history_sink_agents.formats.names import name_session
 from history_sink_agents.formats.patterns import PatternFormat, allow
@@ -25,14 +26,49 @@ class GeminiFormat(PatternFormat):
         session = read_session_id(path)
         return name_session(self.name, session, match["part"]) if session else None
 
+    def home(self, environ: Mapping[str, str], user_home: Path) -> Path:
+        """See `Format`. Its variable names what stands for the user's home."""
+        given = environ.get("GEMINI_CLI_HOME", "")
+        return super().home(environ, Path(given).absolute() if given else user_home)
+
+    def place(self, home: Path, relative: str, project: str | None) -> str:
+        """See `PatternFormat`. The folder that the project has claimed, else that of its last name."""
+        slug = find_slug(home, project) if project else relative.split("/")[1]
+        return "/".join(["tmp", slug, *relative.split("/")[2:]])
+
+    def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
+        """See `PatternFormat`."""
+        return [
+            f"gemini --resume {session}" + (f" in {project}" if project else ""),
+            "Gemini CLI deletes sessions by the age written in them, and after a second resume: set"
+            " general.sessionRetention.enabled to false in its settings.json first",
+        ]
+
     def find_cwd(self, found: Found) -> str | None:
         """See `PatternFormat`. A project's folder names its cwd in a file of its own."""
         home = found.path.parents[found.relative.count("/")]
-        try:
-            root = home / "tmp" / found.relative.split("/")[1] / ".project_root"
-            return root.read_text()[:4096].strip() or None if root.is_file() and not root.is_symlink() else None
-        except (OSError, UnicodeDecodeError):
-            return None
+        return read_root(home / "tmp" / found.relative.split("/")[1])
+
+
+def find_slug(home: Path, project: str) -> str:
+    """The folder of a project below ``tmp/``. Raises `Misplaced` where another project has claimed the name."""
+    claims = {path.name: read_root(path) for path in sorted((home / "tmp").glob("*"))}
+    for slug, root in claims.items():
+        if root == project:
+            return slug
+    slug = re.sub("-+", "-", re.sub("[^a-z0-9]", "-", Path(project).name.lower())).strip("-") or "project"
+    if claims.get(slug):
+        raise Misplaced(f"tmp/{slug} belongs to {claims[slug]}; run gemini in {project} once, so that it takes another")
+    return slug
+
+
+def read_root(folder: Path) -> str | None:
+    """The project that has claimed a folder; None where none has."""
+    root = folder / ".project_root"
+    try:
+        return root.read_text()[:4096].strip() or None if root.is_file() and not root.is_symlink() else None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def read_session_id(path: Path) -> str | None:

@@ -1,8 +1,61 @@
 """Agents whose sessions are told by the path alone: Copilot CLI, qwen-code, pi, codetether."""
 
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from history_sink_agents.formats.claude import make_slug
+from history_sink_agents.formats.heads import read_object
+from history_sink_agents.formats.live import is_running
 from history_sink_agents.formats.patterns import PatternFormat, allow
 
-COPILOT = PatternFormat(
+_LOCK = re.compile(r"inuse\.([0-9]{1,10})\.lock")
+
+
+class CopilotFormat(PatternFormat):
+    """One folder a session. A repair puts another file in the place of the log, and a backup beside it."""
+
+    def find_live(self, home: Path, session: str) -> str | None:
+        """See `PatternFormat`. A killed process leaves its lock behind."""
+        for path in sorted((home / "session-state" / session).glob("inuse.*.lock")):
+            named = _LOCK.fullmatch(path.name)
+            if named and is_running(int(named[1])):
+                return f"process {named[1]} has it open"
+        return None
+
+    def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
+        """See `PatternFormat`."""
+        return [f"copilot --resume {session}"]
+
+
+class QwenFormat(PatternFormat):
+    """The one agent that compares the cwd in the first line with its own."""
+
+    def place(self, home: Path, relative: str, project: str | None) -> str:
+        """See `PatternFormat`."""
+        return relative if project is None else "/".join(["projects", make_slug(project), *relative.split("/")[2:]])
+
+    def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
+        """See `PatternFormat`."""
+        return [f"qwen -r {session}" + (f" in {project}" if project else " in the project's own path")]
+
+
+class PiFormat(PatternFormat):
+    """``auth.json`` lies beside the folder of sessions, and is not walked."""
+
+    def place(self, home: Path, relative: str, project: str | None) -> str:
+        """See `PatternFormat`."""
+        if project is None:
+            return relative
+        return "/".join(["sessions", f"--{re.sub('[/:]', '-', project.removeprefix('/'))}--", *relative.split("/")[2:]])
+
+    def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
+        """See `PatternFormat`."""
+        return [f"pi --session {session}" + (f" in {project}" if project else " in the project's own path")]
+
+
+COPILOT = CopilotFormat(
     "copilot",
     ".copilot",
     folders=("session-state",),
@@ -12,22 +65,21 @@ COPILOT = PatternFormat(
         allow("whole", r"session-state/(?P<session>[^/.][^/]*)/(?P<part>events\.jsonl\.backup-before-recovery-[^/]+)"),
     ),
 )
-"""One folder a session. A repair puts another file in the place of the log, and a backup beside it."""
 
-QWEN = PatternFormat(
+QWEN = QwenFormat(
     "qwen",
     ".qwen",
     folders=("projects",),
     rules=(allow("lines", r"projects/[^/]+/chats/(?P<session>[^/.][^/]*)\.jsonl"),),
 )
 
-PI = PatternFormat(
+PI = PiFormat(
     "pi",
     ".pi/agent",
+    variable="PI_CODING_AGENT_DIR",
     folders=("sessions",),
     rules=(allow("lines", r"sessions/[^/]+/[^/_]+_(?P<session>[^/_]+)\.jsonl"),),
 )
-"""``auth.json`` lies beside the folder of sessions, and is not walked."""
 
 CODETETHER = PatternFormat(
     "codetether",
@@ -37,3 +89,11 @@ CODETETHER = PatternFormat(
     rules=(allow("whole", r"sessions/(?P<session>[^/.][^/]*)\.json"),),
 )
 """One JSON document a session, put in the place of the one before. Each project may have a home of its own."""
+
+
+def rewrite_cwd(first_line: bytes, project: str) -> bytes:
+    """qwen-code's first line with another cwd; the line itself where that is its cwd already."""
+    value = read_object(first_line)
+    if value.get("cwd") in (None, project):
+        return first_line
+    return json.dumps({**value, "cwd": project}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,21 @@ class PatternFormat:
             "machine": platform.node(),
             "mode": read_mode(found.path),
         }
+
+    def place(self, home: Path, relative: str, project: str | None) -> str:
+        """Where below `home` a file goes that lay at `relative`, so that the agent finds it from `project`.
+
+        `project` is a real path; None: as it was. Raises `Misplaced`.
+        """
+        return relative
+
+    def find_live(self, home: Path, session: str) -> str | None:
+        """By what sign the agent is at work on a session; None where there is none."""
+        return None
+
+    def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
+        """How the agent goes on with the session once these paths are there, and what its user should know."""
+        return []
 
     def find_cwd(self, found: Found) -> str | None:
         """The working directory of the session, None where nothing tells it."""

@@ -248,6 +248,11 @@ def restore(
     hashes is the one that the store names. It is readable by you alone. Of a session that is being written to, it has
     what was there at the start. - is stdout: there the bytes go as they come, what is said goes to stderr, and bytes
     that are not those of the store are told by the exit status.
+
+    \b
+    Back into the agent that wrote it, with all that it stands on, so that the agent's own resume finds it:
+      history-sink restore SESSION --into AGENT
+      history-sink restore --into AGENT --help
     """
     from history_sink.client import ranges as restoring
 

@@ -18,6 +18,9 @@ FAILED, MISUSED, FAULT, UNAVAILABLE, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 
 PLUGINS = "history_sink.commands"
 """The group of entry points whose commands stand beside ours: watching, rendering, whatever else is installed."""
 
+VARIANTS = "history_sink.variants"
+"""The group of those that stand in for one of ours where an option is given: ``restore.into`` is ``restore --into``."""
+
 
 class Failure(click.ClickException):
     """Ends the command with a text on stderr and an exit status."""
@@ -38,6 +41,17 @@ class Commands(NamedGroup):
         """One of ours, else one that plugs in."""
         own = super().get_command(ctx, cmd_name)
         return own or next((take_names(entry.load()) for entry in entry_points(group=PLUGINS, name=cmd_name)), None)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is named, or the one that its option makes of it."""
+        name, command, left = super().resolve_command(ctx, args)
+        for entry in entry_points(group=VARIANTS):
+            base, _, option = entry.name.partition(".")
+            if base == name and any(word.partition("=")[0] == f"--{option}" for word in left):
+                command = entry.load()
+        return name, command, left
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

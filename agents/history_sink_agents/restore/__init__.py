@@ -1,0 +1,1 @@
+"""Sessions back into the agent that wrote them, so that its own resume finds them."""

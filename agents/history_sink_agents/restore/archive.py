@@ -1,0 +1,79 @@
+"""What a restore asks of the archive: a session's manifest, its logs, and how they begin."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from history_sink import Fault, Faulted, HistorySink, LogStatus, NotFound
+from history_sink_agents.formats.manifest import Entry, read_lines
+from history_sink_agents.formats.names import name_manifest
+from history_sink_agents.restore.errors import Absent
+
+_FIRST_LINE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which log of a session is meant where it has several: `branch`, else the main one, else the last written."""
+
+    branch: str | None = None
+    is_main: bool = False
+
+
+class Archive(Protocol):
+    """What planning needs."""
+
+    def read_manifest(self, session: str) -> list[Entry]: ...
+
+    def find_log(self, session: str) -> tuple[LogStatus, int] | None: ...
+
+    def read_first_line(self, session: str, log: LogStatus) -> bytes: ...
+
+
+class SinkArchive:
+    """An archive behind a sink."""
+
+    def __init__(self, sink: HistorySink, choice: Choice, timeout_seconds: float) -> None:
+        self.sink = sink
+        self._choice = choice
+        self._timeout_seconds = timeout_seconds
+
+    def read_manifest(self, session: str) -> list[Entry]:
+        """The entries of the session that `session` is, or is a part of. Raises `Absent`, and what `read` raises."""
+        name = name_manifest(session)
+        try:
+            body = b"".join(self.sink.read(name, self._timeout_seconds))
+        except NotFound:
+            raise Absent(
+                f"the archive has no manifest {name}: {session} was not archived by `history-sink watch`;"
+                f" `history-sink restore SESSION FILE` writes any log to a file"
+            ) from None
+        return read_lines(body.split(b"\n"))
+
+    def find_log(self, session: str) -> tuple[LogStatus, int] | None:
+        """The log that is meant, and how many the session has; None where it has none."""
+        status = self.sink.status(session, self._timeout_seconds)
+        logs = {log.branch: log for log in status.logs}
+        if self._choice.branch in logs and self._choice.branch:
+            return logs[self._choice.branch], len(logs)
+        log = logs.get(None) if self._choice.is_main else status.latest
+        return (log, len(logs)) if log else None
+
+    def read_first_line(self, session: str, log: LogStatus) -> bytes:
+        """With its newline. Raises `Faulted`."""
+        handle = self.sink.pointer(
+            session, byte_range=(0, _FIRST_LINE_BYTES), timeout_seconds=self._timeout_seconds, branch=log.branch
+        )
+        answer = self.sink.resolve(handle, self._timeout_seconds)
+        if isinstance(answer, Fault):
+            raise Faulted(answer)
+        return answer.partition(b"\n")[0] + b"\n"
+
+    def read_log(self, session: str, log: LogStatus) -> Iterator[bytes]:
+        """The bytes that `log` tells of, in pieces, whatever was written behind them meanwhile."""
+        left = log.bytes
+        for piece in self.sink.read(session, self._timeout_seconds, log.branch):
+            yield piece[:left]
+            left -= min(left, len(piece))
+            if not left:
+                return

@@ -1,0 +1,165 @@
+"""The files of a restore: written beside their places, proven, and only then put there, all or none."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+from history_sink import BadMessage, HistorySink, LogStatus, Mismatch
+from history_sink_agents.formats.manifest import cut_lines, join_lines
+from history_sink_agents.restore.archive import SinkArchive
+from history_sink_agents.restore.errors import Refused
+from history_sink_agents.restore.plan import Item
+
+Edit = Callable[[bytes], bytes]
+"""What becomes of a first line."""
+
+
+def find_there(sink: HistorySink, home: Path, item: Item) -> bool:
+    """Whether the file is there already, with these bytes. Raises `Refused` where another one has its place."""
+    path = home / item.relative
+    check_folders(home, item.relative)
+    if not os.path.lexists(path):
+        return False
+    if path.is_symlink() or not path.is_file():
+        raise Refused(f"{path} is there, and is no regular file")
+    if item.log is None:
+        is_same = path.stat().st_size == 0
+    else:
+        is_same = holds_log(sink, path, item.log, is_whole=item.entry.kind == "whole")
+    if not is_same:
+        raise Refused(f"{path} is there with other bytes ({path.stat().st_size}); nothing is overwritten: move it away")
+    return True
+
+
+def holds_log(sink: HistorySink, path: Path, log: LogStatus, *, is_whole: bool) -> bool:
+    """Whether a file has just the bytes of a log, by their chain."""
+    try:
+        with path.open("rb") as file:
+            end = sink.measure(cut_lines(file.read()) if is_whole else file)
+    except BadMessage:  # a line that no log can have
+        return False
+    return (end.bytes, end.chain16) == (log.bytes, log.chain)
+
+
+def check_folders(home: Path, relative: str) -> None:
+    """Raise `Refused` where a folder on the way below `home` is a link: it may lead anywhere."""
+    folder = home
+    for name in relative.split("/")[:-1]:
+        folder = folder / name
+        if folder.is_symlink():
+            raise Refused(f"{folder} is a link; restore follows none below {home}")
+        if folder.exists() and not folder.is_dir():
+            raise Refused(f"{folder} is there, and is no folder")
+
+
+class Writer:
+    """Writes items; nothing is in its place until `publish`. As a context manager it leaves no piece of one behind."""
+
+    def __init__(self, archive: SinkArchive, home: Path, advance: Callable[[int], None]) -> None:
+        self._archive = archive
+        self._home = home
+        self._advance = advance
+        self._ready: list[tuple[Path, Path]] = []
+        self._pieces = ExitStack()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pieces.close()
+
+    def write(self, item: Item, edit: Edit | None = None) -> tuple[int, str]:
+        """Write one beside its place. Returns its size in bytes and their hash. Raises `Mismatch`, `OSError`."""
+        path = self._home / item.relative
+        check_folders(self._home, item.relative)
+        _make_folder(path.parent)
+        number, name = tempfile.mkstemp(dir=path.parent, prefix=".history-sink-", suffix=".part")  # 0600
+        self._pieces.callback(_remove, Path(name))
+        with os.fdopen(number, "w+b") as file:
+            self._fill(file, item)
+            if item.entry.kind == "whole" and item.log:
+                _replace(file, join_lines(_read_all(file), item.entries))
+            elif edit and item.log:
+                first = file.readline()
+                _replace(file, edit(first) + file.read())
+            file.flush()
+            os.fsync(file.fileno())
+            size, digest = _hash(file)
+        self._ready.append((Path(name), path))
+        return size, digest
+
+    def publish(self) -> None:
+        """Put all in their places, or none. Raises `Refused` where something has come there meanwhile."""
+        done: list[Path] = []
+        try:
+            for piece, path in self._ready:
+                os.utime(piece)  # agents sweep what was not touched for long
+                _put(piece, path)
+                done.append(path)
+        except BaseException:
+            for path in done:
+                _remove(path)
+            raise
+
+    def _fill(self, file: BinaryIO, item: Item) -> None:
+        if item.log is None:
+            return
+        for piece in self._archive.read_log(item.session, item.log):
+            file.write(piece)
+            self._advance(len(piece))
+        file.seek(0)
+        end = self._archive.sink.measure(file)
+        file.seek(0)
+        if (end.bytes, end.chain16) != (item.log.bytes, item.log.chain):
+            raise Mismatch(f"what came of {item.session} is not what the store says that it has")
+
+
+def _make_folder(folder: Path) -> None:
+    """With those above it that are missing, each for its owner alone."""
+    for each in reversed([folder, *folder.parents]):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def _put(piece: Path, path: Path) -> None:
+    try:
+        os.link(piece, path)  # unlike a rename, it never takes the place of a file that came meanwhile
+    except FileExistsError:
+        raise Refused(f"{path} has come meanwhile; nothing was overwritten") from None
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise Refused(f"{path} has come meanwhile; nothing was overwritten") from None
+        os.rename(piece, path)
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.unlink()
+
+
+def _read_all(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _replace(file: BinaryIO, body: bytes) -> None:
+    file.seek(0)
+    file.write(body)
+    file.truncate()
+
+
+def _hash(file: BinaryIO) -> tuple[int, str]:
+    file.seek(0)
+    digest, size = sha256(), 0
+    for piece in _pieces(file):
+        digest.update(piece)
+        size += len(piece)
+    return size, digest.hexdigest()
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(1024 * 1024):
+        yield piece
