@@ -56,6 +56,7 @@ AGENTS = {
     "render": set[str](),
     "formats": set[str](),
     "restore": {"formats", "ground"},
+    "disk": {"formats", "ground"},
     "stores": set[str](),
     "browse": {"ground", "render"},
 }
