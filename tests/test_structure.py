@@ -58,6 +58,7 @@ AGENTS = {
     "restore": {"formats", "ground"},
     "disk": {"formats", "ground"},
     "stores": set[str](),
+    "mcp_server": {"browse"},
     "browse": {"ground", "render"},
 }
 """The same for what plugs in. Of the library any room imports the public names, and only those."""

@@ -84,7 +84,7 @@ class SessionStore(sdk.SessionStore):
 
     async def list_sessions(self, project_key: str) -> list[sdk.SessionStoreListEntry]:
         """The sessions of a project, with the time of their last write by the store's clock. Raises as `load`."""
-        found = await run_in_thread(lambda: [*self._find_sessions(project_key)])
+        found = await run_in_thread(lambda: [*self._find_sessions(project_key, "last_write")])
         return [{"session_id": session, "mtime": _to_ms(summary.last_write or 0.0)} for session, summary in found]
 
     async def list_session_summaries(self, project_key: str) -> list[sdk.SessionSummaryEntry]:
@@ -98,8 +98,9 @@ class SessionStore(sdk.SessionStore):
     async def list_subkeys(self, key: SessionListSubkeysKey) -> list[str]:
         """The paths of a session's further transcripts. Raises as `load`."""
         prefix = self._name(key) + "."
-        found = await run_in_thread(lambda: [each.session.removeprefix(prefix) for each in self._logs.find(prefix)])
-        return [path for path in map(read_part, found) if path is not None]
+        found = await run_in_thread(lambda: [*self._logs.find(prefix, "last_write")])
+        paths = (read_part(each.session.removeprefix(prefix)) for each in found)
+        return [path for path in paths if path is not None]
 
     async def delete(self, key: sdk.SessionKey) -> None:
         """Delete a transcript, and with a session's main one all others of it. Their names are never used again.
@@ -130,16 +131,18 @@ class SessionStore(sdk.SessionStore):
         beside = [spell(given["subpath"])] if "subpath" in given else []
         return join([self._namespace, shorten(given["project_key"]), spell(given["session_id"]), *beside])
 
-    def _find_sessions(self, project_key: str) -> Iterator[tuple[str, SessionSummary]]:
+    def _find_sessions(self, project_key: str, *fields: str) -> Iterator[tuple[str, SessionSummary]]:
         prefix = join([self._namespace, shorten(project_key)]) + "."
-        for summary in self._logs.find(prefix):
+        for summary in self._logs.find(prefix, *fields):
             session = read_part(summary.session.removeprefix(prefix))  # None for a subagent's: it has a further dot
-            if session is not None and summary.bytes:
+            if session is not None:
                 yield session, summary
 
     def _summarise(self, project_key: str) -> Iterator[sdk.SessionSummaryEntry]:
-        for session, summary in self._find_sessions(project_key):
-            name, at = summary.session, summary.last_write or 0.0
+        # The SDK compares these times with those of `list_sessions`, whose cheaper listing counts a fold.
+        listed = {session: each.last_write or 0.0 for session, each in self._find_sessions(project_key, "last_write")}
+        for session, summary in self._find_sessions(project_key, "last_write", "bytes"):
+            name, at = summary.session, max(summary.last_write or 0.0, listed.get(session, 0.0))
             folded = self._folded.get(name) or Folded(session)
             written: Written | None = Written(b"", folded.end, folded.end, at)
             if folded.end != summary.bytes:
@@ -147,6 +150,8 @@ class SessionStore(sdk.SessionStore):
             if written is None:  # deleted meanwhile
                 continue
             folded = self._folded[name] = folded.fold(name, project_key, written)
+            if folded.summary is None:  # strays alone
+                continue
             yield folded.encode(_to_ms(max(at, written.last_write)))
 
 

@@ -111,10 +111,13 @@ class SharedLog:
                 raise Unavailable(f"{log.key}, bytes from {first}: {answer}")
             yield answer
 
-    def find(self, prefix: str) -> Iterator[SessionSummary]:
-        """All sessions whose name begins with `prefix`, by name. Raises `Unavailable`."""
+    def find(self, prefix: str, *fields: str) -> Iterator[SessionSummary]:
+        """All sessions whose name begins with `prefix`, by name, with these fields. Raises `Unavailable`.
+
+        Without a field these are the names of deleted ones, too.
+        """
         after: str | None = ""
         while after is not None:
-            page = self._sink.list_sessions(after, PAGE_SESSIONS, max(self._wait_seconds, 10.0), prefix=prefix)
+            page = self._sink.list_sessions(after, PAGE_SESSIONS, self._wait_seconds, prefix=prefix, fields=fields)
             yield from page.sessions
             after = page.next_after
