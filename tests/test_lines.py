@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink.errors import BadMessage
-from history_sink.protocol.lines import encode_line
+from history_sink.protocol.lines import Line, encode_line
 from history_sink.protocol.plain import Unencodable
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -33,7 +33,7 @@ wild_values = st.recursive(
 
 @given(objects)
 def test_an_object_is_one_line_that_reads_as_the_object(message: dict[str, Any]) -> None:
-    line, replaced, raw = encode_line(message)
+    line, replaced, raw, _ = encode_line(message)
     assert (replaced, raw) == (0, False)
     assert line.index(b"\n") == len(line) - 1
     assert json.loads(line) == message
@@ -101,7 +101,7 @@ RAW: list[tuple[str | bytes, bytes]] = [
 def test_a_ready_made_line_that_is_no_json_object_is_kept_and_counted(given: str | bytes, kept: bytes) -> None:
     ends: tuple[Any, Any] = ("", "\n") if isinstance(given, str) else (b"", b"\n")
     for end in ends:
-        assert encode_line(given + end) == (kept + b"\n", 0, True)
+        assert encode_line(given + end) == Line(kept + b"\n", 0, True)
         with pytest.raises(BadMessage):
             encode_line(given + end, "refuse")
 

@@ -60,6 +60,7 @@ AGENTS = {
     "stores": set[str](),
     "mcp_server": {"browse"},
     "browse": {"ground", "render"},
+    "redaction": {"ground"},
 }
 """The same for what plugs in. Of the library any room imports the public names, and only those."""
 

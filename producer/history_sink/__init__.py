@@ -15,7 +15,7 @@ from history_sink.errors import (
     Unavailable,
     WorkerFailed,
 )
-from history_sink.filters import Filter
+from history_sink.filters import Filter, Filtered, SessionFilter
 from history_sink.ledger.comparison import Comparison
 from history_sink.messages import (
     ChatMessage,
@@ -53,6 +53,7 @@ __all__ = [
     "Faulted",
     "FilePart",
     "Filter",
+    "Filtered",
     "FlushResult",
     "FlushState",
     "HistorySink",
@@ -75,6 +76,7 @@ __all__ = [
     "Receipt",
     "ReceiptState",
     "Role",
+    "SessionFilter",
     "SessionId",
     "SessionSummary",
     "Status",

@@ -3,11 +3,13 @@
 They stand before the ledger, so chain, queue and store know filtered lines only.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import entry_points
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from history_sink.errors import BadMessage, ConfigurationError
-from history_sink.protocol.lines import Encode, Line, encode_line
+from history_sink.protocol.lines import Encode, EncodeFor, Line, encode_line
 from history_sink.protocol.plain import Unencodable
 
 Filter: TypeAlias = Callable[[bytes], bytes]
@@ -15,8 +17,33 @@ Filter: TypeAlias = Callable[[bytes], bytes]
 
 It must make the same of the same line in each process that continues a session: another line is an edit, and opens a
 branch. Most lines are JSON objects; a ready-made line may be any bytes. It runs inside `save`, more than once for a
-line, and in several threads at once where the sink is used so.
+line, and in several threads at once where the sink is used so. It may return a `Filtered`. One that makes something
+else of each session's lines is a `SessionFilter`, too.
 """
+
+PLUGINS = "history_sink.filters"
+"""The group of entry points. Each makes the filter that ``CODETETHER_HISTORY_FILTERS`` knows by its name."""
+
+
+class Filtered(bytes):
+    """A line that says what was done to it: `counts` goes into the receipt, so it holds names and no content."""
+
+    counts: Mapping[str, int]
+
+    def __new__(cls, line: bytes, counts: Mapping[str, int]) -> "Filtered":
+        """Make one of a line, and of how often something was done, by its name."""
+        self = super().__new__(cls, line)
+        self.counts = counts
+        return self
+
+
+@runtime_checkable
+class SessionFilter(Protocol):
+    """A filter that is asked, when a session begins in a process, for the filter of that session's lines."""
+
+    def for_session(self, session_id: str) -> Filter:
+        """Return the filter for a session. Where it raises, each message of the session is refused."""
+        ...
 
 
 def check_filters(filters: Iterable[Filter]) -> tuple[Filter, ...]:
@@ -30,6 +57,27 @@ def check_filters(filters: Iterable[Filter]) -> tuple[Filter, ...]:
     return found
 
 
+def load_filters(names: Iterable[str]) -> tuple[Filter, ...]:
+    """The filters that installed packages have under these names. Raises `ConfigurationError` for another name."""
+    known = {entry.name: entry for entry in entry_points(group=PLUGINS)}
+    made: list[Filter] = []
+    for name in names:
+        if name not in known:
+            raise ConfigurationError(
+                f"no filter {name!r} is installed; there are: {', '.join(sorted(known)) or 'none'}"
+            )
+        made.append(known[name].load()())
+    return check_filters(made)
+
+
+def filter_sessions(encode: Encode, filters: tuple[Filter, ...]) -> EncodeFor:
+    """Make the lines of each session as `encode` does, and give each to its filters."""
+    if not any(isinstance(each, SessionFilter) for each in filters):
+        encode_all = filter_lines(encode, filters)
+        return lambda session: encode_all
+    return lambda session: filter_lines(encode, tuple(_bind(each, session) for each in filters))
+
+
 def filter_lines(encode: Encode, filters: tuple[Filter, ...]) -> Encode:
     """Make lines as `encode` does, and give each to all `filters`, one behind the other.
 
@@ -41,16 +89,38 @@ def filter_lines(encode: Encode, filters: tuple[Filter, ...]) -> Encode:
     def encode_filtered(message: Any, unencodable: Unencodable) -> Line:
         line = encode(message, unencodable)
         data = line.data[:-1]
+        counts: Counter[str] = Counter()
         for each in filters:
             data = _apply(each, data)
+            if isinstance(data, Filtered):
+                counts.update(data.counts)
         if data == line.data[:-1]:
             return line
-        return Line(data + b"\n", line.replaced, encode_line(data, unencodable).raw)
+        return Line(data + b"\n", line.replaced, encode_line(bytes(data), unencodable).raw, counts)
 
     return encode_filtered
 
 
+def _bind(each: Filter, session: str | None) -> Filter:
+    if session is None or not isinstance(each, SessionFilter):
+        return each
+    try:
+        return each.for_session(session)
+    except Exception as error:  # noqa: BLE001  # what goes wrong here refuses messages, as it does later
+        return _Failing(f"filter {_name(each)} failed with {_tell(error)}")
+
+
+class _Failing:
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def __call__(self, line: bytes) -> bytes:
+        raise BadMessage(self._reason)
+
+
 def _apply(each: Filter, line: bytes) -> bytes:
+    if isinstance(each, _Failing):
+        return each(line)
     try:
         filtered: object = each(line)
     except Exception as error:  # noqa: BLE001  # its text may quote the line, so only its kind is told
@@ -60,6 +130,11 @@ def _apply(each: Filter, line: bytes) -> bytes:
     if b"\n" in filtered:
         raise BadMessage(f"filter {_name(each)} returned a line with a line break inside")
     return filtered
+
+
+def _tell(error: Exception) -> str:
+    """Errors of configuration hold no content; of others only the kind is told."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, ConfigurationError) else type(error).__name__
 
 
 def _name(each: Any) -> str:

@@ -12,6 +12,7 @@ from history_sink.protocol.secret_files import read_secrets
 
 BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
 RESULT_URL = "CODETETHER_HISTORY_RESULT_URL"
+FILTERS = "CODETETHER_HISTORY_FILTERS"
 S3_BUCKET = "CODETETHER_HISTORY_S3_BUCKET"
 
 
@@ -22,7 +23,8 @@ class ProducerSettings:
     `result_url` is a Redis; without it, and without a Redis as the broker, there is nothing to read answers from:
     saves go out, reads raise or say so. `bucket` and `prefix` spare a pointer the question to a worker.
     `patience_seconds` is how long the broker may take to connect, and to answer: a save keeps its agent waiting for
-    about twice that where the broker hangs. No variable sets it.
+    about twice that where the broker hangs. No variable sets it. `filters` names what each line goes through before it
+    leaves the process, in this order: ``redact``, ``seal``, or what another package has under a name.
     Raises `ConfigurationError`, naming the variable and never its value.
     """
 
@@ -31,6 +33,7 @@ class ProducerSettings:
     bucket: str | None = None
     prefix: str = DEFAULT_PREFIX  # its last slash may be left out
     patience_seconds: float = 0.5
+    filters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefix", normal_prefix(self.prefix))
@@ -55,6 +58,7 @@ class ProducerSettings:
             result_url=env.get(RESULT_URL, "").strip() or None,
             bucket=env.get(S3_BUCKET, "").strip() or None,
             prefix=env.get(S3_PREFIX, DEFAULT_PREFIX),
+            filters=tuple(name for each in env.get(FILTERS, "").split(",") if (name := each.strip())),
         )
 
     @property

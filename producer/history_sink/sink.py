@@ -15,7 +15,7 @@ from history_sink.client.reading import Reading
 from history_sink.client.session import Session
 from history_sink.client.sessions import Sessions
 from history_sink.errors import ConfigurationError, HistorySinkError, Malformed, Unavailable
-from history_sink.filters import Filter, check_filters, filter_lines
+from history_sink.filters import Filter, check_filters, filter_sessions, load_filters
 from history_sink.ledger.comparison import Comparison
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.lines import Message, encode_line
@@ -66,7 +66,8 @@ class HistorySink:
                 returns something simpler. It must return the same for the same object in each process. Otherwise the
                 next process takes the history for an edited one.
             filters: Functions from line to line, applied in this order before anything else is done with a line; see
-                `Filter`. Where one fails, the message is refused, and nothing of it leaves the process.
+                `Filter`. Where one fails, the message is refused, and nothing of it leaves the process. Behind them
+                come those that the settings name.
 
         Raises:
             ConfigurationError: A URL, `default` or a filter is not what it must be. The text holds no password.
@@ -80,9 +81,11 @@ class HistorySink:
         self.settings: ProducerSettings = settings or ProducerSettings(broker_url, result_url)
         self._broker = self._make_broker()
         self._reading = Reading(self.settings, self._broker)
-        encode = filter_lines(partial(encode_line, default=default), check_filters(filters))
-        self._sessions = Sessions(self._broker, encode)
-        self._extension = Extension(self._broker, encode)
+        own = check_filters(filters)
+        self.filters = (*own, *load_filters(self.settings.filters)) if self.settings.is_enabled else own
+        encode_for = filter_sessions(partial(encode_line, default=default), self.filters)
+        self._sessions = Sessions(self._broker, encode_for, is_filtered=bool(self.filters))
+        self._extension = Extension(self._broker, encode_for)
         self._calls = CallQueue()
         self._is_closed = False
         self._said: set[str] = set()  # what is said in the log once

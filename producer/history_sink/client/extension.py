@@ -3,13 +3,14 @@
 A ledger keeps 40 bytes and more for each message. Whoever streams files of gigabytes has the file for a ledger.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from history_sink.errors import BadMessage, Unavailable
 from history_sink.protocol.chain import Junction
 from history_sink.protocol.contract import LINE_BYTES, SAVE_BYTES, UPLOAD
-from history_sink.protocol.lines import Encode, Line, Message
+from history_sink.protocol.lines import EncodeFor, Line, Message
 from history_sink.protocol.log_end import LogEnd, make_end, take_end
 from history_sink.protocol.outcome import Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
@@ -26,20 +27,21 @@ class _Progress:
     task_ids: list[str] = field(default_factory=list)
     replaced: int = 0
     raw: int = 0
+    filtered: Counter[str] = field(default_factory=Counter)
     refusal: str | None = None
 
 
 class Extension:
     """Knows no session: what comes before the lines is named by the place that they follow."""
 
-    def __init__(self, broker: Broker, encode: Encode) -> None:
+    def __init__(self, broker: Broker, encode_for: EncodeFor) -> None:
         self._broker = broker
-        self._encode = encode
+        self._encode_for = encode_for
 
     def measure(self, messages: Iterable[Message], after: LogEnd, unencodable: Unencodable) -> LogEnd:
         """See `HistorySink.measure`."""
         here = take_end(after)
-        for line in self._lines(messages, unencodable):
+        for line in self._lines(None, messages, unencodable):
             here = here.step(line.data)
         return make_end(here, after.branch)
 
@@ -49,7 +51,7 @@ class Extension:
         done = _Progress(start)
         try:
             self._broker.check()
-            for batch in _cut(self._lines(messages, unencodable), done):
+            for batch in _cut(self._lines(session, messages, unencodable), done):
                 self._send(session, after.branch, batch, done)
         except Unavailable as error:
             return self._receipt("unreachable", session, after, start, done, str(error))
@@ -57,9 +59,10 @@ class Extension:
             return self._receipt("refused", session, after, start, done, done.refusal)
         return self._receipt("enqueued" if done.task_ids else "unchanged", session, after, start, done)
 
-    def _lines(self, messages: Iterable[Message], unencodable: Unencodable) -> Iterator[Line]:
+    def _lines(self, session: str | None, messages: Iterable[Message], unencodable: Unencodable) -> Iterator[Line]:
+        encode = self._encode_for(session)
         for message in messages:
-            line = self._encode(message, unencodable)
+            line = encode(message, unencodable)
             if len(line.data) > LINE_BYTES:
                 raise BadMessage(f"a line of {len(line.data)} bytes is over the limit of {LINE_BYTES}")
             yield line
@@ -73,6 +76,7 @@ class Extension:
             done.end = done.end.step(line.data)
             done.replaced += line.replaced
             done.raw += line.raw
+            done.filtered.update(line.filtered)
 
     def _receipt(
         self,
@@ -95,6 +99,7 @@ class Extension:
             index=messages if state == "refused" else None,
             replaced=done.replaced,
             raw=done.raw,
+            filtered=dict(done.filtered),
             clock_ahead_seconds=find_skew(self._broker.clock_ahead_seconds),
             end=make_end(done.end, after.branch),
         )

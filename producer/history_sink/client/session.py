@@ -6,7 +6,7 @@ Only a session's first save waits for a worker: it asks how much the store has, 
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -40,15 +40,21 @@ DELETED = "the session was deleted by who runs the archive; nothing is added to 
 LOOKED_AT = 64
 """How many uploads are remembered, to look at their outcomes. The last outcome tells of the uploads before it, too."""
 
+FILTERED_OTHERWISE = (
+    "goes on in branch {branch}: the store has another history than these filters make of this one. Either it was"
+    " edited, or what is stored was filtered otherwise, or not at all"
+)
+
 
 class Session:
     """One session. Safe for threads: each method holds the lock while it uses the ledger."""
 
-    def __init__(self, name: str, broker: Broker, encode: Encode = encode_line) -> None:
+    def __init__(self, name: str, broker: Broker, encode: Encode = encode_line, is_filtered: bool = False) -> None:
         self.name = name
         self.lock = threading.RLock()
         self.ledger = Ledger(encode)
         self._encode = encode
+        self._may_be_filtered_otherwise = is_filtered  # said once, of what the store has from before
         self._broker = broker
         self._is_asked = False
         self._question: tuple[str, Question] | None = None  # asked and not answered yet, by task id
@@ -199,6 +205,7 @@ class Session:
             reason=reason,
             replaced=sum(piece.replaced for piece in pieces),
             raw=sum(piece.raw for piece in pieces),
+            filtered=dict(sum((Counter(piece.filtered) for piece in pieces), Counter())),
             clock_ahead_seconds=find_skew(self._broker.clock_ahead_seconds),
         )
 
@@ -302,6 +309,10 @@ class Session:
             log.warning(
                 "history-sink: session %s: %d values that JSON cannot carry replaced", self.name, receipt.replaced
             )
+        if receipt.state == "enqueued" and self._may_be_filtered_otherwise:
+            self._may_be_filtered_otherwise = False
+            if receipt.branch is not None:
+                log.warning("history-sink: session %s: %s", self.name, FILTERED_OTHERWISE.format(branch=receipt.branch))
         if receipt.state != self._last_state and receipt.state in ("unreachable", "refused"):
             where = "" if receipt.index is None else f", message {receipt.index}"
             log.warning("history-sink: session %s: %s%s: %s", self.name, receipt.state, where, receipt.reason)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from itertools import islice
 
 from history_sink.client.session import Session
-from history_sink.protocol.lines import Encode, encode_line
+from history_sink.protocol.lines import EncodeFor, encode_line
 from history_sink.transport.broker import Broker
 
 KEPT_SESSIONS = 4096
@@ -16,8 +16,11 @@ that was appended to, nor one that is not handed over whole."""
 class Sessions:
     """Safe for threads; never waits for a session that a thread is at work on."""
 
-    def __init__(self, broker: Broker, encode: Encode = encode_line) -> None:
-        self._encode = encode
+    def __init__(
+        self, broker: Broker, encode_for: EncodeFor = lambda session: encode_line, is_filtered: bool = False
+    ) -> None:
+        self._encode_for = encode_for
+        self._is_filtered = is_filtered
         self._broker = broker
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
@@ -34,7 +37,7 @@ class Sessions:
         with self._lock:
             session = self._sessions.get(name)
             if session is None:
-                session = self._sessions[name] = Session(name, self._broker, self._encode)
+                session = self._sessions[name] = Session(name, self._broker, self._encode_for(name), self._is_filtered)
             self._sessions.move_to_end(name)
             self._forget_oldest()
             return session

@@ -5,8 +5,9 @@ finds the log that they belong on; `next_piece`, until it returns None, and `acc
 taken. `learn`, `confirm`, `part` and `rewind` take in what the store says.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from history_sink.ledger.comparison import Comparison
 from history_sink.ledger.history import Refusal, Wanted
@@ -22,11 +23,15 @@ from history_sink.protocol.upload import Upload
 
 @dataclass(frozen=True, slots=True)
 class CountedUpload:
-    """One upload. `replaced` values in its lines were replaced, and `raw` of its lines are no JSON object."""
+    """One upload. `replaced` values in its lines were replaced, and `raw` of its lines are no JSON object.
+
+    `filtered`: what filters have done to its lines, and how often.
+    """
 
     upload: Upload
     replaced: int
     raw: int = 0
+    filtered: Mapping[str, int] = field(default_factory=dict)
 
 
 class Ledger:
@@ -129,6 +134,7 @@ class Ledger:
             return None
         lines: list[bytes] = []
         size = replaced = raw = 0
+        filtered: Counter[str] = Counter()
         for line in self._lines(start):
             if lines and size + len(line.data) > SAVE_BYTES:
                 break
@@ -136,9 +142,10 @@ class Ledger:
             size += len(line.data)
             replaced += line.replaced
             raw += line.raw
-        return (
-            CountedUpload(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced, raw) if lines else None
-        )
+            filtered.update(line.filtered)
+        if not lines:
+            return None
+        return CountedUpload(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced, raw, filtered)
 
     def compare(self, is_known: bool) -> Comparison:
         """Call `decide`, and tell how much `next_piece` would then hand over. `is_known`: the store has the session."""

@@ -7,6 +7,7 @@ No spaces, non-ASCII unescaped, keys in the order given. A message that is alrea
 import json
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from history_sink.errors import BadMessage
@@ -33,11 +34,15 @@ _SURROGATES_APART = re.compile("([\ud800-\udfff])")
 
 
 class Line(NamedTuple):
-    """The bytes of one message, newline included; how many values were replaced; whether it is no JSON object."""
+    """The bytes of one message, newline included; how many values were replaced; whether it is no JSON object.
+
+    `filtered`: what filters say that they have done to it, and how often.
+    """
 
     data: bytes
     replaced: int = 0
     raw: bool = False
+    filtered: Mapping[str, int] = MappingProxyType({})
 
     def __repr__(self) -> str:
         return f"Line({len(self.data)} bytes)"  # what a repr shows ends up in somebody's log
@@ -45,6 +50,9 @@ class Line(NamedTuple):
 
 Encode: TypeAlias = Callable[[Any, Unencodable], Line]
 """Makes the line of a message, or raises `BadMessage`."""
+
+EncodeFor: TypeAlias = Callable[[str | None], Encode]
+"""Tells how the lines of a session are made; None: of a history that is no session's."""
 
 
 def encode_line(message: Any, unencodable: Unencodable = "replace", default: Default | None = None) -> Line:

@@ -1,7 +1,7 @@
 """The answers to a save: the sink's own (`Receipt`, `FlushResult`), and a worker's (`Outcome`)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from history_sink.errors import Malformed
@@ -59,6 +59,7 @@ class Outcome:
     attempts: int = 1
     parted: Parted | None = None
     end: LogEnd | None = None
+    filtered: Mapping[str, int] = field(default_factory=dict)
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""
@@ -97,7 +98,7 @@ class Receipt:
     `replaced` counts the values that JSON cannot carry. `raw` counts the lines that are no JSON object, and that are
     kept as they are. `clock_ahead_seconds` is set if this machine's clock is known to differ from Redis's by 5 s or
     more; it is negative if this machine's clock is behind. `end` is where the history ends that was accepted; `extend`
-    alone tells it.
+    alone tells it. `filtered` counts what filters have done to the messages, by the names that they give it.
     """
 
     state: ReceiptState
@@ -112,6 +113,7 @@ class Receipt:
     raw: int = 0
     clock_ahead_seconds: float | None = None
     end: LogEnd | None = None
+    filtered: Mapping[str, int] = field(default_factory=dict)
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""

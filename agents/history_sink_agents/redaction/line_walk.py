@@ -1,0 +1,73 @@
+"""One line through the layers: each string as it reads, JSON within strings too, and short values beside their key."""
+
+import json
+import re
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+from history_sink_agents.redaction.opaque import is_opaque
+from history_sink_agents.redaction.strings import SHORT_CHARACTERS, Change, rewrite
+
+Scrub = Callable[[str], str]
+"""Takes a text, and returns it without its secrets."""
+
+NAMED_CHARACTERS = 300
+_CACHED_TEXTS = 8192
+_NESTED = 8
+_ROUNDS = 4
+_TELLS = re.compile(
+    r"pass|pwd|secret|token|key|auth|cred|dsn|ur[li]|conn|private|jwt|bearer|cookie|sign|pin$|salt|webhook|pat$|sid$|hash",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(r"[0-9TZ:.+-]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def cache_short(scrub: Scrub) -> Change:
+    """What becomes of short texts, remembered."""
+    return lru_cache(_CACHED_TEXTS)(partial(_redact_string, scrub, None, 0))
+
+
+def redact_line(line: str, scrub: Scrub, short: Change) -> str:
+    """The line without its secrets. What is no JSON is looked at as text. The same again changes nothing."""
+    for _ in range(_ROUNDS):
+        change = partial(_redact_string, scrub, short, 0)
+        after = rewrite(line, change, short) if is_json(line) else scrub(line)
+        if after == line:
+            break
+        line = after
+    return line
+
+
+def is_json(text: str) -> bool:
+    """Whether it can be read as JSON."""
+    try:
+        json.loads(text, parse_int=float)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _redact_string(scrub: Scrub, short: Change | None, depth: int, key: str, text: str, is_key: bool) -> str:
+    if not is_key and is_opaque(key, text):
+        return text
+    if depth < _NESTED and text.lstrip()[:1] in ("{", "[") and is_json(text):
+        text = rewrite(text, partial(_redact_string, scrub, short, depth + 1), short)
+        after = scrub(text)
+        return after if is_json(after) else text
+    tells = not is_key and len(text) <= NAMED_CHARACTERS and _tells(key)
+    if not tells and len(text) <= SHORT_CHARACTERS and _PLAIN.fullmatch(text):
+        return text
+    text = scrub(text)
+    return _scrub_named(key, text, scrub) if tells else text
+
+
+@lru_cache(4096)
+def _tells(key: str) -> bool:
+    return _TELLS.search(key) is not None
+
+
+def _scrub_named(key: str, text: str, scrub: Scrub) -> str:
+    """Scanners know a password by its name only. What they change of the name itself counts for nothing."""
+    named = f"{key}="
+    after = scrub(named + text)
+    return after.removeprefix(named) if after.startswith(named) else text

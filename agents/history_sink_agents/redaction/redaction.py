@@ -1,0 +1,117 @@
+"""The filter: a line in, the line without its secrets out."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from history_sink import ConfigurationError, Filtered
+from history_sink_agents.redaction.engine import Engine, RedactSecret
+from history_sink_agents.redaction.line_walk import Scrub, cache_short, redact_line
+from history_sink_agents.redaction.named import hide_named
+from history_sink_agents.redaction.placeholders import PLACEHOLDER, count, hide
+from history_sink_agents.redaction.record import Record
+from history_sink_agents.redaction.secret_names import LEAST_CHARACTERS, find_values
+from history_sink_agents.restored import find_state_folder
+
+WALK = "1"
+"""The version of all that is not the engine. Whatever makes other bytes of a line makes it another."""
+
+
+class Redaction:
+    """A filter for `HistorySink(filters=[…])`: it replaces secrets by placeholders such as ``[REDACTED:jwt]``.
+
+    The same line becomes the same bytes wherever `rules` and the exact values are the same. A line without a secret
+    keeps its bytes. Any number of threads may use it. `rules` names engine, version and configuration.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str] | None = None,
+        values: Iterable[str] = (),
+        patterns: Mapping[str, str] | None = None,
+        allow: Iterable[str] = (),
+        engine: Engine | None = None,
+        state_folder: Path | None = None,
+    ) -> None:
+        """Make a filter; it goes by what the environment holds now.
+
+        Args:
+            environment: Variables whose names say that their values are secrets. None: the process's.
+            values: More exact values, of 8 characters or more.
+            patterns: Regular expressions of your own, by the name that stands in their placeholder.
+            allow: What matches one of these regular expressions as a whole is no secret. Exact values stay secrets.
+            engine: A function from text to text in place of redact-secret; `allow` is then its own business.
+            state_folder: Where it is noted with which rules each session began. None: the user's state folder.
+
+        Raises:
+            ConfigurationError: A pattern cannot be read, a value is too short, or the extra is missing.
+        """
+        environment = os.environ if environment is None else environment
+        patterns, allow, values = dict(patterns or {}), sorted(allow), [*values]
+        self._allowed = [_compile("in allow", each) for each in allow]
+        self._engine = engine or RedactSecret(self._allowed)
+        if isinstance(self._engine, RedactSecret):
+            self._engine.check()
+        self._patterns = [(hide(name), _compile(name, patterns[name])) for name in sorted(patterns)]
+        if any(len(value) < LEAST_CHARACTERS for value in values):
+            raise ConfigurationError(f"an exact value to redact has at least {LEAST_CHARACTERS} characters")
+        found = {**dict.fromkeys(values, "VALUE"), **find_values(environment)}
+        self._values = [(value, self._label(found[value], value)) for value in sorted(found, key=_longest_first)]
+        self._short = cache_short(partial(self._scrub, self._values))
+        own = hashlib.sha256(json.dumps([patterns, allow], sort_keys=True).encode()).hexdigest()[:8]
+        self.rules = f"{WALK}/{getattr(self._engine, 'name', 'own')}/{own}"
+        self._record = Record(state_folder or find_state_folder(environment, Path.home()))
+
+    def for_session(self, session_id: str) -> "Redaction":
+        """Itself. Notes with which rules a session begins, and warns where it began with others."""
+        self._record.check(session_id, self.rules, [value for value, _ in self._values])
+        return self
+
+    def __call__(self, line: bytes) -> bytes:
+        """The line without its secrets, and how many there were by rule; the very line where there is none."""
+        text = line.decode("utf-8", "surrogateescape")
+        after = redact_line(text, self._scrub_for(text), self._short)
+        if after == text:
+            return line
+        return Filtered(after.encode("utf-8", "surrogateescape"), count(after) - count(text))
+
+    def _scrub_for(self, line: str) -> Scrub:
+        """Exact values that are not in the whole line are in none of its strings, unless escapes hide them."""
+        hides = "\\u" in line
+        return partial(
+            self._scrub, [pair for pair in self._values if hides or not pair[0].isalnum() or pair[0] in line]
+        )
+
+    def _scrub(self, values: list[tuple[str, str]], text: str) -> str:
+        for value, label in values:
+            if value in text:
+                text = text.replace(value, label)
+        for label, pattern in self._patterns:
+            text = pattern.sub(partial(self._replace, label), text)
+        return hide_named(self._engine(text), self._allowed)
+
+    def _replace(self, label: str, found: re.Match[str]) -> str:
+        secret = found[0]
+        is_done = not secret or PLACEHOLDER.search(secret) or any(each.fullmatch(secret) for each in self._allowed)
+        return secret if is_done else label
+
+    def _label(self, name: str, value: str) -> str:
+        """The placeholder that the engine has for it, so that machines without the variable make the same of it."""
+        found = PLACEHOLDER.fullmatch(self._engine(f"{name}={value}").removeprefix(f"{name}="))
+        return found[0] if found else hide("environment")
+
+
+def _longest_first(value: str) -> tuple[int, str]:
+    return -len(value), value
+
+
+def _compile(name: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ConfigurationError(f"the pattern {name} cannot be read: {error.msg}") from None
