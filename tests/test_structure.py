@@ -61,6 +61,7 @@ AGENTS = {
     "mcp_server": {"browse"},
     "browse": {"ground", "render"},
     "redaction": {"ground"},
+    "watch": {"formats", "ground"},
 }
 """The same for what plugs in. Of the library any room imports the public names, and only those."""
 

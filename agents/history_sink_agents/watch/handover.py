@@ -1,0 +1,134 @@
+"""The lines of one file into its log: from where the archive has them, in order, and confirmed by the store."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from history_sink import BadMessage, HistorySink, Malformed, Receipt, Unavailable
+from history_sink_agents.watch.attach import START, Place, attach
+from history_sink_agents.watch.deliveries import Deliveries, Parted, Unconfirmed
+from history_sink_agents.watch.look import Mark, Step
+from history_sink_agents.watch.manifests import Manifests
+from history_sink_agents.watch.sources import Source
+
+_ATTEMPTS = 3
+"""A log may part from a file again and again only where somebody else writes to it."""
+
+Describe: TypeAlias = Callable[[], Mapping[str, object]]
+Keep: TypeAlias = Callable[[Place, str, bool], None]
+"""Remembers up to where the store has the file, the hash of its line in the manifest, and whether that is all."""
+
+
+class Refused(Exception):
+    """A line cannot be archived, and so nothing behind it. The text says why, without a word of it."""
+
+
+class Stopped(Exception):
+    """The watch is to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A file's lines, how far they were archived, and what the last look at it meant."""
+
+    session: str
+    source: Source
+    mark: Mark | None
+    step: Step
+
+
+@dataclass(slots=True)
+class Sent:
+    """How much was handed over."""
+
+    messages: int = 0
+    bytes: int = 0
+    raw: int = 0
+
+
+class Handover:
+    """Safe for threads, as long as no two of them are at one session."""
+
+    def __init__(
+        self, sink: HistorySink, timeout_seconds: float = 10.0, is_stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._sink = sink
+        self._timeout_seconds = timeout_seconds
+        self._is_stopped = is_stopped
+        self._manifests = Manifests(sink, timeout_seconds)
+        self._trusted: dict[str, Place] = {}  # by session: up to where this process knows its log
+
+    def hand_over(self, parcel: Parcel, describe: Describe, keep: Keep) -> Sent:
+        """Hand over what the archive lacks, and wait until the store has it.
+
+        Raises:
+            Refused: A line cannot be archived. Those before it are.
+            Unavailable, Unconfirmed: Nothing is known to be lost; try again later.
+            Deleted: An operator has deleted the session.
+            Stopped: The watch is to end.
+            LineTooLong, OSError: The file cannot be read.
+        """
+        sent = Sent()
+        for _ in range(_ATTEMPTS):
+            place = self._find_place(parcel)
+            try:
+                self._send(parcel, place, describe, keep, sent)
+                return sent
+            except Parted:
+                self._trusted.pop(parcel.session, None)
+                parcel = replace(parcel, mark=None, step=Step("attach", "parted"))
+        raise Unconfirmed
+
+    def _find_place(self, parcel: Parcel) -> Place:
+        mark, start = parcel.mark, START
+        if parcel.step.action == "append" and mark is not None and mark.end is not None:
+            start = Place(mark.position, mark.end)
+            if self._trusted.get(parcel.session) == start:
+                return start
+        try:
+            return attach(self._sink, parcel.session, parcel.source, self._timeout_seconds, start)
+        except Malformed:  # a mark that cannot be
+            return attach(self._sink, parcel.session, parcel.source, self._timeout_seconds)
+        except BadMessage as error:
+            raise Refused(str(error)) from None
+
+    def _send(self, parcel: Parcel, place: Place, describe: Describe, keep: Keep, sent: Sent) -> None:
+        manifest = parcel.mark.manifest if parcel.mark else ""
+
+        def confirm(place: Place) -> None:
+            self._trusted[parcel.session] = place
+            keep(place, manifest, False)
+
+        deliveries = Deliveries(self._sink, parcel.session, confirm, self._timeout_seconds)
+        is_told = parcel.step.action == "append" and bool(manifest)
+        if place.position and not is_told:
+            manifest, is_told = self._manifests.tell(parcel.session, describe(), manifest), True
+        for lines, stops in () if place.is_inside else parcel.source.read(place.position):
+            if self._is_stopped():
+                raise Stopped
+            if not is_told:
+                manifest, is_told = self._manifests.tell(parcel.session, describe(), manifest), True
+            receipt = self._sink.extend(parcel.session, lines, place.end)
+            if receipt.messages and receipt.end is not None:
+                place = Place(stops[receipt.messages - 1], receipt.end)
+                deliveries.add(receipt.task_ids, receipt.bytes, place)
+            _count(sent, receipt)
+            _check(receipt, deliveries)
+        deliveries.finish()
+        if not place.is_inside:
+            self._trusted[parcel.session] = place
+        keep(place, manifest, True)
+
+
+def _count(sent: Sent, receipt: Receipt) -> None:
+    sent.messages += receipt.messages
+    sent.bytes += receipt.bytes
+    sent.raw += receipt.raw
+
+
+def _check(receipt: Receipt, deliveries: Deliveries) -> None:
+    if receipt.state == "unreachable":
+        raise Unavailable(receipt.reason or "the broker is away")
+    if receipt.state not in ("enqueued", "unchanged"):
+        deliveries.finish()
+        raise Refused(receipt.reason or receipt.state)

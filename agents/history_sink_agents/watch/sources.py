@@ -1,0 +1,146 @@
+"""What is archived, as batches of lines from any position on: a file's, or those of a session in a database.
+
+Nothing is loaded: a file of gigabytes is read in pieces, and of a line of megabytes only that line is in memory.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from hashlib import sha256
+from typing import BinaryIO, NamedTuple, Protocol
+
+from history_sink_agents.watch.look import EDGE_BYTES, Look
+
+BATCH_BYTES = 256 * 1024
+LONG_BYTES = 1024 * 1024
+"""A line from here on is read by one thread at a time: copies of it are made on its way."""
+
+LINE_BYTES = 32 * 1024 * 1024
+"""The longest line that the archive takes, newline included."""
+
+
+class LineTooLong(Exception):
+    """A line that the archive does not take: nothing behind it can be archived. The text says where it is."""
+
+
+class Batch(NamedTuple):
+    """Lines, each with its newline (the last of a whole file perhaps without), and the position behind each."""
+
+    lines: list[bytes]
+    stops: list[int]
+
+
+class Source(Protocol):
+    """Lines that only come to be at their end, until something else takes their place."""
+
+    def read(self, start: int) -> Iterator[Batch]:
+        """Batches from a position on. Raises `LineTooLong`, `OSError`."""
+
+
+class FileSource:
+    """The whole lines of an open file. What has no newline yet is held back, unless the file `is_whole`."""
+
+    _reading_long = threading.Lock()
+
+    def __init__(self, file: BinaryIO, size_bytes: int, *, is_whole: bool = False) -> None:
+        self._file = file
+        self._size_bytes = size_bytes
+        self._is_whole = is_whole
+
+    def read(self, start: int) -> Iterator[Batch]:
+        """See `Source`."""
+        for first, stop in self._find_spans(start):
+            size = stop - first
+            if size > LINE_BYTES:
+                raise LineTooLong(f"the line at byte {first} has {size} bytes, more than the archive's {LINE_BYTES}")
+            guard: AbstractContextManager[object] = self._reading_long if size > LONG_BYTES else nullcontext()
+            with guard:
+                data = read_at(self._file, first, size)
+                if len(data) < size:  # it was cut while it was read
+                    return
+                yield _cut(data, first)
+
+    def _find_spans(self, start: int) -> Iterator[tuple[int, int]]:
+        """Ranges of whole lines: many short ones, or one that is longer than a batch."""
+        begin = at = start
+        while at < self._size_bytes:
+            chunk = read_at(self._file, at, min(BATCH_BYTES, self._size_bytes - at))
+            if not chunk:
+                return
+            first, last = chunk.find(b"\n") + 1, chunk.rfind(b"\n") + 1
+            if first and begin < at:  # the rest of a line that began before this chunk
+                yield begin, at + first
+                begin = at + first
+            if first and begin < at + last:
+                yield begin, at + last
+                begin = at + last
+            at += len(chunk)
+        if self._is_whole and begin < at:
+            yield begin, at
+
+
+def read_at(file: BinaryIO, start: int, size: int) -> bytes:
+    """`size` bytes from `start` on, fewer where the file ends before."""
+    file.seek(start)
+    parts = []
+    while size > 0 and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _cut(data: bytes, start: int) -> Batch:
+    lines, stops, at = [], [], 0
+    while at < len(data):
+        stop = data.find(b"\n", at) + 1 or len(data)
+        lines.append(data if at == 0 and stop == len(data) else data[at:stop])
+        stops.append(start + stop)
+        at = stop
+    return Batch(lines, stops)
+
+
+class LineSource:
+    """Lines that a function makes, but for the first so many. Positions count lines."""
+
+    def __init__(self, read: Callable[[int], Iterator[bytes]]) -> None:
+        self._read = read
+
+    def read(self, start: int) -> Iterator[Batch]:
+        """See `Source`."""
+        lines: list[bytes] = []
+        size, at = 0, start
+        for line in self._read(start):
+            if len(line) > LINE_BYTES:
+                raise LineTooLong(f"line {at} has {len(line)} bytes, more than the archive's {LINE_BYTES}")
+            if lines and size + len(line) > BATCH_BYTES:
+                yield Batch(lines, [*range(at - len(lines) + 1, at + 1)])
+                lines, size = [], 0
+            lines.append(line)
+            size, at = size + len(line), at + 1
+        if lines:
+            yield Batch(lines, [*range(at - len(lines) + 1, at + 1)])
+
+
+def look_at(file: BinaryIO, position: int | None) -> Look:
+    """Look at an open file; with a mark's `position`, at what is around it, too. Raises `OSError`."""
+    told = os.fstat(file.fileno())
+    head = tail = None
+    if position is not None and told.st_size >= position:
+        head, tail = hash_edges(file, position)
+    return Look(told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, head, tail)
+
+
+def hash_edges(file: BinaryIO, position: int) -> tuple[str, str]:
+    """Hashes of the first bytes, and of the last before `position`."""
+    size = min(EDGE_BYTES, position)
+    head = sha256(read_at(file, 0, size)).hexdigest()
+    return head, sha256(read_at(file, position - size, size)).hexdigest()
+
+
+def hash_whole(file: BinaryIO, size_bytes: int) -> str:
+    """The hash of all of it, read in pieces."""
+    digest = sha256()
+    for start in range(0, size_bytes, BATCH_BYTES):
+        digest.update(read_at(file, start, min(BATCH_BYTES, size_bytes - start)))
+    return digest.hexdigest()

@@ -1,0 +1,46 @@
+"""What the watch says on stderr, in lines: how far it is, and what is wrong."""
+
+import threading
+from collections.abc import Callable
+
+from history_sink_agents.formats import Found
+from history_sink_agents.watch.carry import Carried
+
+
+class LineTeller:
+    """Says problems and outages; each file only where it `is_verbose`. Names and sizes, never a word of a session."""
+
+    def __init__(self, say: Callable[[str], None], *, is_verbose: bool = False) -> None:
+        self._say = say
+        self._is_verbose = is_verbose
+        self._lock = threading.Lock()
+        self._said: set[tuple[str, str]] = set()
+
+    def carried(self, found: Found, carried: Carried) -> None:
+        """See `Teller`."""
+        if self._is_verbose and carried.action != "nothing":
+            raw = f", {carried.raw} of them no JSON objects" if carried.raw else ""
+            self._tell(
+                f"{found.path}: {carried.reason}; {carried.messages} lines, {carried.bytes:,} bytes{raw}"
+                f" to session {found.session}"
+            )
+
+    def problem(self, found: Found, reason: str) -> None:
+        """See `Teller`. The same of the same file is said once."""
+        with self._lock:
+            is_new = (str(found.path), reason) not in self._said
+            self._said.add((str(found.path), reason))
+        if is_new:
+            self._tell(f"{found.path}: {reason}")
+
+    def away(self, reason: str) -> None:
+        """See `Teller`."""
+        self._tell(f"nothing is archived now: {reason}; it is tried again, and nothing is lost")
+
+    def back(self) -> None:
+        """See `Teller`."""
+        self._tell("the archive is back")
+
+    def _tell(self, text: str) -> None:
+        with self._lock:
+            self._say(text)
