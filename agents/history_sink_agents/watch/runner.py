@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -245,9 +246,9 @@ def _tell(file: object) -> Told | None:
 
 def count_open_files() -> int:
     """How many files may be held open while they wait: a part of what the system allows."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return 128
+    import resource
+
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(16, min(512, soft // 4))
