@@ -27,7 +27,7 @@ class ClaudeFormat(PatternFormat):
 
     def rename(self, relative: str, session: str) -> str:
         """The path of the same file in a session of another id. The name of the file wins over the ids in it."""
-        top, slug, first, *rest = relative.split("/")
+        top, slug, _, *rest = relative.split("/")
         return "/".join([top, slug, session if rest else f"{session}.jsonl", *rest])
 
     def find_live(self, home: Path, session: str) -> str | None:
