@@ -13,11 +13,11 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from stack.install import run
+from stack.install import EXTRAS, run
 
 _ROOT = Path(__file__).parents[1]
 _DIST = _ROOT / "dist"
-_ROOTS = (_ROOT / "producer", _ROOT / "worker")
+_ROOTS = (_ROOT / "producer", _ROOT / "worker", _ROOT / "agents")
 _CONSTRAINTS = ("--constraint", str(_ROOT / "constraints.txt"))
 _WHERE = """
 import sys, history_sink, history_sink_worker
@@ -55,7 +55,7 @@ def steps(version: str, python: str, place: Path) -> Iterator[tuple[str, list[st
     yield "their metadata", [sys.executable, "-m", "twine", "check", "--strict", *map(str, sorted(_DIST.iterdir()))]
     yield f"an environment of {python}", [python, "-m", "venv", str(place)]
     yield "pip", [its, *install, "pip>=25.1"]
-    wheel = f"{wheel_of(version)}[worker,flower]"
+    wheel = f"{wheel_of(version)}[{EXTRAS}]"
     yield "the wheel, and what the tests need", [its, *install, *_CONSTRAINTS, "--group", "dev", wheel]
     yield "it is the wheel that is imported", [its, "-c", _WHERE]
     yield (

@@ -62,6 +62,7 @@ AGENTS = {
     "browse": {"ground", "render"},
     "redaction": {"ground"},
     "watch": {"formats", "ground"},
+    "view": {"browse", "ground", "render"},
 }
 """The same for what plugs in. Of the library any room imports the public names, and only those."""
 

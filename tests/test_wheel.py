@@ -17,7 +17,7 @@ from test_extra import COMMANDS, expect_a_line, run
 
 ROOT = Path(__file__).parents[1]
 USER = Path(__file__).parent / "support" / "library_user.py"
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "producer", "worker")
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "producer", "worker", "agents")
 
 pytestmark = pytest.mark.system  # it asks the package registry
 

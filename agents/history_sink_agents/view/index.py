@@ -1,0 +1,97 @@
+"""Where the lines of a log start, as far as somebody has looked: so that a long log is shown piece by piece."""
+
+from array import array
+from bisect import bisect_right
+from collections import OrderedDict
+from threading import Lock
+
+from history_sink import HistorySink
+from history_sink_agents.browse.log import Log, read_lines
+from history_sink_agents.render import Turn, Who, render, speakers_of
+
+PIECE_TURNS = 100
+PIECE_BYTES = 1024 * 1024
+"""A piece ends at so many turns or bytes, whichever comes first; one line is always in it."""
+
+_MOST_INDEXES = 64
+
+
+class LineIndex:
+    """The places of one log's lines. It grows as far as it is asked for; the log only grows, too."""
+
+    def __init__(self) -> None:
+        self._starts = array("Q", [0])
+        self._speakers: dict[str, Who] = {}
+        self._lock = Lock()
+
+    def reach(self, sink: HistorySink, log: Log, line: int | None = None, offset: int | None = None) -> None:
+        """Look as far as behind this line, or this offset, or to the log's end. Raises as `read_lines`."""
+        with self._lock:
+            if self._is_behind(log, line, offset):
+                return
+            for lines in read_lines(sink, log, self._starts[-1], log.end):
+                self._add(lines)
+                if self._is_behind(log, line, offset):
+                    return
+
+    def _is_behind(self, log: Log, line: int | None, offset: int | None) -> bool:
+        end = self._starts[-1]
+        if line is not None:
+            return len(self._starts) - 1 > line or end >= log.end
+        return end >= (log.end if offset is None else min(offset + 1, log.end))
+
+    def _add(self, lines: list[bytes]) -> None:
+        end = self._starts[-1]
+        named = [line for line in lines if b"message.updated" in line]
+        self._speakers |= speakers_of(render(named))
+        for line in lines:
+            end += len(line)
+            self._starts.append(end)
+
+    @property
+    def lines(self) -> int:
+        """How many lines are known."""
+        return len(self._starts) - 1
+
+    @property
+    def speakers(self) -> dict[str, Who]:
+        """As `render.speakers_of`, of the lines that are known."""
+        return dict(self._speakers)
+
+    def find_line(self, offset: int) -> int:
+        """The number of the line that has the byte at `offset`, or of the last one that is known."""
+        return max(0, min(bisect_right(self._starts, offset) - 1, self.lines - 1))
+
+    def bound(self, first: int, count: int) -> tuple[int, int, int]:
+        """A piece of at most `count` lines from `first` on: its bytes ``[start, end)`` and how many lines it has."""
+        start, stop = self._starts[first], first + 1
+        while stop < min(first + count, self.lines) and self._starts[stop + 1] - start <= PIECE_BYTES:
+            stop += 1
+        return start, self._starts[stop], stop - first
+
+
+class Indexes:
+    """The indexes of the logs that were looked at last."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], LineIndex] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, log: Log) -> LineIndex:
+        """The index of a log, empty at first."""
+        with self._lock:
+            index = self._kept.setdefault((log.bucket, log.key), LineIndex())
+            self._kept.move_to_end((log.bucket, log.key))
+            while len(self._kept) > _MOST_INDEXES:
+                self._kept.popitem(last=False)
+            return index
+
+
+def read_turns(sink: HistorySink, log: Log, index: LineIndex, first: int, count: int = PIECE_TURNS) -> list[Turn]:
+    """The turns of a piece from `first` on; none where the log ends before it. Raises as `read_lines`."""
+    index.reach(sink, log, line=first + count)
+    if not 0 <= first < index.lines:
+        return []
+    start, end, _ = index.bound(first, count)
+    lines = [line for batch in read_lines(sink, log, start, end) for line in batch]
+    return render(lines, first, start, index.speakers)

@@ -1,0 +1,107 @@
+"""The pages: sessions, one session, two logs side by side, search, a pointer."""
+
+import json
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from history_sink import Fault, Malformed, NotFound, PointerHandle
+from history_sink_agents.browse.log import split_lines
+from history_sink_agents.render import render
+from history_sink_agents.view.index import PIECE_TURNS
+from history_sink_agents.view.overview import list_newest
+from history_sink_agents.view.parting import find_parting
+from history_sink_agents.view.search import ask
+from history_sink_agents.view.shown import group_quiet, show_turn
+from history_sink_agents.view.site import TIMEOUT_SECONDS, Site, choose_log, link_session, read_number
+
+SHOWN_SESSIONS = 500
+_MOST_TURNS = 500
+
+
+def show_sessions(site: Site, request: Request) -> Response:
+    """All sessions, newest first, or those with a word in their names."""
+    wanted = request.query_params.get("name", "").strip()
+    sessions = list_newest(site.sink, wanted)
+    shown = sessions.found[:SHOWN_SESSIONS]
+    return site.render("sessions.html", wanted=wanted, sessions=sessions, shown=shown)
+
+
+def show_session(site: Site, request: Request) -> Response:
+    """One log of a session, from a turn on; ``turn=last``: its end."""
+    status, logs, chosen = site.find(request)
+    if request.query_params.get("turn") == "last":
+        first = max(0, site.count_lines(chosen.log) - PIECE_TURNS)
+    else:
+        first = max(0, read_number(request, "turn") - 2)
+    piece = site.take_piece(chosen, first, PIECE_TURNS)
+    return site.render("session.html", status=status, logs=logs, chosen=chosen, piece=piece)
+
+
+def show_turns(site: Site, request: Request) -> Response:
+    """More turns of a log, for a page that is open."""
+    _, _, chosen = site.find(request)
+    count = min(read_number(request, "count", PIECE_TURNS) or 1, _MOST_TURNS)
+    piece = site.take_piece(chosen, read_number(request, "first"), count)
+    prefix = request.query_params.get("prefix", "t")
+    return site.render("turns.html", piece=piece, prefix=prefix if prefix in ("l", "r") else "t")
+
+
+def show_beside(site: Site, request: Request) -> Response:
+    """Two logs of a session side by side, from the turn on at which they part."""
+    status, logs, left = site.find(request)
+    right = choose_log(logs, request.query_params.get("other_branch", ""), request.query_params.get("other_stray", ""))
+    if right is None:
+        raise NotFound(f"The store has no such log of session {status.session}.")
+    parting = find_parting(site.sink, left.log, right.log, TIMEOUT_SECONDS)
+    pieces = [site.take_piece(each, parting.line, PIECE_TURNS) for each in (left, right)]
+    return site.render("beside.html", status=status, parting=parting, pieces=pieces)
+
+
+def show_search(site: Site, request: Request) -> Response:
+    """What was found for a question, in all sessions or in one."""
+    query = request.query_params.get("q", "").strip()
+    session = request.query_params.get("session", "").strip()
+    answer = ask(site.sink, query, session) if query else None
+    return site.render("search.html", query=query, session=session, answer=answer)
+
+
+def show_pointer(site: Site, request: Request) -> Response:
+    """What a pointer leads to, and the pointer itself, to be copied."""
+    handle = read_handle(request)
+    answer = site.sink.resolve(handle, TIMEOUT_SECONDS)
+    text = json.dumps(handle.encode())
+    if isinstance(answer, Fault):
+        status = {"no_match": 404, "denied": 403}.get(answer.kind, 502)
+        return site.render("pointer.html", status, handle=handle, text=text, fault=answer, runs_=[], home=None)
+    start = handle.byte_range[0] if handle.byte_range else 0
+    lines = split_lines(answer if answer.endswith(b"\n") else answer + b"\n")[:_MOST_TURNS]
+    runs = group_quiet(map(show_turn, render(lines, offset=start)))
+    return site.render(
+        "pointer.html", handle=handle, text=text, fault=None, runs_=runs, home=find_home(site, handle, start)
+    )
+
+
+def read_handle(request: Request) -> PointerHandle:
+    """The handle that a link holds: its fields, or its JSON in ``handle``. Raises `Malformed`."""
+    if given := request.query_params.get("handle"):
+        try:
+            return PointerHandle.decode(json.loads(given))
+        except (ValueError, RecursionError):
+            raise Malformed("a handle is a JSON object with bucket, key and byte_range") from None
+    query = request.query_params
+    if not query.get("bucket") or not query.get("key"):
+        raise Malformed("a pointer has a bucket and a key")
+    span = (read_number(request, "start"), read_number(request, "end")) if "end" in query else None
+    return PointerHandle(query["bucket"], query["key"], span)
+
+
+def find_home(site: Site, handle: PointerHandle, start: int) -> str | None:
+    """The link of the page where the message stands among others; None where the key's session is not to be told."""
+    parts = handle.key.split("/")
+    for place, part in enumerate(parts):
+        if parts[place + 1 :] == ["history.jsonl"] and part:
+            return link_session(part, {}, "/at", offset=start)
+        if len(parts[place:]) == 4 and parts[place + 1] == "branches" and parts[-1] == "history.jsonl":
+            return link_session(part, {"branch": parts[place + 2]}, "/at", offset=start)
+    return None

@@ -1,0 +1,66 @@
+"""Texts as a page may show them: escaped, what cannot be seen made visible, cut where they are long."""
+
+import json
+import re
+from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+"""Controls: those that turn the direction of what follows, end lines, hide text, or have no picture."""
+
+_SUMMARY_CHARACTERS = 140
+
+
+def show(text: str) -> Markup:
+    """A text for a page: escaped, and each unseen character by its number, such as U+202E."""
+    return Markup(_UNSEEN.sub(_name_unseen, str(escape(text))))  # what is put in has no sign of HTML but its own
+
+
+def _name_unseen(found: re.Match[str]) -> str:
+    return f'<span class="unseen">U+{ord(found[0]):04X}</span>'
+
+
+def summarize(text: str) -> str:
+    """A text's first line that has something, cut."""
+    line = next((line.strip() for line in text[:4000].splitlines() if line.strip()), "")
+    return line if len(line) <= _SUMMARY_CHARACTERS else line[: _SUMMARY_CHARACTERS - 1] + "…"
+
+
+def read_fields(arguments: str) -> list[tuple[str, str]]:
+    """A call's arguments by their names; none where they are no JSON object."""
+    try:
+        value = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(value, dict):
+        return []
+    return [
+        (name, each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)) for name, each in value.items()
+    ]
+
+
+def indent_json(text: str) -> str:
+    """A JSON text on many lines; another text as it is."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+    except (ValueError, RecursionError):
+        return text
+
+
+def show_time(seconds: float | None) -> str:
+    """A Unix time as people write it, in UTC; empty where there is none."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds else ""
+
+
+def show_bytes(size_bytes: int) -> str:
+    """``1.4 MB``."""
+    size, unit = float(size_bytes), "bytes"
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
