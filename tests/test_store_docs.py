@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pydantic_ai
 import pytest
+from pydantic_ai.models.test import TestModel
 
 import history_sink
 from agents import Agent, set_tracing_disabled
 from history_sink.testing import MemorySink
-from history_sink_agents.stores import claude, openai_agents
+from history_sink_agents.stores import claude, openai_agents, pydantic_conversations
 from test_store_openai_agents import Parrot
 
 TEXT = (Path(__file__).parents[1] / "docs" / "stores.md").read_text()
-CLASSES = [claude.SessionStore, openai_agents.Session]
+CLASSES = [claude.SessionStore, openai_agents.Session, pydantic_conversations.ConversationStore]
 
 
 def run_block(text: str) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def test_each_call_is_told_of_with_its_parameters(kind: Any) -> None:
     told = TEXT.replace("*, ", "")
     assert f"`{kind.__name__}({written})`" in told
     for name, function in inspect.getmembers(kind, inspect.iscoroutinefunction):
-        if function.__qualname__.startswith(kind.__name__ + ".") and function.__module__ == kind.__module__:
+        if name[0] != "_" and function.__module__ == kind.__module__:
             parameters = [each for each in inspect.signature(function).parameters if each != "self"]
             assert f"`{name}({', '.join(parameters)})`" in told
 
@@ -55,7 +57,11 @@ def test_the_lines_for_the_claude_agent_sdk_make_options() -> None:
 
 @pytest.mark.parametrize(
     ("module", "sdk", "extra"),
-    [("claude", "claude_agent_sdk", "claude"), ("openai_agents", "agents.items", "openai-agents")],
+    [
+        ("claude", "claude_agent_sdk", "claude"),
+        ("openai_agents", "agents.items", "openai-agents"),
+        ("pydantic_conversations", "pydantic_ai", "pydantic-ai"),
+    ],
 )
 def test_without_its_sdk_a_store_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, module: str, sdk: str, extra: str
@@ -75,3 +81,8 @@ def test_without_its_sdk_a_store_says_what_to_install(
 def test_the_lines_for_the_openai_agents_sdk_run_an_agent() -> None:
     answer = run_block("Runner.run")["answer"]
     assert asyncio.run(answer(Agent("parrot", model=Parrot()), "Hello")) == "I was given 1 items"
+
+
+def test_the_lines_for_pydantic_ai_run_an_agent() -> None:
+    answer = run_block("pydantic_ai import Agent")["answer"]
+    assert asyncio.run(answer(pydantic_ai.Agent(TestModel(custom_output_text="Hello again")), "Hello")) == "Hello again"

@@ -4,16 +4,28 @@ This module is the one place that knows how the library is called.
 """
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from history_sink import HistorySink, HistorySinkError, LogStatus, PointerHandle, SessionSummary, Unavailable
+from history_sink import (
+    HistorySink,
+    HistorySinkError,
+    LogEnd,
+    LogStatus,
+    Message,
+    PointerHandle,
+    SessionSummary,
+    Unavailable,
+)
 
 PIECE_BYTES = 4 * 1024 * 1024
 """What one question to a worker asks for: half of what a worker gives by default."""
 
 PAGE_SESSIONS = 1000
+FIRST_PAUSE_SECONDS = 0.005
+LAST_PAUSE_SECONDS = 0.1
 REMEMBERED = 1024
 """How many unconfirmed batches are told from new ones, over all sessions."""
 
@@ -24,12 +36,16 @@ class NotStored(HistorySinkError):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Bytes ``[start, end)`` of a log, and when it was last written (Unix seconds)."""
+    """Bytes ``[start, end)`` of a log, when it was last written (Unix seconds), and where it ends.
+
+    Workers of an older version do not tell the last.
+    """
 
     data: bytes
     start: int
     end: int
     last_write: float
+    log_end: LogEnd | None = None
 
 
 class SharedLog:
@@ -77,6 +93,39 @@ class SharedLog:
                 f" {result.state}: {result.reason}"
             )
 
+    def append_after(self, name: str, message: Message, end: LogEnd) -> LogEnd | None:
+        """Add one line where a log ends, or nothing.
+
+        Args:
+            name: The log.
+            message: The line.
+            end: Where the log must end, as `read` told it.
+
+        Returns:
+            Where the log ends behind the line; None where it did not end there: somebody else has written.
+
+        Raises:
+            TimeoutError: No worker has said in time what became of it. It may be there, or come to be there.
+            Unavailable: The broker did not take it. Nothing was written.
+            NotStored: An operator has deleted the session, or the line cannot be.
+        """
+        deadline = time.monotonic() + self._wait_seconds
+        receipt = self._sink.extend(name, [message], end)
+        if receipt.state == "unreachable":
+            raise Unavailable(f"{name}: {receipt.reason}")
+        if receipt.state != "enqueued" or receipt.end is None:
+            raise NotStored(f"{name}: {receipt.reason or receipt.state}")
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while not (told := self._sink.outcomes(receipt.task_ids)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name}: the queue has a line; not confirmed in {self._wait_seconds} s")
+            time.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, LAST_PAUSE_SECONDS)
+        (outcome,) = told.values()
+        if outcome.outcome == "deleted":
+            raise NotStored(f"{name}: the session was deleted")
+        return receipt.end if outcome.outcome in ("stored", "duplicate") else None
+
     def _begin(self, name: str) -> None:
         """Have the sink go on from the end that the log has."""
         if name in self._begun:
@@ -101,7 +150,7 @@ class SharedLog:
         if log is None:
             return None
         pieces = [*self._read_pieces(status.bucket, log, start)]
-        return Written(b"".join(pieces), min(start, log.bytes), log.bytes, log.last_write)
+        return Written(b"".join(pieces), min(start, log.bytes), log.bytes, log.last_write, log.end)
 
     def _read_pieces(self, bucket: str, log: LogStatus, start: int) -> Iterator[bytes]:
         for first in range(start, log.bytes, PIECE_BYTES):
