@@ -29,6 +29,7 @@ MEASURES = (
     "memory",
     "undo",
     "start",
+    "redact",
 )
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.planted_secrets import Mint
 from command import Command, write
 from history_sink import ConfigurationError, HistorySink, ProducerSettings
 from history_sink_agents.redaction import Redaction, make_filter
-from planted_secrets import Mint
 
 TOKEN = Mint(1).checked("ghp_")
 

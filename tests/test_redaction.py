@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.planted_secrets import Mint, Planted, opaque, plant
 from history_sink import ConfigurationError, Filtered
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.redaction import Redaction
 from plain_store import message
-from planted_secrets import Mint, Planted, opaque, plant
 
 LEAST_SHARE = 0.94
 REDACTION = Redaction(environment={}, state_folder=Path("/nonexistent"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from history_sink import ConfigurationError, Filtered
 from history_sink_agents.redaction.engine import Engine, RedactSecret
-from history_sink_agents.redaction.line_walk import Scrub, cache_short, redact_line
+from history_sink_agents.redaction.line_walk import cache_short, redact_line
 from history_sink_agents.redaction.named import hide_named
 from history_sink_agents.redaction.placeholders import PLACEHOLDER, count, hide
 from history_sink_agents.redaction.record import Record
@@ -62,7 +62,7 @@ class Redaction:
             raise ConfigurationError(f"an exact value to redact has at least {LEAST_CHARACTERS} characters")
         found = {**dict.fromkeys(values, "VALUE"), **find_values(environment)}
         self._values = [(value, self._label(found[value], value)) for value in sorted(found, key=_longest_first)]
-        self._short = cache_short(partial(self._scrub, self._values))
+        self._short = cache_short(self._scrub)
         own = hashlib.sha256(json.dumps([patterns, allow], sort_keys=True).encode()).hexdigest()[:8]
         self.rules = f"{WALK}/{getattr(self._engine, 'name', 'own')}/{own}"
         self._record = Record(state_folder or find_state_folder(environment, Path.home()))
@@ -75,20 +75,13 @@ class Redaction:
     def __call__(self, line: bytes) -> bytes:
         """The line without its secrets, and how many there were by rule; the very line where there is none."""
         text = line.decode("utf-8", "surrogateescape")
-        after = redact_line(text, self._scrub_for(text), self._short)
+        after = redact_line(text, self._scrub, self._short)
         if after == text:
             return line
         return Filtered(after.encode("utf-8", "surrogateescape"), count(after) - count(text))
 
-    def _scrub_for(self, line: str) -> Scrub:
-        """Exact values that are not in the whole line are in none of its strings, unless escapes hide them."""
-        hides = "\\u" in line
-        return partial(
-            self._scrub, [pair for pair in self._values if hides or not pair[0].isalnum() or pair[0] in line]
-        )
-
-    def _scrub(self, values: list[tuple[str, str]], text: str) -> str:
-        for value, label in values:
+    def _scrub(self, text: str) -> str:
+        for value, label in self._values:
             if value in text:
                 text = text.replace(value, label)
         for label, pattern in self._patterns:

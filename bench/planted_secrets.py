@@ -79,8 +79,9 @@ class Mint:
         return prefix + entropy + sum_
 
     def jwt(self) -> str:
-        parts = [{"alg": "HS256", "typ": "JWT"}, {"sub": self.digits(10), "iat": 1700000000, "name": self.text(9)}]
-        encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
+        parts = [{"alg": "HS256", "typ": "JWT"}, {"sub": self.text(24), "jti": self.text(24)}]
+        compact = [json.dumps(part, separators=(",", ":")) for part in parts]
+        encoded = [base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in compact]
         return ".".join([*encoded, base64.urlsafe_b64encode(self.draw.randbytes(32)).decode().rstrip("=")])
 
     def rsa(self) -> str:
