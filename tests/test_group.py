@@ -13,7 +13,8 @@ from history_sink_worker.archive.group import GROUP_BYTES, join, next_group
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.plan import is_early
-from history_sink_worker.archive.save import Verdict, append_all
+from history_sink_worker.archive.save import append_all
+from history_sink_worker.archive.verdict import Verdict
 from logbook import Logbook, some_lines, upload_of
 from protocol.model_store import ModelStore
 

@@ -7,7 +7,7 @@ from history_sink.protocol.chain import shorten
 from history_sink.protocol.pointer import Fault
 from history_sink.protocol.status import LogStatus, Status
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.save import Verdict
+from history_sink_worker.archive.verdict import Verdict
 
 from .jobs import Job, Read, Save
 from .oracle import LOG, Objects, Place, Violation, chain_of, places, readable, tails

@@ -15,10 +15,11 @@ from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.erasure import compact_or_sweep, entomb, second_sweep_seconds, sweep_beside
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.reader import read
-from history_sink_worker.archive.save import Verdict, append, upload_whole
+from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.sessions import list_sessions
 from history_sink_worker.archive.survey import survey
 from history_sink_worker.archive.tombstone import is_tombstone
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Blob, Delete, Grow, Put, Request, Steps, StoreError
 from logbook import upload_of
 

@@ -14,8 +14,9 @@ from history_sink_worker.archive.compaction import Compacted, compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.lineage import Orphan
 from history_sink_worker.archive.reader import read
-from history_sink_worker.archive.save import Verdict, append, upload_whole
+from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.survey import survey
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Delete, Grow, Put, Request, Steps, StoreError, run
 from logbook import upload_of
 

@@ -6,7 +6,7 @@ from typing import Any
 from history_sink.protocol.contract import UPLOAD
 from history_sink.protocol.status import Status
 from history_sink_worker.archive.compaction import Compacted
-from history_sink_worker.archive.save import Verdict
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Blob, Delete, Get, Grow, Info, List, Page, PastEnd, Put, Reply, Request
 
 from .promises import PREFIX, SESSION, upload_of

@@ -16,8 +16,9 @@ from history_sink_worker.archive.compaction import compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.reader import fault_of, read
-from history_sink_worker.archive.save import Verdict, append, upload_whole
+from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.survey import survey
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Away, Delete, Denied, Grow, Put, Reply, Request, Steps, StoreError
 
 from .promises import PREFIX, SESSION, Begun

@@ -12,8 +12,9 @@ from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.reader import read
-from history_sink_worker.archive.save import Verdict, append, upload_whole
+from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.survey import survey
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Reply, Request, run
 
 BUCKET = "b"

@@ -12,7 +12,7 @@ from history_sink_worker.application import app
 from history_sink_worker.archive import erasure, plan, save
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
-from history_sink_worker.archive.save import Verdict
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.service.service import service
 from history_sink_worker.task import TooNew
 from history_sink_worker.task_errors import refuse

@@ -15,11 +15,22 @@ _WRITER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """A batch's `place` in its writer's own history, which has saves that the store has not confirmed.
+
+    `is_first`: the batch is the stream's first since those saves, so `place` is where they end.
+    """
+
+    place: Junction
+    is_first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Bytes of one writer's stream to one log: `lines` (each with its newline), from its byte `position` on.
 
-    `anchor` is set while the writer's history up to here has saves that the store has not confirmed: the lines go
-    behind it, and nowhere if it never gets on the log. `fence` is the log's end as the writer learned it from the store
+    `anchor` is set while the writer's history up to here has saves that the store has not confirmed: the lines wait for
+    those, and go where those go. `fence` is the log's end as the writer learned it from the store
     before its stream began. `after` is for a batch of its own, whose `position` is None: it goes there or nowhere.
     """
 
@@ -27,7 +38,7 @@ class Batch:
     writer: str
     position: int | None
     lines: tuple[bytes, ...] = field(repr=False)  # a repr ends up in somebody's log
-    anchor: Junction | None = None
+    anchor: Anchor | None = None
     fence: Junction | None = None
     after: Junction | None = None
 
@@ -37,24 +48,29 @@ class Batch:
 
     def encode(self) -> dict[str, Any]:
         """The keyword arguments of the task, behind ``(session_id, None)``."""
-        places = {"anchor": self.anchor, "fence": self.fence, "after": self.after}
+        places = {"anchor": self.anchor.place if self.anchor else None, "fence": self.fence, "after": self.after}
         known = {name: _encode_place(place) for name, place in places.items() if place is not None}
         if self.position is not None:
             known["position"] = self.position
+        if self.anchor is not None and self.anchor.is_first:
+            known["is_first"] = True
         return {"v": APPEND_VERSION, "branch": self.branch, "writer": self.writer, **known, **pack_lines(self.lines)}
 
     @classmethod
     def decode(cls, fields: Mapping[str, Any]) -> "Batch":
         """Read the keyword arguments; unpacks at most `size_bytes`. Raises `Malformed`."""
         position, after = fields.get("position"), _decode_place(fields, "after")
+        anchor, is_first = _decode_place(fields, "anchor"), fields.get("is_first", False)
         if (position is None) == (after is None):
             raise Malformed("an append has either position or after")
+        if type(is_first) is not bool or (is_first and anchor is None):
+            raise Malformed("is_first is true or false, and comes with an anchor")
         return cls(
             branch=check_branch(fields.get("branch")),
             writer=check_writer(fields.get("writer")),
             position=None if position is None else read_natural(fields, "position"),
             lines=unpack_lines(fields),
-            anchor=_decode_place(fields, "anchor"),
+            anchor=Anchor(anchor, is_first) if anchor else None,
             fence=_decode_place(fields, "fence"),
             after=after,
         )

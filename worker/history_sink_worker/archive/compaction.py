@@ -13,13 +13,15 @@ from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import Context, Fact
 from history_sink_worker.archive.cover import covered_tails
-from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.hint import Hint, list_placed
+from history_sink_worker.archive.marks import raise_marks
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import cut_piece, read_meta, read_piece, write_meta
 from history_sink_worker.archive.plan import Segment, Tail
 from history_sink_worker.archive.reconcile import place
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
 from history_sink_worker.archive.snapshot import COPY_FROM_BYTES, LogSnapshot, look, tail_fact
+from history_sink_worker.archive.stream import Early, place_loose
 from history_sink_worker.archive.trace import holds
 from history_sink_worker.archive.written import read_written, write_written
 from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps
@@ -99,10 +101,17 @@ def _fold(context: Context, log: Log, seen: LogSnapshot) -> Steps[int]:
     fact = Fact(messages, seen.line.segments[0].before, segments[-1].after)
     settled = next_settled(seen.info, context.now(), context.settle_seconds)
     meta = base_meta(write_meta(fact), size, settled) | _written(seen, segments)
+    # Before the base is written: with it goes what the extents, and a base that an append began, say of their writers.
+    placed = {writer: each.position for writer, each in seen.line.placed.items() if each.is_stream}
+    yield from raise_marks(log, placed)
     yield from _write_base(log, seen, body, meta)
     for segment in segments:
         context.lines.drop(segment.key, segment.etag)
-    _move_hint(context, log, Hint(size, shorten(fact.after), began_at, 0, size), len(segments))
+    hint = Hint(size, shorten(fact.after), began_at, 0, size)
+    if size == seen.line.end.offset:
+        listed = list_placed(placed)
+        hint = replace(hint, end=seen.line.end if listed else None, placed=listed)
+    _move_hint(context, log, hint, len(segments))
     return len(body)
 
 
@@ -169,7 +178,9 @@ def _move_hint(context: Context, log: Log, hint: Hint, folded: int) -> None:
     if there is not None and there.offset > hint.offset:
         hint = replace(there, extents=max(there.extents - folded, 0), base_bytes=hint.base_bytes)
     elif there is not None:
-        hint = replace(hint, moved_at=there.moved_at)
+        same = (there.offset, there.chain16) == (hint.offset, hint.chain16)  # it may list writers folded long ago
+        known = (there.end, there.placed) if same else (hint.end, hint.placed)
+        hint = replace(hint, moved_at=there.moved_at, end=known[0], placed=known[1])
     context.hints.put(log.root, hint)
 
 
@@ -226,7 +237,9 @@ def _place_again(context: Context, log: Log, tail: Tail) -> Steps[bool]:
         yield from tail_fact(context, tail)  # a foreign object is not fetched: it may be large
         blob: Blob | None = yield Get(tail.entry.key)
         if blob is not None:
-            yield from place(context, log, read_piece(blob, tail.name))
-    except Corrupt:
+            piece = read_piece(blob, tail.name)
+            is_append = piece.writer and tail.name.kind == "extent"
+            yield from place_loose(context, log, piece) if is_append else place(context, log, piece)
+    except (Corrupt, Early):
         return False
     return True

@@ -13,11 +13,16 @@ LINES_KEPT_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What an object's metadata says: messages behind it, and the chains before and behind its lines."""
+    """What an object's metadata says: messages behind it, and the chains before and behind its lines.
+
+    Of an append also whose it is, and at which byte of that writer's stream it begins; None: it is no part of a stream.
+    """
 
     messages: int
     before: bytes
     after: bytes
+    writer: str = ""
+    position: int | None = None
 
 
 class Facts:

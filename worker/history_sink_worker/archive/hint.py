@@ -4,8 +4,11 @@ Never the truth: it may be missing, old or rolled back at any time. What it says
 junction would be believed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from history_sink.protocol.chain import Junction
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,9 @@ class Hint:
     from there, each proved by the hint before it, keep that time. `extents` and `base_bytes` (the tail's length, the
     base's size as last seen) only say when a compaction may be worth asking for, `moved_at` (Unix seconds) whether the
     log is being written to.
+
+    Of a log that is appended to also `end` (the junction in full), and `placed`: how far the streams of some writers
+    are placed on the line up to this junction, the newest last. Both are true for ever.
     """
 
     offset: int
@@ -24,6 +30,21 @@ class Hint:
     extents: int = 0
     base_bytes: int = 0
     moved_at: float = 0.0
+    end: Junction | None = None
+    placed: tuple[tuple[str, int], ...] = ()
+
+    def find_placed(self, writer: str) -> int | None:
+        """How far the stream of `writer` is placed up to this junction; None where it is not listed."""
+        return next((size for name, size in self.placed if name == writer), None)
+
+
+WRITERS_KEPT = 64
+"""So many writers a hint lists. One that is not listed costs a look at the log."""
+
+
+def list_placed(placed: Mapping[str, int], before: tuple[tuple[str, int], ...] = ()) -> tuple[tuple[str, int], ...]:
+    """What a hint lists: `before`, and what is `placed` since, the newest last."""
+    return (*(each for each in before if each[0] not in placed), *placed.items())[-WRITERS_KEPT:]
 
 
 class Hints(Protocol):

@@ -5,6 +5,7 @@
     <prefix><session>/tail/<start>-<before>~<after>.jsonl         a stray
     <prefix><session>/tail/<start>-<before>_<after>.jsonl         undecided
     <prefix><session>/branches/<offset>-<chain>/...               a log of its own, laid out in the same way
+    <prefix><session>/appends/<writer>                            a mark: how far a writer's appends are placed
 
 `start` is a byte offset in 12 digits, so that LIST sorts; `before` and `after` are 16 hex digits of the chains
 before and behind the lines.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from history_sink.errors import Malformed
+from history_sink.protocol.batch import check_writer
 from history_sink.protocol.contract import check_branch, check_session
 
 BASE = "history.jsonl"
@@ -27,6 +29,7 @@ _KIND_OF_SIGN: dict[str, TailKind] = {"": "extent", "~": "stray", "_": "undecide
 _SIGN_OF_KIND = {kind: sign for sign, kind in _KIND_OF_SIGN.items()}
 _TAIL = re.compile(r"tail/(\d{12})-([0-9a-f]{16})(?:([~_])([0-9a-f]{16}))?\.jsonl", re.ASCII)
 _KEY = re.compile(r"([^/]+)/(?:branches/([^/]+)/)?(history\.jsonl|tail/[^/]+)")
+_MARK = re.compile(r"([^/]+)/(?:branches/([^/]+)/)?appends/([^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,10 @@ class Log:
     def key(self, tail: TailName) -> str:
         return f"{self.root}{tail}"
 
+    def mark(self, writer: str) -> str:
+        """The key of a writer's mark. It sorts before `list_after`: no look at the log meets it."""
+        return f"{self.root}appends/{writer}"
+
 
 def parse_key(prefix: str, key: str) -> tuple[Log, TailName | None] | None:
     """The log that `key` belongs to, and which object of its tail it is (None: the base).
@@ -95,5 +102,18 @@ def parse_key(prefix: str, key: str) -> tuple[Log, TailName | None] | None:
         return None
     try:
         return Log(prefix, check_session(session), check_branch(branch)), tail
+    except Malformed:
+        return None
+
+
+def parse_mark(prefix: str, key: str) -> Log | None:
+    """The log that `key` is a writer's mark of; None where it is none."""
+    found = _MARK.fullmatch(key.removeprefix(prefix)) if key.startswith(prefix) else None
+    if not found:
+        return None
+    session, branch, writer = found.groups()
+    try:
+        check_writer(writer)
+        return Log(prefix, check_session(session), check_branch(branch))
     except Malformed:
         return None

@@ -13,10 +13,15 @@ from history_sink_worker.store import Blob, Corrupt
 
 @dataclass(frozen=True)
 class Piece:
-    """`lines` (each with its newline) follow `start`. `points` are the junctions around them, the first `start`."""
+    """`lines` (each with its newline) follow `start`. `points` are the junctions around them, the first `start`.
+
+    Of an append also its `writer`, and the `position` in that writer's stream, if it is part of one.
+    """
 
     start: Junction
     lines: tuple[bytes, ...]
+    writer: str = ""
+    position: int | None = None
 
     @cached_property
     def points(self) -> tuple[Junction, ...]:
@@ -36,7 +41,9 @@ class Piece:
 
     def drop(self, count: int) -> "Piece":
         """What is left without the first `count` lines."""
-        return Piece(self.points[count], self.lines[count:])
+        dropped = self.points[count].offset - self.start.offset
+        position = None if self.position is None else self.position + dropped
+        return Piece(self.points[count], self.lines[count:], self.writer, position)
 
     @property
     def parted(self) -> Parted:
@@ -57,13 +64,14 @@ class Piece:
 
     @property
     def fact(self) -> Fact:
-        return Fact(self.end.messages, self.start.chain, self.end.chain)
+        return Fact(self.end.messages, self.start.chain, self.end.chain, self.writer, self.position)
 
 
 def cut_piece(body: bytes, offset: int, fact: Fact) -> Piece:
     """The piece that an object of the tail holds."""
     lines = tuple(split_lines(body))
-    return Piece(Junction(max(fact.messages - len(lines), 0), offset, fact.before), lines)
+    start = Junction(max(fact.messages - len(lines), 0), offset, fact.before)
+    return Piece(start, lines, fact.writer, fact.position)
 
 
 def read_piece(blob: Blob, name: TailName) -> Piece:
@@ -85,13 +93,20 @@ def whole_piece(lines: tuple[bytes, ...]) -> Piece:
 
 def write_meta(fact: Fact) -> dict[str, str]:
     """The user metadata of an object of the tail."""
-    return {"hs-messages": str(fact.messages), "hs-before": fact.before.hex(), "hs-after": fact.after.hex()}
+    meta = {"hs-messages": str(fact.messages), "hs-before": fact.before.hex(), "hs-after": fact.after.hex()}
+    if fact.writer:
+        meta["hs-writer"] = fact.writer
+    if fact.position is not None:
+        meta["hs-position"] = str(fact.position)
+    return meta
 
 
 def read_meta(meta: Mapping[str, str]) -> Fact | None:
     """What an object's metadata says; None for an object that this project did not write."""
     try:
-        fact = Fact(int(meta["hs-messages"]), bytes.fromhex(meta["hs-before"]), bytes.fromhex(meta["hs-after"]))
+        position = int(meta["hs-position"]) if "hs-position" in meta else None
+        before, after = bytes.fromhex(meta["hs-before"]), bytes.fromhex(meta["hs-after"])
+        fact = Fact(int(meta["hs-messages"]), before, after, meta.get("hs-writer", ""), position)
     except (KeyError, ValueError):
         return None
     return fact if len(fact.before) == len(fact.after) == 32 and fact.messages >= 0 else None

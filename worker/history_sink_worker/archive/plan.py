@@ -4,7 +4,7 @@ The main line of a log is its base, then again and again the extent whose name i
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from history_sink.protocol.chain import ORIGIN, Junction, shorten
@@ -94,12 +94,27 @@ class Segment:
     etag: str = ""
 
 
+class Placed(NamedTuple):
+    """A writer's stream is on the line up to its byte `position`; `behind` is the place behind that, on the line.
+
+    `is_stream` is False for an append of its own, of which no mark is kept.
+    """
+
+    position: int
+    behind: Junction
+    is_stream: bool = True
+
+
 @dataclass(frozen=True)
 class MainLine:
-    """The base and the extents that join it. `messages` is advisory, `base` is the base's size in bytes."""
+    """The base and the extents that join it. `messages` is advisory, `base` is the base's size in bytes.
+
+    `placed`: by writer, how much of its stream these objects say is placed, and the junction behind it.
+    """
 
     segments: tuple[Segment, ...]
     messages: int
+    placed: Mapping[str, "Placed"] = field(default_factory=dict)
 
     @property
     def base(self) -> int:
@@ -120,6 +135,13 @@ class MainLine:
     def segment_at(self, offset: int) -> Segment:
         """The segment that holds the byte at `offset`, which lies before the end."""
         return next(segment for segment in self.segments if segment.start <= offset < segment.end)
+
+
+def note_placed(placed: dict[str, Placed], fact: Fact, end: int, size_bytes: int) -> None:
+    """Note whose lines an object of the line holds: `size_bytes` of them, which end at the offset `end`."""
+    if fact.writer:
+        behind = Junction(fact.messages, end, fact.after)
+        placed[fact.writer] = Placed((fact.position or 0) + size_bytes, behind, fact.position is not None)
 
 
 def next_extent(listing: LogListing, offset: int, chain: bytes) -> Tail | None:

@@ -13,14 +13,13 @@ from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.followers import is_kept, keep_followers
-from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.lineage import follows_stray
 from history_sink_worker.archive.match import agreeing_lines, last_shared, on_line
 from history_sink_worker.archive.names import Log, TailName
 from history_sink_worker.archive.piece import Piece, read_tail_meta, write_meta
 from history_sink_worker.archive.plan import MainLine
 from history_sink_worker.archive.settled import base_meta
-from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look
+from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look, make_hint
 from history_sink_worker.store import Blob, Get, Head, Info, Put, Steps
 
 
@@ -125,8 +124,7 @@ class _Reconciler:
 
     def _covered(self, seen: LogSnapshot, line: MainLine) -> Placement:
         end, base_bytes = line.end, line.base
-        hint = Hint(end.offset, shorten(end.chain), seen.asked_at, line.extents, base_bytes, self.context.now())
-        self.context.hints.put(self.log.root, hint)
+        self.context.hints.put(self.log.root, make_hint(seen, self.context.now()))
         # What this task wrote may lie beside the line, its lines held by other writers' extents.
         beside = {tail.entry.key for tail in plan.loose_extents(seen.listing, line) if tail.name.start >= base_bytes}
         due = plan.fold_is_due(line.extents, end.offset - base_bytes, base_bytes)

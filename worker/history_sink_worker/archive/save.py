@@ -5,10 +5,8 @@ lets exactly one writer create what follows that junction. That is all the conse
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from history_sink.protocol.chain import ORIGIN, shorten
-from history_sink.protocol.outcome import OutcomeKind, Parted
 from history_sink.protocol.upload import Upload
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.compaction import fold_whole
@@ -20,19 +18,8 @@ from history_sink_worker.archive.piece import Piece, whole_piece
 from history_sink_worker.archive.reconcile import Placement, place, put_base, put_extent
 from history_sink_worker.archive.snapshot import look
 from history_sink_worker.archive.tombstone import Deleted, check_alive
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Steps
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of an upload of `messages` messages and `size_bytes` bytes; see `history_sink.Outcome`."""
-
-    outcome: OutcomeKind
-    key: str
-    messages: int
-    size_bytes: int
-    parted: Parted | None = None
-    fold_due: bool = False
 
 
 def append(context: Context, log: Log, upload: Upload) -> Steps[Verdict]:
@@ -100,7 +87,9 @@ def _extend(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Step
         return (yield from place(context, log, piece, created))
     end, extents = piece.end, hint.extents + 1
     # It keeps its time, and with it somebody looks once in T/2: else no look would ever find out about a tombstone.
-    moved = Hint(end.offset, shorten(end.chain), hint.proved_at, extents, hint.base_bytes, context.now())
+    full = end if hint.placed else None  # whose stream was placed up to the hint's junction is so up to here
+    place_of_end = (end.offset, shorten(end.chain), hint.proved_at, extents, hint.base_bytes, context.now())
+    moved = Hint(*place_of_end, full, hint.placed)
     context.hints.put(log.root, moved)
     asks = extents % plan.ASK_EVERY_EXTENTS == 0
     due = asks and plan.fold_is_due(extents, end.offset - hint.base_bytes, hint.base_bytes)

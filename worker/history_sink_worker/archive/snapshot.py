@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from history_sink.protocol.chain import ORIGIN, advance
+from history_sink.protocol.chain import ORIGIN, advance, shorten
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import LINES_KEPT_BYTES, Context, Fact
+from history_sink_worker.archive.hint import Hint, list_placed
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import read_meta, read_tail_meta, write_meta
 from history_sink_worker.archive.plan import LogListing, MainLine, Segment, Tail
@@ -40,6 +41,18 @@ class LogSnapshot:
     listing: LogListing
     line: MainLine | None = None
     info: Info | None = None
+
+
+def make_hint(seen: LogSnapshot, now: float) -> Hint:
+    """What a look proves of the log's end."""
+    line = seen.line
+    if line is None:
+        return Hint(0, shorten(ORIGIN), seen.asked_at, moved_at=now)
+    end = line.end
+    placed = {writer: each.position for writer, each in line.placed.items() if each.is_stream}
+    listed = list_placed(placed)
+    full = end if listed else None  # older workers can read a hint without it
+    return Hint(end.offset, shorten(end.chain), seen.asked_at, line.extents, line.base, now, full, listed)
 
 
 def list_log(log: Log) -> Steps[LogListing]:
@@ -102,12 +115,13 @@ class _Base:
     segment: Segment
     messages: int
     is_open: bool = False
+    fact: Fact | None = None
 
 
 def _read_base(context: Context, log: Log, info: Info, adopt: bool) -> Steps[_Base]:
     fact = check_base(log, info) or (None if adopt else context.facts.get(log.base, info.etag))
     if fact is not None:
-        return _Base(Segment(log.base, 0, 0, info.size_bytes, fact.before, fact.after), fact.messages)
+        return _Base(Segment(log.base, 0, 0, info.size_bytes, fact.before, fact.after), fact.messages, fact=fact)
     whole = Segment(log.base, 0, 0, info.size_bytes, ORIGIN, b"")
     walk = yield from trace((whole,), 0, ORIGIN, info.size_bytes)
     if adopt:
@@ -136,6 +150,9 @@ def _adopt(log: Log, info: Info, walk: Walk) -> Steps[None]:
 
 def _join(context: Context, listing: LogListing, base: _Base, reads: bool) -> Steps[MainLine]:
     segments, messages = [base.segment], base.messages
+    placed: dict[str, plan.Placed] = {}
+    if base.fact is not None:
+        plan.note_placed(placed, base.fact, base.segment.end, base.segment.end)
     reads = reads and sum(tail.entry.size_bytes for tail in listing.extents.values()) <= LINES_KEPT_BYTES
     while not base.is_open and (tail := plan.next_extent(listing, segments[-1].end, segments[-1].after)):
         end, chain = segments[-1].end, segments[-1].after
@@ -149,7 +166,8 @@ def _join(context: Context, listing: LogListing, base: _Base, reads: bool) -> St
             break
         segments.append(Segment(tail.entry.key, end, end, tail.end, chain, fact.after, tail.entry.etag))
         messages = fact.messages
-    return MainLine(tuple(segments), messages)
+        plan.note_placed(placed, fact, tail.end, tail.entry.size_bytes)
+    return MainLine(tuple(segments), messages, placed)
 
 
 def tail_fact(context: Context, tail: Tail, reads: bool = False) -> Steps[Fact | None]:

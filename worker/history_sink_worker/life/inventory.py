@@ -6,7 +6,7 @@ from itertools import groupby
 
 from history_sink.errors import Malformed
 from history_sink.protocol.contract import check_session
-from history_sink_worker.archive.names import PROBE, Log, parse_key
+from history_sink_worker.archive.names import PROBE, Log, parse_key, parse_mark
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.dead.letter_format import parse_name
 from history_sink_worker.service.service import Service
@@ -35,16 +35,16 @@ class Folder:
 
     def add(self, prefix: str, entry: Entry) -> None:
         """Count one object."""
-        found = parse_key(prefix, entry.key)
-        if found is None:
+        found, marked = parse_key(prefix, entry.key), parse_mark(prefix, entry.key)
+        log, is_base = found[0] if found else marked, found is not None and found[1] is None
+        if log is None:
             self.foreign.append(entry.key)
             return
-        log, tail = found
         self.objects, self.size_bytes = self.objects + 1, self.size_bytes + entry.size_bytes
         self.last_write = max(self.last_write, entry.modified)
         if log.branch is not None:
             self.branches.add(log.branch)
-        elif tail is None:
+        elif is_base:
             self.base_bytes = entry.size_bytes
 
 

@@ -3,12 +3,14 @@
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from history_sink.protocol.chain import Junction
 from history_sink_worker import log
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
@@ -82,13 +84,23 @@ class RedisHints:
 
 
 def _encode(hint: Hint) -> str:
-    return f"{hint.offset} {hint.chain16} {hint.proved_at!r} {hint.extents} {hint.base_bytes} {hint.moved_at!r}"
+    known = f"{hint.offset} {hint.chain16} {hint.proved_at!r} {hint.extents} {hint.base_bytes} {hint.moved_at!r}"
+    if hint.end is None:
+        return known  # all that older workers can read
+    listed = ",".join(f"{writer}:{size}" for writer, size in hint.placed)
+    return f"{known} {hint.end.messages} {hint.end.chain.hex()} {listed}"
 
 
 def _decode(value: bytes) -> Hint | None:
     try:
-        offset, chain16, proved_at, extents, base_bytes, moved_at = value.decode("ascii").split(" ")
-        return Hint(int(offset), chain16, float(proved_at), int(extents), int(base_bytes), float(moved_at))
+        offset, chain16, proved_at, extents, base_bytes, moved_at, *more = value.decode("ascii").split(" ")
+        hint = Hint(int(offset), chain16, float(proved_at), int(extents), int(base_bytes), float(moved_at))
+        if not more:
+            return hint
+        messages, chain, listed = more
+        placed = [each.split(":") for each in filter(None, listed.split(","))]
+        end = Junction(int(messages), hint.offset, bytes.fromhex(chain))
+        return replace(hint, end=end, placed=tuple((writer, int(size)) for writer, size in placed))
     except ValueError:  # UnicodeDecodeError is one
         return None
 

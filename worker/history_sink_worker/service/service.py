@@ -12,7 +12,7 @@ from history_sink_worker.archive.group import next_group
 from history_sink_worker.archive.hint import NoHints
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
-from history_sink_worker.archive.save import Verdict
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.keys import Keys
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.s3.credentials import ChainSource, FileSource, Source
