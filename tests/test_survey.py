@@ -10,7 +10,7 @@ from history_sink.protocol.chain import START, shorten, walk
 from history_sink.protocol.listing import Listing
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.sessions import list_sessions
-from history_sink_worker.archive.survey import survey
+from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.store import Put
 from logbook import Logbook, some_lines
 from protocol.model_store import ModelStore
@@ -40,7 +40,7 @@ def test_common_is_the_last_asked_junction_on_the_log(
     points = [START, *walk(START, mine)]
     junctions = [(points[at].offset, shorten(points[at].chain)) for at in asked if at < len(points)]
     expected = max((points[at].offset for at in asked if at <= min(shared, 20)), default=0)
-    status = book.run(survey(book.context, "b", "history/", "s", junctions))
+    status = book.run(survey(book.context, "b", "history/", "s", Asked(tuple(junctions))))
     assert status.logs[0].common == expected
 
 

@@ -17,7 +17,7 @@ from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.reader import read
 from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.sessions import list_sessions
-from history_sink_worker.archive.survey import survey
+from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.archive.tombstone import is_tombstone
 from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Blob, Delete, Grow, Put, Request, Steps, StoreError
@@ -79,7 +79,7 @@ class Deletions:
             case Ask(key=""):
                 return list_sessions(context, PREFIX, "", 10)
             case Ask(key=key) if "/" not in key:
-                return survey(context, "b", PREFIX, key, [])
+                return survey(context, "b", PREFIX, key, Asked())
             case Ask():
                 handle = {"bucket": "b", "key": what.key, "byte_range": what.byte_range}
                 return read(context, "b", PREFIX, handle, 10**6)

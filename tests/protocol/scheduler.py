@@ -15,7 +15,7 @@ from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.lineage import Orphan
 from history_sink_worker.archive.reader import read
 from history_sink_worker.archive.save import append, upload_whole
-from history_sink_worker.archive.survey import survey
+from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Delete, Grow, Put, Request, Steps, StoreError, run
 from logbook import upload_of
@@ -86,7 +86,7 @@ class Simulation:
         if isinstance(what, str):
             return compact(context, LOG, idle=True, everything=what == "compact")
         if isinstance(what, Survey):
-            return survey(context, "b", "history/", "s", list(what.asked))
+            return survey(context, "b", "history/", "s", Asked(what.asked))
         if isinstance(what, Save):
             if what.whole:
                 return upload_whole(context, LOG, what.lines)

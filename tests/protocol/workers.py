@@ -17,7 +17,7 @@ from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.reader import fault_of, read
 from history_sink_worker.archive.save import append, upload_whole
-from history_sink_worker.archive.survey import survey
+from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Away, Delete, Denied, Grow, Put, Reply, Request, Steps, StoreError
 
@@ -71,7 +71,7 @@ class Worker:
         context = self.context
         if message.task == STATUS:
             asked = [(offset, chain) for offset, chain in message.kwargs["junctions"]]
-            return survey(context, BUCKET, PREFIX, SESSION, asked)
+            return survey(context, BUCKET, PREFIX, SESSION, Asked(tuple(asked)))
         if message.task == RESOLVE:
             return read(context, BUCKET, PREFIX, message.args[0], CAP_BYTES)
         log = Log(PREFIX, SESSION, message.kwargs.get("branch"))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import START, shorten, walk
 from history_sink.protocol.pointer import Fault
 from history_sink.protocol.status import Status
@@ -13,7 +14,8 @@ from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.reader import read
 from history_sink_worker.archive.save import append, upload_whole
-from history_sink_worker.archive.survey import survey
+from history_sink_worker.archive.stream import append_batch
+from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Reply, Request, run
 
@@ -74,6 +76,11 @@ class Logbook:
         found: Verdict = self.run(append(self.context, self.log, upload_of(history, first, end)))
         return found
 
+    def append(self, writer: str, position: int | None, lines: Sequence[bytes], **more: Any) -> Verdict:
+        batch = Batch(self.log.branch, writer, position, tuple(lines), **more)
+        found: Verdict = self.run(append_batch(self.context, self.log, batch))
+        return found
+
     def save_whole(self, history: Sequence[bytes]) -> Verdict:
         found: Verdict = self.run(upload_whole(self.context, self.log, tuple(history)))
         return found
@@ -93,5 +100,5 @@ class Logbook:
 
     def survey(self, history: Sequence[bytes] = ()) -> Status:
         asked = [(point.offset, shorten(point.chain)) for point in walk(START, history)]
-        found: Status = self.run(survey(self.context, BUCKET, self.log.prefix, self.log.session, asked))
+        found: Status = self.run(survey(self.context, BUCKET, self.log.prefix, self.log.session, Asked(tuple(asked))))
         return found

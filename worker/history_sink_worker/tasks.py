@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from history_sink.errors import Malformed
+from history_sink.protocol.batch import check_writer
 from history_sink.protocol.contract import (
     COMPACT,
     LIST_SESSIONS,
@@ -30,6 +31,9 @@ from history_sink_worker.store import StoreError
 from history_sink_worker.task import ReadTask, RetryingTask, Task
 from history_sink_worker.task_errors import refuse, unexpected
 
+MOST_WRITERS = 100
+"""In one question: each may cost a request."""
+
 MOST_JUNCTIONS = 10_000
 """In one question. The library asks with about a thousand."""
 
@@ -41,7 +45,13 @@ def upload_history(
     """Archive a whole history (`messages`), or the lines that follow a junction (the library's `payload`)."""
     session = _check_session(session_id)
     log = service().log(session, check_branch(payload.get("branch")))
-    verdict = uploads.append(log, payload) if messages is None else uploads.upload_whole(log, messages, payload)
+    task_id, retries = self.request.id or "", self.request.retries
+    if messages is None:
+        verdict = uploads.append(log, payload, retries)
+    elif "append" in payload:
+        verdict = uploads.append_messages(log, messages, payload, task_id, retries)
+    else:
+        verdict = uploads.upload_whole(log, messages, payload)
     return Outcome(
         outcome=verdict.outcome,
         session=session,
@@ -49,8 +59,9 @@ def upload_history(
         messages=verdict.messages,
         bytes=verdict.size_bytes,
         key=verdict.key,
-        attempts=self.request.retries + 1,
+        attempts=retries + 1,
         parted=verdict.parted,
+        end=verdict.end,
     ).encode()
 
 
@@ -70,11 +81,14 @@ def resolve_pointer(handle: object = None) -> Bytes | dict[str, str]:
 
 
 @app.task(name=STATUS)
-def status(session_id: object, junctions: object = ()) -> dict[str, Any]:
-    """How far the store is with a session, and how far the history with these junctions lies on each log."""
+def status(session_id: object, junctions: object = (), writers: object = ()) -> dict[str, Any]:
+    """How far the store is with a session, how far the history with these junctions lies on each log, and how much of
+    the streams of these `writers` is placed there.
+    """
     session, points = _check_session(session_id), _decode_junctions(junctions)
     settings = service().settings
-    steps = survey.survey(service().context, settings.bucket, settings.prefix, session, points)
+    asked = survey.Asked(tuple(points), _decode_writers(writers))
+    steps = survey.survey(service().context, settings.bucket, settings.prefix, session, asked)
     return service().read(steps).encode()
 
 
@@ -129,6 +143,13 @@ def _decode_listed(header: object) -> tuple[str, list[str] | None]:
         refuse("fields is a list of names")
     known = None if fields is None else [name for name in fields if name in FIELDS]
     return ("" if prefix == "" else _check_session(prefix)), known
+
+
+def _decode_writers(writers: object) -> tuple[str, ...]:
+    asked = writers if isinstance(writers, (list, tuple)) else ()
+    if len(asked) > MOST_WRITERS:
+        refuse(f"{len(asked)} writers are over the limit of {MOST_WRITERS}")
+    return tuple(check_writer(writer) for writer in asked)
 
 
 def _decode_junctions(junctions: object) -> list[tuple[int, str]]:

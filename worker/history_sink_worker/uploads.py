@@ -1,37 +1,51 @@
 """One upload: from a payload, or from a whole history, to where its lines are."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from history_sink.errors import BadMessage
-from history_sink.protocol.contract import LINE_BYTES, WIRE_VERSION
+from history_sink.errors import BadMessage, Malformed
+from history_sink.protocol.batch import Batch, check_writer
+from history_sink.protocol.contract import APPEND_VERSION, LINE_BYTES
 from history_sink.protocol.lines import encode_line
+from history_sink.protocol.packing import pack_lines
 from history_sink.protocol.upload import Upload
 from history_sink_worker.application import app
-from history_sink_worker.archive import erasure, plan, save
+from history_sink_worker.archive import erasure, plan, stream
+from history_sink_worker.archive import save as archive
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.verdict import Verdict
+from history_sink_worker.service.keyed_batcher import POLL_SECONDS
 from history_sink_worker.service.service import service
-from history_sink_worker.task import TooNew
+from history_sink_worker.task import OutOfOrder, TooNew
 from history_sink_worker.task_errors import refuse
 from history_sink_worker.telemetry import trail
 from history_sink_worker.upkeep import send_compact
+
+PLAIN_APPEND = {"append", "writer", "position", "after", "branch"}
+"""What a plain client may say beside the messages."""
 
 _Told = tuple[Verdict, tuple[str, ...]]
 """How one save of a group ended, and the requests to the store that were made for all of it."""
 
 
-def append(log: Log, payload: dict[str, Any]) -> Verdict:
+def append(log: Log, payload: dict[str, Any], retries: int) -> Verdict:
+    """Store the library's payload: of a save, or of an append."""
     version = payload.get("v")
     if type(version) is not int or version < 1:
         refuse("neither messages nor a payload with its version, v")
-    if version > WIRE_VERSION:
-        raise TooNew(f"payload version {version}; this worker knows {WIRE_VERSION}")
-    upload, context = Upload.decode(payload), service().context
-    piece = Piece(upload.start, upload.lines)
+    if version > APPEND_VERSION:
+        raise TooNew(f"payload version {version}; this worker knows {APPEND_VERSION}")
+    if version == APPEND_VERSION:
+        return append_batch(log, Batch.decode(payload), retries)
+    return save(log, Upload.decode(payload))
 
+
+def save(log: Log, upload: Upload) -> Verdict:
+    """Store the lines of a save, together with those that continue them and wait here."""
+    context, piece = service().context, Piece(upload.start, upload.lines)
     hint = None
 
     def is_early() -> bool:
@@ -40,11 +54,52 @@ def append(log: Log, payload: dict[str, Any]) -> Verdict:
         return plan.is_early(hint, piece.start, context.now())
 
     def store(pieces: list[Piece]) -> list[_Told]:
-        return _see_to(log, service().run(save.append_all(context, log, pieces, hint)))
+        return _see_to(log, service().run(archive.append_all(context, log, pieces, hint)))
 
     verdict, requests = service().saves.turn(log.root, piece, store, is_early)
     trail.adopt(requests)
     return verdict
+
+
+def append_batch(log: Log, batch: Batch, retries: int = 0) -> Verdict:
+    """Store the lines of an append. Raises `OutOfOrder` while its writer's earlier lines are not there."""
+    context, deadline = service().context, time.monotonic() + plan.EARLY_SECONDS_AT_MOST
+    # Another worker is just storing what comes before. Not in the turn: that is for all who write to this log.
+    while retries == 0 and stream.is_early(context.hints.get(log.root), batch):
+        if time.monotonic() > deadline:
+            raise OutOfOrder("an earlier part of its writer's history is not on the log yet")
+        time.sleep(POLL_SECONDS)
+
+    def store(_: object) -> list[_Told]:
+        return _see_to(log, [service().run(stream.append_batch(context, log, batch))])
+
+    try:
+        return service().saves.turn(log.root, None, store)[0]
+    except stream.Early as error:
+        raise OutOfOrder(str(error)) from None
+
+
+def append_messages(log: Log, messages: object, payload: dict[str, Any], task_id: str, retries: int) -> Verdict:
+    """A plain client's form of an append: `messages` come next. Its writer is the task, unless it names one."""
+    if not isinstance(messages, (list, tuple)) or payload.keys() - PLAIN_APPEND:
+        refuse(f"messages is a list, and what may come with it is {', '.join(sorted(PLAIN_APPEND))}")
+    if payload.get("append") is not True:
+        refuse("append is true, or left out")
+    lines = _encode_lines(messages)
+    if not lines:
+        return Verdict("duplicate", log.base, 0, 0)
+    fields = {"writer": name_writer(task_id), **payload, **pack_lines(lines)}
+    if fields.get("after") is None:
+        fields.setdefault("position", 0)
+    return append_batch(log, Batch.decode(fields), retries)
+
+
+def name_writer(task_id: str) -> str:
+    """The writer that a task is, whose id may be any text."""
+    try:
+        return check_writer(task_id)
+    except Malformed:
+        return hashlib.sha256(task_id.encode(errors="replace")).hexdigest()[:32]
 
 
 def upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdict:
@@ -55,7 +110,7 @@ def upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdict
     lines = _encode_lines(messages)
 
     def store(_: object) -> list[_Told]:
-        return _see_to(log, [service().run(save.upload_whole(service().context, log, lines))])
+        return _see_to(log, [service().run(archive.upload_whole(service().context, log, lines))])
 
     return service().saves.turn(log.root, None, store)[0]
 

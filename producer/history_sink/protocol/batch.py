@@ -8,6 +8,7 @@ from typing import Any
 from history_sink.errors import Malformed
 from history_sink.protocol.chain import Junction
 from history_sink.protocol.contract import APPEND_VERSION, check_branch
+from history_sink.protocol.log_end import read_end, take_end
 from history_sink.protocol.packing import pack_lines, read_natural, unpack_lines
 from history_sink.protocol.upload import check_junction, decode_chain
 
@@ -84,6 +85,8 @@ def _decode_place(fields: Mapping[str, Any], name: str) -> Junction | None:
     value = fields.get(name)
     if value is None:
         return None
+    if isinstance(value, Mapping):  # as an outcome's `end` has it
+        return check_junction(take_end(read_end(value)))
     if not isinstance(value, (list, tuple)) or [type(part) for part in value] != [int, int, str]:
         raise Malformed(f"{name} is a place: messages, bytes and the chain there, in 64 hex digits")
     messages, offset, chain = value

@@ -4,6 +4,8 @@ Chains are compared where both sides' are known; bytes are read only where they 
 enough: the histories before them may differ. Where an object to be read has vanished, `Changed` is raised.
 """
 
+from collections.abc import Sequence
+
 from history_sink.protocol.chain import ORIGIN, shorten
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.plan import MainLine
@@ -52,7 +54,7 @@ def agreeing_lines(line: MainLine, piece: Piece) -> Steps[int]:
     return count
 
 
-def last_common(line: MainLine, junctions: list[tuple[int, str]]) -> Steps[int]:
+def last_common(line: MainLine, junctions: Sequence[tuple[int, str]]) -> Steps[int]:
     """The offset of the last of one history's junctions (offset, chain16) on the line."""
     known = {offset: shorten(chain) for offset, chain in line.known().items()}
     asked = sorted((offset, chain) for offset, chain in junctions if offset <= line.end.offset)

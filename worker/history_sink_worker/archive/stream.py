@@ -54,6 +54,15 @@ def place_loose(context: Context, log: Log, piece: Piece) -> Steps[None]:
         yield from look_again(log, _Appending(context, log, batch).step)
 
 
+def is_early(hint: Hint | None, batch: Batch) -> bool:
+    """Whether, as far as the hint knows, something of its writer's history comes before it and is on its way."""
+    if hint is None or batch.position is None:
+        return False
+    placed = hint.find_placed(batch.writer)
+    is_ahead = batch.anchor is not None and batch.anchor.is_first and hint.offset < batch.anchor.place.offset
+    return is_ahead or (placed is not None and placed < batch.position)
+
+
 def find_start(hint: Hint | None, batch: Batch) -> Junction | None:
     """The place that a hint alone gives to a batch; None where only a look at the log can tell."""
     if hint is None or hint.offset == 0:

@@ -1,6 +1,8 @@
 """How far the store is with one session: all its logs, and what lies beside them."""
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 from history_sink.protocol.chain import shorten
@@ -8,6 +10,7 @@ from history_sink.protocol.status import LogStatus, Status, StrayStatus
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import look_again
 from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.marks import find_placed
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.sessions import list_branches
@@ -17,34 +20,45 @@ from history_sink_worker.archive.written import last_write
 from history_sink_worker.store import Corrupt, Steps
 
 
-def survey(context: Context, bucket: str, prefix: str, session: str, junctions: list[tuple[int, str]]) -> Steps[Status]:
-    """The state of a session's logs, and how far the history with these `junctions` (offset, chain16) lies on each.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How far does the history with these `junctions` (offset, chain16) lie on each log, and how much of the streams of
+    these `writers` is there?
+    """
+
+    junctions: tuple[tuple[int, str], ...] = ()
+    writers: tuple[str, ...] = ()
+
+
+def survey(context: Context, bucket: str, prefix: str, session: str, asked: Asked) -> Steps[Status]:
+    """The state of a session's logs, and what was `asked` of each.
 
     A session that was deleted is told as one that has never been.
     """
     try:
-        return (yield from _survey(context, bucket, prefix, session, junctions))
+        return (yield from _survey(context, bucket, prefix, session, asked))
     except Deleted:
         return Status(bucket, prefix, session, ())
 
 
-def _survey(
-    context: Context, bucket: str, prefix: str, session: str, junctions: list[tuple[int, str]]
-) -> Steps[Status]:
+def _survey(context: Context, bucket: str, prefix: str, session: str, asked: Asked) -> Steps[Status]:
     logs: list[LogStatus] = []
     strays: list[StrayStatus] = []
     pending = 0
     branches = yield from list_branches(prefix, session)
     for log in (Log(prefix, session), *branches):
-        seen, common = yield from look_again(log, partial(_compare, context, log, junctions))
+        seen, common = yield from look_again(log, partial(_compare, context, log, asked.junctions))
         if seen.line is not None and seen.line.end.offset:
-            logs.append(_log_status(log, seen, common))
+            placed = {}
+            for writer in asked.writers:
+                placed[writer] = yield from find_placed(log, seen.line, writer)
+            logs.append(replace(_log_status(log, seen, common), placed=placed))
         strays += yield from _strays(context, seen)
         pending += _count_pending(seen)
     return Status(bucket, prefix, session, tuple(logs), tuple(strays), pending)
 
 
-def _compare(context: Context, log: Log, junctions: list[tuple[int, str]]) -> Steps[tuple[LogSnapshot, int]]:
+def _compare(context: Context, log: Log, junctions: Sequence[tuple[int, str]]) -> Steps[tuple[LogSnapshot, int]]:
     seen = yield from look(context, log)
     common = (yield from last_common(seen.line, junctions)) if seen.line else 0
     return seen, common

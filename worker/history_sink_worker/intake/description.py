@@ -89,7 +89,7 @@ def _upload(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Description:
     messages = _argument(args, kwargs, 1, "messages")
     if messages is not None:
         return {"messages": len(messages)} if isinstance(messages, (list, tuple)) else {}
-    numbers = {name: kwargs.get(name) for name in ("first_message", "offset", "size_bytes")}
+    numbers = {name: kwargs.get(name) for name in ("first_message", "offset", "position", "size_bytes")}
     shown = {"messages": _count_lines(kwargs), "bytes": numbers.pop("size_bytes"), **numbers}
     known = {name: value for name, value in shown.items() if type(value) is int}
     return {**_branch(kwargs.get("branch")), **known}

@@ -1,0 +1,190 @@
+"""Where the archive puts appends: behind whatever is there, once, and in their writers' order."""
+
+import pytest
+
+from history_sink.errors import Malformed
+from history_sink.protocol.batch import Anchor, Batch
+from history_sink.protocol.chain import START, Junction, walk
+from history_sink.protocol.log_end import LogEnd, take_end
+from history_sink_worker.archive.hint import NoHints
+from history_sink_worker.archive.stream import Early
+from logbook import Logbook, some_lines
+from protocol.model_store import ModelStore
+
+
+@pytest.fixture
+def store() -> ModelStore:
+    return ModelStore()
+
+
+@pytest.fixture
+def book(store: ModelStore) -> Logbook:
+    return Logbook(store.perform, lambda: store.now)
+
+
+def place(history: list[bytes]) -> Junction:
+    return [START, *walk(START, history)][-1]
+
+
+A, B = some_lines(20, "a"), some_lines(20, "b")
+SIZE = len(A[0])
+
+
+def test_writers_in_turn_have_all_their_lines_on_one_log(book: Logbook, store: ModelStore) -> None:
+    for n in range(20):
+        assert book.append("a", n * SIZE, [A[n]]).outcome == "stored"
+        assert book.append("b", n * SIZE, [B[n]]).outcome == "stored"
+        assert n == 0 or book.requests == {"Put": 1}
+    assert book.read() == b"".join(line for pair in zip(A, B, strict=True) for line in pair)
+    status = book.survey()
+    assert (len(status.logs), status.strays, status.pending) == (1, (), 0)
+
+
+def test_the_first_append_of_a_log_begins_it(book: Logbook) -> None:
+    verdict = book.append("a", 0, A[:2])
+    assert (verdict.outcome, verdict.end) == ("stored", LogEnd(2, 2 * SIZE, place(A[:2]).chain.hex()))
+    assert book.append("a", 0, A[:2]).outcome == "duplicate"
+    assert book.read() == b"".join(A[:2])
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+@pytest.mark.parametrize("has_hints", [False, True])
+def test_a_redelivery_is_known_by_its_writer_after_days(
+    book: Logbook, store: ModelStore, is_folded: bool, has_hints: bool
+) -> None:
+    book.append("a", 0, [A[0]])
+    book.append("b", 0, [B[0]])
+    book.append("a", SIZE, [A[1]])
+    for _ in range(3 if is_folded else 0):
+        book.compact()
+        store.now += 3 * 86_400
+    if not has_hints:
+        book.hints.kept.clear()
+    for writer, lines, count in (("a", A, 2), ("b", B, 1)):
+        for n in range(count):
+            assert book.append(writer, n * SIZE, [lines[n]]).outcome == "duplicate"
+    assert book.append("a", 0, A[:3]).outcome == "stored"  # a resend in another cut: what is there is dropped
+    assert book.read() == A[0] + B[0] + A[1] + A[2]
+
+
+def test_equal_lines_of_two_writers_at_one_place_are_both_kept(book: Logbook, store: ModelStore) -> None:
+    book.append("a", 0, [A[0]])
+    end = place(A[:1])
+    same = b'{"ok":1}\n'
+    book.append("a", SIZE, [same])
+    assert book.append("b", 0, [same], fence=end).outcome == "stored"
+    book.compact()
+    store.now += 86_400
+    book.compact()
+    assert book.append("c", 0, [same], fence=end).outcome == "stored"
+    assert book.append("b", 0, [same], fence=end).outcome == "duplicate"
+    assert book.read() == A[0] + 3 * same
+
+
+def test_what_comes_too_early_waits_and_writes_nothing(book: Logbook, store: ModelStore) -> None:
+    book.append("b", 0, [B[0]])
+    before = dict(store.objects)
+    with pytest.raises(Early):
+        book.append("a", SIZE, [A[1]])
+    assert store.objects == before
+    book.append("a", 0, [A[0]])
+    assert book.append("a", SIZE, [A[1]]).outcome == "stored"
+    assert book.read() == B[0] + A[0] + A[1]
+
+
+def test_an_append_waits_for_the_save_that_it_follows(book: Logbook) -> None:
+    book.save(A, 0, 2)
+    anchor = Anchor(place(A[:4]), is_first=True)
+    with pytest.raises(Early):
+        book.append("w", 0, [A[4]], anchor=anchor)
+    book.save(A, 2, 4)
+    assert book.append("w", 0, [A[4]], anchor=anchor).outcome == "stored"
+    assert book.requests == {"Put": 1}
+    assert book.append("w", SIZE, [A[5]], anchor=Anchor(place(A[:5]), is_first=False)).outcome == "stored"
+    assert book.read() == b"".join(A[:6])
+
+
+def test_an_append_goes_with_the_save_that_it_follows_where_that_has_parted(book: Logbook) -> None:
+    book.save(A, 0, 2)
+    book.append("other", 0, [B[0]])
+    assert book.save(A, 2, 4).outcome == "diverged"
+    verdict = book.append("w", 0, [A[4]], anchor=Anchor(place(A[:4]), is_first=True))
+    later = book.append("w", SIZE, [A[5]], anchor=Anchor(place(A[:5]), is_first=False))
+    assert (verdict.outcome, later.outcome) == ("diverged", "diverged")
+    assert book.read() == A[0] + A[1] + B[0]
+    assert book.read(key=later.key) == b"".join(A[:6])
+
+
+def test_only_there_or_nowhere(book: Logbook, store: ModelStore) -> None:
+    assert book.append("x", None, [A[0]], after=START).outcome == "stored"
+    end = place(A[:1])
+    assert book.append("y", None, [B[0]], after=START).outcome == "conflict"
+    found = book.append("y", None, [B[0]], after=end)
+    assert found.outcome == "stored"
+    assert found.end is not None
+    lost = book.append("z", None, [A[1]], after=end)
+    assert (lost.outcome, lost.end) == ("conflict", found.end)
+    assert book.append("z", None, [A[1]], after=take_end(found.end)).outcome == "stored"
+    book.compact()
+    assert book.append("y", None, [B[0]], after=end).outcome == "duplicate"  # its extent is there until the sweep
+    assert book.append("x", None, [A[0]], after=START).outcome in ("duplicate", "conflict")
+    assert book.read() == A[0] + B[0] + A[1]
+    assert not [key for key in store.objects if "/appends/" in key]
+
+
+def test_a_fence_makes_the_first_append_one_request(book: Logbook) -> None:
+    book.save(A, 0, 2)
+    assert book.append("w", 0, [A[2]], fence=place(A[:2])).outcome == "stored"
+    assert book.requests == {"Put": 1}
+
+
+def test_without_hints_an_append_costs_a_look_and_a_mark(book: Logbook, store: ModelStore) -> None:
+    book.save_whole(A[:2])
+    book.context = type(book.context)(NoHints(), lambda: store.now)
+    assert book.append("w", 0, [A[2]]).outcome == "stored"
+    assert book.requests == {"List": 1, "Head": 1, "Get": 1, "Put": 1}
+
+
+def test_a_fold_costs_two_requests_more_for_each_writer(book: Logbook, store: ModelStore) -> None:
+    book.save(A, 0, 2)
+    for writer in "uvw":
+        book.append(writer, 0, [B[0]])
+    book.compact()
+    assert sorted(key.rpartition("/")[2] for key in store.objects if "/appends/" in key) == ["u", "v", "w"]
+    assert book.requests["Put"] == 1 + 3
+
+
+def test_a_stream_that_is_cut_inside_a_line_is_refused(book: Logbook) -> None:
+    book.append("w", 0, [A[0]])
+    with pytest.raises(Malformed, match="inside a line"):
+        book.append("w", 1, [A[0] * 2])
+
+
+def test_a_batch_survives_the_wire() -> None:
+    anchor, end = Anchor(place(A[:3]), True), place(A[:2])
+    for batch in (
+        Batch("000000000012-0123456789abcdef", "w", 7, tuple(A[:2]), anchor=anchor, fence=end),
+        Batch(None, "w" * 64, None, tuple(A), after=end),
+    ):
+        assert Batch.decode(batch.encode()) == batch
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"writer": "a b"}, "a writer is"),
+        ({"writer": None}, "a writer is"),
+        ({"position": -1}, "position is an integer"),
+        ({"position": None}, "either position or after"),
+        ({"after": [0, 0, "0" * 64]}, "either position or after"),
+        ({"fence": [1, 2]}, "fence is a place"),
+        ({"anchor": [1, 2, "zz"]}, "chain is 64 hex digits"),
+        ({"anchor": [1, 0, "0" * 64]}, "first_message is more"),
+        ({"is_first": True}, "comes with an anchor"),
+        ({"lines": b"no newline", "size_bytes": 10}, "each ended by a newline"),
+    ],
+)
+def test_a_payload_that_cannot_be_names_what_is_wrong(change: dict[str, object], reason: str) -> None:
+    payload = {**Batch(None, "w", 0, (A[0],)).encode(), **change}
+    with pytest.raises(Malformed, match=reason):
+        Batch.decode(payload)
