@@ -145,7 +145,7 @@ def test_a_question_that_is_refused_is_no_dead_letter(client: Client, minio_serv
 
 
 def test_a_payload_of_a_later_version_waits_for_a_worker_that_knows_it(client: Client) -> None:
-    result = client.save("later", [b"{}\n"], v=2)
+    result = client.save("later", [b"{}\n"], v=3)
     wait_until(lambda: result.state == "RETRY", timeout_seconds=10, what="a retry")
     assert "payload version 2; this worker knows 1" in str(result.result)
     node = client.app.control.inspect(timeout=2)

@@ -23,7 +23,7 @@ def test_a_base_that_another_program_has_overwritten_and_a_payload_of_a_newer_li
     office = Office(minio_server, redis_server.new_database(), tmp_path, "threads")
     office.worker.start()
     newer = office.make_worker("--include", "newer_library", name="newer")
-    payload = {**Upload(None, START, (b'{"n":0}\n',)).encode(), "v": 2}
+    payload = {**Upload(None, START, (b'{"n":0}\n',)).encode(), "v": 3}
     try:
         with HistorySink(broker_url=office.url) as sink:
             sink.save("s", MESSAGES[:2])

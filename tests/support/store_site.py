@@ -49,7 +49,7 @@ class Site:
 
     def upload_newer(self, size_bytes: int = 0, session: str = "newer") -> str:
         """What a later version of the library might send."""
-        payload = {"v": 2, "lines": b"x" * size_bytes}
+        payload = {"v": 3, "lines": b"x" * size_bytes}
         sent = self.client.send_task(
             UPLOAD, (session, None), payload, queue="history.upload", serializer="msgpack", argsrepr="()", kwargsrepr=""
         )

@@ -62,8 +62,11 @@ class Outcome:
     filtered: Mapping[str, int] = field(default_factory=dict)
 
     def encode(self) -> dict[str, Any]:
-        """A plain dict of the fields."""
-        return asdict(self)
+        """A plain dict of the fields, `end` only where there is one."""
+        fields = asdict(self)
+        if self.end is None:
+            del fields["end"]
+        return fields
 
     @classmethod
     def decode(cls, value: object) -> "Outcome":
