@@ -43,10 +43,14 @@ WORKER = {
     "gate": {"archive", "ground", "service", "telemetry"},
     "dead": {"archive", "ground", "redis_transport", "service", "telemetry"},
     "intake": {"dead", "gate", "ground", "redis_transport", "service", "telemetry"},
+    "search": {"archive", "ground", "service"},
     "life": {"archive", "dead", "ground", "service", "telemetry"},
     "doctor": {"archive", "ground", "redis_transport", "s3", "service", "telemetry"},
     "health": {"archive", "dead", "gate", "ground", "redis_transport", "service", "telemetry"},
-    "top": {"archive", "dead", "gate", "ground", "health", "intake", "redis_transport", "s3", "service", "telemetry"},
+    "top": {
+        *("archive", "dead", "gate", "ground", "health", "intake", "redis_transport", "s3", "search", "service"),
+        "telemetry",
+    },
     "cli": {"archive", "dead", "doctor", "ground", "health", "life", "rights", "s3", "service", "telemetry"},
 }
 """The same for the worker. Modules beside the rooms are ground, but for those that put all together."""
@@ -72,7 +76,8 @@ PUBLIC = {"history_sink", "history_sink.testing", *(f"history_sink.{name}" for n
 BESIDE = {
     "history_sink": {"errors": "errors", "messages": "errors", "settings": "settings"},
     "history_sink_worker": dict.fromkeys(
-        ("__init__", "application", "startup", "task", "tasks", "uploads", "upkeep"), "top"
+        ("__init__", "application", "search_step", "search_task", "startup", "task", "tasks", "uploads", "upkeep"),
+        "top",
     ),
     "history_sink_agents": {},
 }

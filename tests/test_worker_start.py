@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import MagicMock
 
 import pytest
 from celery import Celery
@@ -150,7 +150,7 @@ def test_a_start_check_that_breaks_ends_the_worker(
     monkeypatch.setattr(startup, "is_for_readers", lambda _: False)
     service.cache_clear()
     with pytest.raises(SystemExit, match=said):
-        startup._on_setup((), Mock())
+        startup._on_setup((), MagicMock())
     service.cache_clear()
 
 

@@ -35,6 +35,7 @@ from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.outcome import FlushResult, FlushState, Outcome, OutcomeKind, Parted, Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
 from history_sink.protocol.pointer import Fault, FaultKind, PointerHandle
+from history_sink.protocol.search import Hit, Recalled
 from history_sink.protocol.session_ids import SessionId, session_id, session_text
 from history_sink.protocol.status import LATEST, LogStatus, Status, StrayStatus
 from history_sink.settings import ProducerSettings
@@ -58,6 +59,7 @@ __all__ = [
     "FlushState",
     "HistorySink",
     "HistorySinkError",
+    "Hit",
     "ImagePart",
     "Listing",
     "LogEnd",
@@ -73,6 +75,7 @@ __all__ = [
     "Parted",
     "PointerHandle",
     "ProducerSettings",
+    "Recalled",
     "Receipt",
     "ReceiptState",
     "Role",

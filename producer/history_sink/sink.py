@@ -24,6 +24,7 @@ from history_sink.protocol.log_end import LogEnd, point_at
 from history_sink.protocol.outcome import FlushResult, Outcome, Receipt
 from history_sink.protocol.plain import Unencodable
 from history_sink.protocol.pointer import Fault, PointerHandle
+from history_sink.protocol.search import Question, Recalled
 from history_sink.protocol.session_ids import SessionId, name_fault, show_session, take_session
 from history_sink.protocol.status import LATEST, Status
 from history_sink.settings import BROKER_URL, ProducerSettings
@@ -477,6 +478,58 @@ class HistorySink:
         self._check_open()
         return self._reading.list_sessions(after, limit, timeout_seconds, prefix, asked)
 
+    def recall(
+        self,
+        query: str,
+        session: SessionId | None = None,
+        branch: str | None = None,
+        role: str | None = None,
+        project: str | None = None,
+        since: float | None = None,
+        limit: int = 10,
+        at_least: Receipt | None = None,
+        timeout_seconds: float = 10.0,
+    ) -> Recalled | Fault:
+        """Find where something was said or done, in all sessions of the archive.
+
+        Words of `query` may occur, and the more of them, the better the hit. Words in double quotes must occur, side by
+        side. There is no other syntax. Of the same text one hit is given. Needs a search worker.
+
+        Args:
+            query: What is looked for. No event and no log shows it.
+            session: In this session alone.
+            branch: In this branch of it alone. None: in all its logs.
+            role: ``user``, ``assistant``, ``tool`` or ``system``. None: any.
+            project: A folder in which an agent has worked, or the last part of its path.
+            since: A Unix time in seconds. Only messages that bear a time, and were written then or later.
+            limit: At most so many hits, 1 to 100.
+            at_least: A receipt of this sink. The index must have what the session had handed over by then. It waits for
+                that, for some seconds.
+            timeout_seconds: How long to wait for a worker's answer, in seconds.
+
+        Returns:
+            The hits, the best first, and how complete they are. Only if `is_complete` is true, no hits means that there
+            is nothing; otherwise it may not be indexed yet. A `Fault` if there is no index, if it has not reached
+            `at_least` in time, or if the store is away.
+
+        Raises:
+            Malformed: An argument cannot be, or the answer cannot be read.
+            Unavailable: No search worker has answered.
+        """
+        check_timeout(timeout_seconds)
+        name = take_session(session) if session is not None else None
+        asked = {"query": query, "session": name, "branch": branch, "role": role, "project": project, "since": since}
+        at = None if at_least is None else self._place_of(at_least)
+        question = Question.decode({**asked, "limit": limit, "at_least": at})
+        self._check_open()
+        return self._reading.recall(question, timeout_seconds)
+
+    def _place_of(self, receipt: Receipt) -> tuple[str, str | None, int]:
+        session = self._sessions.get(receipt.session) if isinstance(receipt, Receipt) else None
+        if session is None:
+            raise Malformed("at_least is a receipt that this sink has given, of a session that it has not forgotten")
+        return (session.name, *session.end)
+
     def forget(self, session_id: SessionId) -> None:
         """Forget a session that is over. Its next save asks the store how much it has, as after a restart.
 
@@ -536,6 +589,26 @@ class HistorySink:
         Args and Returns: as `resolve`. Never raises.
         """
         return await self._calls.run_aside(lambda: self.resolve(handle, timeout_seconds))
+
+    async def arecall(
+        self,
+        query: str,
+        session: SessionId | None = None,
+        branch: str | None = None,
+        role: str | None = None,
+        project: str | None = None,
+        since: float | None = None,
+        limit: int = 10,
+        at_least: Receipt | None = None,
+        timeout_seconds: float = 10.0,
+    ) -> Recalled | Fault:
+        """Do what `recall` does, while the event loop goes on.
+
+        Args and Returns: as `recall`. Raises: what that does.
+        """
+        return await self._calls.run_aside(
+            lambda: self.recall(query, session, branch, role, project, since, limit, at_least, timeout_seconds)
+        )
 
     async def aclose(self) -> None:
         """Do what `close` does, after the saves that were begun before. Never raises."""

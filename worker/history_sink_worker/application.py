@@ -10,7 +10,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from history_sink.errors import ConfigurationError
-from history_sink.protocol.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, READ_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, READ_QUEUE, SEARCH_QUEUE, UPLOAD_QUEUE
 from history_sink.protocol.tls import tls_of
 from history_sink_worker import foreign_environment, startup
 from history_sink_worker.event_batching import EventPace
@@ -20,6 +20,7 @@ from history_sink_worker.intake import privacy
 from history_sink_worker.malloc_tuning import give_back_large_blocks
 from history_sink_worker.redis_transport import transport
 from history_sink_worker.redis_transport.renewal import Renewal
+from history_sink_worker.search_step import SearchIndex
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 from history_sink_worker.upkeep import Upkeep
 
@@ -72,8 +73,9 @@ def configure(settings: BrokerSettings) -> dict[str, Any]:
         "redis_socket_timeout": 2,
         "redis_socket_connect_timeout": 1,
         "redis_retry_on_timeout": False,
-        # A worker without -Q takes these three and no other. Reads are never stuck behind uploads.
-        "task_queues": [_queue(name) for name in (UPLOAD_QUEUE, READ_QUEUE, MAINTENANCE_QUEUE)],
+        # A worker without -Q takes the first three and no other (see `search_step`). Reads are never stuck behind
+        # uploads.
+        "task_queues": [_queue(name) for name in (UPLOAD_QUEUE, READ_QUEUE, MAINTENANCE_QUEUE, SEARCH_QUEUE)],
         "task_default_queue": MAINTENANCE_QUEUE,
         "task_create_missing_queues": False,
         "task_routes": {name: {"queue": queue} for name, queue in QUEUE_OF_TASK.items()},
@@ -117,7 +119,7 @@ def make_app(settings: BrokerSettings) -> Celery:
         task_cls="history_sink_worker.task:Task",
         loader="app",
         fixups=[],
-        include=["history_sink_worker.tasks"],
+        include=["history_sink_worker.tasks", "history_sink_worker.search_task"],
         set_as_current=True,
     )
     made.config_from_object(configure(settings))  # and so from no module that a variable names
@@ -126,6 +128,7 @@ def make_app(settings: BrokerSettings) -> Celery:
     made.steps["consumer"].add(Upkeep)
     made.steps["consumer"].add(ConsumerPause)
     made.steps["consumer"].add(Watcher)
+    made.steps["consumer"].add(SearchIndex)
     startup.connect(_ignored)
     return made
 

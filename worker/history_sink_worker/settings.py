@@ -18,6 +18,7 @@ from history_sink_worker.floors import find_low
 from history_sink_worker.keys import FIELDS, KeyFiles
 from history_sink_worker.variables import Variables
 
+SEARCH_DIR = f"{NAMESPACE}SEARCH_DIR"
 _URLS = tuple(NAMESPACE + name for name in ("BROKER_URL", "RESULT_URL", "REDIS_URL"))
 
 
@@ -74,7 +75,8 @@ class WorkerSettings:
     than `resolve_cap_bytes` is refused. `sse` and `sse_kms_key_id` are what the store is told to encrypt with.
 
     `uses_default_chain`: the keys are empty, and are looked for where AWS' tools look, in `profile` if one is named.
-    Keys that are in `key_files` may change at any time; those here are as they were first.
+    Keys that are in `key_files` may change at any time; those here are as they were first. A search worker keeps its
+    index in `search_dir`.
     """
 
     broker: BrokerSettings
@@ -96,6 +98,7 @@ class WorkerSettings:
     key_files: KeyFiles = field(default_factory=KeyFiles)
     uses_default_chain: bool = False
     profile: str | None = None
+    search_dir: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -123,6 +126,7 @@ class WorkerSettings:
             sse_kms_key_id=variables.get("S3_SSE_KMS_KEY_ID", str, None),
             ca_file=variables.get("S3_CA_FILE", values.readable_file, None),
             proxy=variables.get("S3_PROXY", values.proxy, None),
+            search_dir=variables.get("SEARCH_DIR", str, None),
             broker=BrokerSettings._read(variables, variables.need("BROKER_URL", values.broker_url)),
         )
         variables.check()

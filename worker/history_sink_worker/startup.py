@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 from celery.signals import celeryd_after_setup
 
 from history_sink.errors import ConfigurationError
-from history_sink_worker import log
+from history_sink.protocol.contract import SEARCH_QUEUE
+from history_sink_worker import log, search_step
 from history_sink_worker.archive.probe import ProbeReport, probe
 from history_sink_worker.gate.store_probe import PAUSE_SECONDS, is_for_readers
 from history_sink_worker.health.endpoint import open_endpoint
@@ -49,12 +50,17 @@ def _check(ignored: Sequence[str], instance: Any) -> None:
         work = service()
     except ConfigurationError as error:
         _end(str(error))
+    queues = instance.app.amqp.queues
+    search_step.leave_out(queues)
+    refusal = search_step.find_refusal(work.settings) if SEARCH_QUEUE in queues.consume_from else None
+    if refusal:
+        _end(refusal)
     _open_endpoint(work.settings)
     if log.is_for_programs(work.settings.broker.log_format):
         instance.quiet = True  # Celery's banner is no event
     if ignored:
         _log.warning("variables ignored", names=list(ignored), consequence="only CODETETHER_HISTORY_… is read")
-    report = check_store(work, is_for_readers(instance.app.amqp.queues.consume_from))
+    report = check_store(work, is_for_readers(queues.consume_from))
     CHART.note(waits_for="the broker")
     _say(work, report, str(getattr(instance, "hostname", "")))
 

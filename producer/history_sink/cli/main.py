@@ -27,6 +27,7 @@ from history_sink.cli.arguments import (
     session_argument,
     timeout_option,
 )
+from history_sink.cli.recall import recall
 from history_sink.cli.terminal import FAILED, FAULT, TERMINATED, UNAVAILABLE, Commands, Failure, show_progress
 from history_sink.protocol.contract import MOST_SESSIONS
 from history_sink.protocol.listing import BY_LOOK, FIELDS, SessionSummary
@@ -353,6 +354,9 @@ def check(read_only: bool, timeout_seconds: float, as_json: bool) -> None:
         raise click.exceptions.Exit(UNAVAILABLE)
     if failed:
         raise click.exceptions.Exit(FAULT if failed == "store" else FAILED)
+
+
+main.add_command(recall)
 
 
 if __name__ == "__main__":

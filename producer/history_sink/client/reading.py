@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from history_sink.client.ranges import NotFound, find_source, read_source
-from history_sink.errors import HistorySinkError, Unavailable
-from history_sink.protocol.contract import LIST_SESSIONS, LISTED, RESOLVE, STATUS
+from history_sink.errors import HistorySinkError, NoAnswer, Unavailable
+from history_sink.protocol.contract import LIST_SESSIONS, LISTED, RECALL, RESOLVE, SEARCH_QUEUE, STATUS
 from history_sink.protocol.listing import Listing
 from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.outcome import Outcome
-from history_sink.protocol.pointer import Fault, PointerHandle
+from history_sink.protocol.pointer import Fault, PointerHandle, parse_json
+from history_sink.protocol.search import Question, Recalled
 from history_sink.protocol.status import LATEST, Status
 from history_sink.settings import ProducerSettings
 from history_sink.transport.broker import Broker
@@ -55,6 +56,17 @@ class Reading:
         shown, headers = (asked, {}) if is_plain else ({**asked, **listed}, {LISTED: listed})
         answer = self._broker.call(LIST_SESSIONS, (), asked, timeout_seconds, repr(shown), headers)
         return Listing.decode(answer, fields).only(prefix)
+
+    def recall(self, question: Question, timeout_seconds: float) -> Recalled | Fault:
+        """See `HistorySink.recall`. What is asked is content, and no event shows it."""
+        shown = repr({"session": question.session, "limit": question.limit})
+        try:
+            answer = self._broker.call(RECALL, (), question.encode(), timeout_seconds, shown)
+        except NoAnswer as error:
+            raise NoAnswer(f"{error}; is there a search worker (-Q {SEARCH_QUEUE})?") from None
+        if not isinstance(answer, bytes):
+            return Fault.decode(answer)
+        return Recalled.decode(parse_json(answer))
 
     def find_home(self, session: str, timeout_seconds: float) -> tuple[str, str]:
         """Bucket and prefix of the store: from the settings, else a worker is asked, once. Raises `Unavailable`."""

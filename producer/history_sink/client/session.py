@@ -115,6 +115,12 @@ class Session:
         with self.lock:
             return self.ledger.log.branch
 
+    @property
+    def end(self) -> tuple[str | None, int]:
+        """The log that this session is on, and the offset behind what the broker has taken of it."""
+        with self.lock:
+            return self.ledger.log.branch, self.ledger.log.points.end.offset
+
     def measure(self, start: int, stop: int) -> tuple[int, int] | None:
         """The byte offsets of messages ``[start, stop)`` on this session's log; None: not all were handed over."""
         with self.lock:

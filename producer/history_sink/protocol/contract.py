@@ -9,9 +9,11 @@ RESOLVE = "history_sink.resolve_pointer"
 STATUS = "history_sink.status"
 LIST_SESSIONS = "history_sink.list_sessions"
 COMPACT = "history_sink.compact"
+RECALL = "history_sink.session_recall"
 
 UPLOAD_QUEUE = "history.upload"
 READ_QUEUE = "history.read"
+SEARCH_QUEUE = "history.search"
 MAINTENANCE_QUEUE = "history.maintenance"
 
 QUEUE_OF_TASK = {
@@ -20,6 +22,7 @@ QUEUE_OF_TASK = {
     STATUS: READ_QUEUE,
     LIST_SESSIONS: READ_QUEUE,
     COMPACT: MAINTENANCE_QUEUE,
+    RECALL: SEARCH_QUEUE,
 }
 
 WIRE_VERSION = 1

@@ -53,6 +53,7 @@ def _values(settings: WorkerSettings) -> dict[str, str | float | bool | None]:
         "RESOLVE_CAP_BYTES": settings.resolve_cap_bytes,
         "IDLE_SECONDS": settings.idle_seconds,
         "SETTLE_SECONDS": settings.settle_seconds,
+        "SEARCH_DIR": settings.search_dir,
         "LOG_LEVEL": broker.log_level,
         "LOG_FORMAT": broker.log_format,
         "HTTP_ADDRESS": None if broker.http_address is None else "{}:{}".format(*broker.http_address),

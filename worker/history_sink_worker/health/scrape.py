@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from history_sink_worker.telemetry.vitals import Vitals, judge
+from history_sink_worker.telemetry.vitals import SearchVitals, Vitals, judge
 
 
 class VitalsCollector(Collector):
@@ -26,6 +26,8 @@ class VitalsCollector(Collector):
         yield from _states(vitals, now)
         yield from _queues(vitals, now)
         yield from _letters(vitals, now)
+        if vitals.search is not None:
+            yield from _search(vitals.search, now)
         if vitals.pool_pids:
             size_bytes = sum(map(_resident_bytes, vitals.pool_pids))
             yield _gauge("pool_resident_memory_bytes", "Memory of the pool's processes (prefork).", size_bytes)
@@ -76,6 +78,18 @@ def _letters(vitals: Vitals, now: float) -> Iterator[GaugeMetricFamily]:
     if letters.oldest_at is not None:
         age_seconds = max(0.0, now - letters.oldest_at)
         yield _gauge("dead_letters_oldest_age_seconds", "Age of the oldest dead letter.", age_seconds)
+
+
+def _search(search: SearchVitals, now: float) -> Iterator[GaugeMetricFamily]:
+    text = "For how long the search index has lacked something that is known to be there; 0 where it is level."
+    yield _gauge("search_lag_seconds", text, search.lag_seconds(now))
+    yield _gauge("search_behind_logs", "Logs that are known to have what the search index lacks.", search.behind)
+    yield _gauge("search_rebuilding", "1 while the search index is built for the first time.", search.is_rebuilding)
+    yield _gauge("search_messages", "Messages in the search index.", search.messages)
+    yield _gauge("search_index_bytes", "Size of the search index on its disk.", search.index_bytes)
+    if search.compared_at is not None:
+        age_seconds = max(0.0, now - search.compared_at)
+        yield _gauge("search_compared_age_seconds", "Since the index was compared with the bucket.", age_seconds)
 
 
 def _resident_bytes(pid: int) -> int:

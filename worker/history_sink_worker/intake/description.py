@@ -12,6 +12,7 @@ from history_sink.errors import Malformed
 from history_sink.protocol.contract import (
     COMPACT,
     LIST_SESSIONS,
+    RECALL,
     RESOLVE,
     STATUS,
     UPLOAD,
@@ -43,6 +44,8 @@ def describe(task: str, args: object, kwargs: object) -> Description:
         return _handle(_argument(given, named, 0, "handle"))
     if task == LIST_SESSIONS:
         return {"after": _show_session(_argument(given, named, 0, "after") or "")}
+    if task == RECALL:
+        return _question(named)
     return {"arguments": len(given) + len(named)}
 
 
@@ -68,6 +71,15 @@ def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], index: int, name: 
 
 def _session(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Description:
     return {"session": _show_session(_argument(args, kwargs, 0, "session_id"))}
+
+
+def _question(kwargs: Mapping[str, Any]) -> Description:
+    """Where is asked, and how long the question is: its words are content."""
+    query, session, limit = kwargs.get("query"), kwargs.get("session"), kwargs.get("limit")
+    shown: Description = {"characters": len(query)} if isinstance(query, str) else {}
+    if session is not None:
+        shown["session"] = _show_session(session)
+    return {**shown, **_branch(kwargs.get("branch")), **({"limit": limit} if type(limit) is int else {})}
 
 
 def _show_session(value: object) -> str:

@@ -7,7 +7,7 @@ Syntax: https://redis.io/docs/latest/operate/oss_and_stack/management/security/a
 import hashlib
 from dataclasses import dataclass
 
-from history_sink.protocol.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, READ_QUEUE, SEARCH_QUEUE, UPLOAD_QUEUE
 
 PRODUCER, WORKER, FLOWER = USERS = ("history-producer", "history-worker", "history-flower")
 
@@ -46,7 +46,7 @@ def user_line(user: str, password: str, database: int = 0) -> str:
 
 
 def _allow_producer(database: int) -> tuple[_Selector, list[_Selector]]:
-    queues = (UPLOAD_QUEUE, READ_QUEUE)
+    queues = (UPLOAD_QUEUE, READ_QUEUE, SEARCH_QUEUE)
     tables = [f"_kombu.{table}.{queue}" for table in ("binding", "binding_permanent") for queue in queues]
     return _Selector(f"{_CONNECT} time"), [
         _Selector("lpush llen", _lists(*queues)),
@@ -58,21 +58,21 @@ def _allow_producer(database: int) -> tuple[_Selector, list[_Selector]]:
 
 
 def _allow_worker(database: int) -> tuple[_Selector, list[_Selector]]:
-    queues = (UPLOAD_QUEUE, READ_QUEUE, MAINTENANCE_QUEUE)
+    queues = (UPLOAD_QUEUE, READ_QUEUE, MAINTENANCE_QUEUE, SEARCH_QUEUE)
     parked = (*(f"{name}.dead" for name in (*queues, "unacked")), "unacked.dead_lock")
     kombus = (*_CLAIMS, _BINDINGS, "*.celery.pidbox*", "celeryev.*", _RESULTS)
     channels = (_control(database), *_events(database), _RESULTS)
     commands = (
         f"{_CONNECT} client|tracking time info eval evalsha script|exists script|load"
         " exists del expire llen lindex lpush rpush rpop lrem hget hset hdel hexists hlen hmget"
-        " zadd zrem zrange zrangebyscore sadd srem smembers get mget set setex getdel"
+        " zadd zrem zrange zrangebyscore sadd srem smembers get mget set setex getdel xadd xread xrange"
         " publish subscribe unsubscribe psubscribe punsubscribe"
     )
     return _Selector(commands, (*_lists(*queues), *parked, *kombus, "history-sink:*"), channels), []
 
 
 def _allow_flower(database: int) -> tuple[_Selector, list[_Selector]]:
-    queues = tuple(f"%R~{name}" for name in _lists(UPLOAD_QUEUE, READ_QUEUE, MAINTENANCE_QUEUE))
+    queues = tuple(f"%R~{name}" for name in _lists(UPLOAD_QUEUE, READ_QUEUE, MAINTENANCE_QUEUE, SEARCH_QUEUE))
     channels = (_control(database), *_events(database))
     root = f"{_CONNECT} client|tracking time script|exists script|load publish subscribe unsubscribe psubscribe"
     # Not HGET on `unacked`, nor GET on results, nor LINDEX: there lies what Flower must not show.

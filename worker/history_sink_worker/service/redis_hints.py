@@ -25,6 +25,10 @@ ASK_AGAIN_MS = 5000
 NOTED = 10_000
 """Of so many logs a process knows what it has put on the due list; then it begins anew."""
 
+NOTICES = "grown"
+"""The stream that says which logs have grown, for whoever keeps an index: the newest `NOTICES_KEPT`, about."""
+NOTICES_KEPT = 20_000
+
 DueKind = Literal["idle", "sweep"]
 
 _log = log.get("history_sink_worker")
@@ -76,8 +80,18 @@ class RedisHints:
         return _decode(value) if value else None
 
     def put(self, root: str, hint: Hint) -> None:
-        """Remember it."""
-        self._shelf.ask(lambda client: client.set(self._key(root), _encode(hint), px=self._keep_ms), None)
+        """Remember it, and tell in the same step that the log has moved: a root and an offset, no more."""
+
+        def put(client: "redis.Redis") -> None:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.set(self._key(root), _encode(hint), px=self._keep_ms)
+            notice: Any = {"root": root, "offset": hint.offset}
+            pipeline.xadd(f"{self._shelf.name}:{NOTICES}", notice, maxlen=NOTICES_KEPT, approximate=True)
+            kept, _ = pipeline.execute(raise_on_error=False)  # a user who may not tell may yet remember
+            if isinstance(kept, Exception):
+                raise kept
+
+        self._shelf.ask(put, None)
 
     def _key(self, root: str) -> str:
         return f"{self._shelf.name}:hint:{root}"

@@ -12,6 +12,8 @@ from typing import Any
 
 STUCK_SECONDS = 60.0
 """A worker whose event loop has not turned for so long does not come back."""
+SILENT_SECONDS = 15.0
+"""A writer of an index that has not turned for so long is not at work."""
 LAGGING_SECONDS = 60.0
 """A message that has been waiting for longer is late."""
 
@@ -39,6 +41,29 @@ class Letters:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchVitals:
+    """A search worker's index. Times are Unix seconds.
+
+    `beat_at` is when its writer last said so. `behind` logs are known to have what it lacks, the first of them since
+    `behind_since`. `compared_at`: when all of the bucket was last compared; None: not since the worker began.
+    """
+
+    beat_at: float
+    behind: int
+    behind_since: float | None
+    is_rebuilding: bool
+    messages: int
+    index_bytes: int
+    compared_at: float | None
+
+    def lag_seconds(self, now: float) -> float:
+        """For how long something has been missing, or its writer has been silent."""
+        silent_seconds = now - self.beat_at
+        missing_seconds = 0.0 if self.behind_since is None else now - self.behind_since
+        return max(0.0, missing_seconds, silent_seconds if silent_seconds > SILENT_SECONDS else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Vitals:
     """What is known now. None where nothing is known, or there is nothing to say."""
 
@@ -61,6 +86,7 @@ class Vitals:
     backlogs: Mapping[str, Backlog] = field(default_factory=dict)
     unacked: int | None = None
     letters: Letters | None = None
+    search: SearchVitals | None = None
     pool_pids: tuple[int, ...] = ()
     """Of the processes that do the work, where they are not this one."""
 

@@ -1,0 +1,159 @@
+"""Recall through the real parts: what was saved is found, and what is not indexed yet is never called not there."""
+
+import json
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from history_sink import Fault, HistorySink, Malformed, NoAnswer, Recalled
+from history_sink.settings import ProducerSettings
+from stack.processes import wait_until
+from stack.stack import producer_environment
+from stack.worker import Worker
+
+SEARCH_DIR = "CODETETHER_HISTORY_SEARCH_DIR"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("search") / "index"
+
+
+@pytest.fixture(scope="module")
+def search_worker(
+    environment: Mapping[str, str], home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Worker]:
+    """A worker with an index, ready."""
+    log_path = tmp_path_factory.mktemp("worker") / "search.log"
+    variables = {**environment, SEARCH_DIR: str(home)}
+    worker = Worker(variables, log_path=log_path, name="search", queues=["history.search"])
+    worker.start()
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture(scope="module")
+def sink(environment: Mapping[str, str], worker: Worker, search_worker: Worker) -> Iterator[HistorySink]:
+    del worker, search_worker
+    with HistorySink(ProducerSettings.from_env(producer_environment(environment))) as sink:
+        yield sink
+
+
+def recall(sink: HistorySink, query: str, **options: Any) -> Recalled:
+    answer = sink.recall(query, **options)
+    assert isinstance(answer, Recalled), answer
+    return answer
+
+
+def said(text: str, role: str = "user") -> dict[str, object]:
+    return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+def test_what_was_just_saved_is_in_the_answer_to_the_very_next_question(sink: HistorySink) -> None:
+    receipt = sink.save("otters", [said("where do sea otters sleep?"), said("wrapped in kelp", "assistant")])
+    found = recall(sink, "kelp otters", at_least=receipt)
+    assert {(hit.session, hit.branch, hit.message, hit.role) for hit in found.hits} == {
+        ("otters", None, 0, "user"),
+        ("otters", None, 1, "assistant"),
+    }
+    for hit in found.hits:
+        line = sink.resolve(hit.handle)
+        assert not isinstance(line, Fault)
+        assert json.loads(line)["content"][0]["text"] == hit.excerpt
+        assert {hit.excerpt[start:end] for start, end in hit.marks} <= {"kelp", "otters"}
+        assert hit.marks
+
+
+def test_a_save_is_found_by_itself_within_seconds(sink: HistorySink) -> None:
+    sink.save("herons", [said("the heron stands still")])
+    wait_until(lambda: bool(recall(sink, "heron").hits), timeout_seconds=30, what="the heron to be found")
+    sink.append("herons", said("and then it strikes", "assistant"))
+    wait_until(lambda: bool(recall(sink, "strikes").hits), timeout_seconds=30, what="the append to be found")
+    wait_until(lambda: recall(sink, "heron").is_complete, timeout_seconds=30, what="the index to be level")
+    nothing = recall(sink, "xylophone")
+    assert nothing.hits == ()
+    assert nothing.is_complete
+    assert nothing.newest_write > 1.7e9
+
+
+def test_filters_narrow_what_is_found(sink: HistorySink) -> None:
+    old, new = "2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+    lines = [
+        {
+            "type": "user",
+            "cwd": "/home/me/puffin",
+            "timestamp": old,
+            "message": {"role": "user", "content": "puffin one"},
+        },
+        {
+            "type": "user",
+            "cwd": "/home/me/puffin",
+            "timestamp": new,
+            "message": {"role": "user", "content": "puffin two"},
+        },
+    ]
+    sink.save("puffins", [*lines, said("puffin three", "assistant")])
+    receipt = sink.save("others", [said("puffin four")])
+    asked: dict[str, Any] = {"query": "puffin", "at_least": receipt}
+    recall(sink, "puffin", at_least=sink.save("puffins", [*lines, said("puffin three", "assistant")]))
+
+    def find(**more: object) -> set[str]:
+        return {hit.excerpt for hit in recall(sink, **{**asked, **more}).hits}
+
+    assert find() == {"puffin one", "puffin two", "puffin three", "puffin four"}
+    assert find(session="others") == {"puffin four"}
+    assert find(role="assistant") == {"puffin three"}
+    assert find(project="puffin") == find(project="/home/me/puffin") == {"puffin one", "puffin two", "puffin three"}
+    assert find(since=1.75e9) == {"puffin two"}
+    assert find(query='"puffin t" puffin') == set()
+    assert find(query='puffin "puffin two"') == {"puffin two"}
+    assert len(recall(sink, "puffin", limit=2).hits) == 2
+
+
+def test_a_branch_is_found_from_where_it_parts(sink: HistorySink) -> None:
+    common = [said("badgers dig setts"), said("with many rooms", "assistant")]
+    sink.save("badgers", [*common, said("the old ending about worms")])
+    receipt = sink.save("badgers", [*common, said("the new ending about cubs")])
+    assert receipt.branch is not None
+    found = recall(sink, "badgers cubs worms", session="badgers", at_least=receipt)
+    recall(sink, "badgers", at_least=receipt)
+    places = {(hit.excerpt, hit.branch) for hit in found.hits}
+    assert ("the new ending about cubs", receipt.branch) in places
+    assert [place for place in places if place[0] == "badgers dig setts"] == [("badgers dig setts", None)]
+    only = recall(sink, "ending", session="badgers", branch=receipt.branch)
+    assert [hit.excerpt for hit in only.hits] == ["the new ending about cubs"]
+
+
+def test_no_index_is_readable_by_others(sink: HistorySink, home: Path) -> None:
+    assert recall(sink, "anything").messages
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+
+
+def test_no_word_of_a_question_or_an_excerpt_is_logged(
+    sink: HistorySink, worker: Worker, search_worker: Worker
+) -> None:
+    receipt = sink.save("secret", [said("the password of the wolverine is xyzzyplugh")])
+    assert recall(sink, "wolverine quuxfrobnicate", at_least=receipt).hits
+    logs = worker.process.log() + search_worker.process.log()
+    assert "session_recall" in logs
+    assert not any(word in logs for word in ("wolverine", "quuxfrobnicate", "xyzzyplugh"))
+
+
+WRONG = [{"query": " "}, {"limit": 0}, {"role": "nobody"}, {"branch": "000000000001-0123456789abcdef"}, {"at_least": 7}]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_question_that_cannot_be_is_refused(sink: HistorySink, wrong: dict[str, object]) -> None:
+    with pytest.raises(Malformed):
+        sink.recall(**{"query": "word", **wrong})  # type: ignore[arg-type]  # on purpose
+
+
+def test_without_a_search_worker_the_error_says_what_is_missing(environment: Mapping[str, str], worker: Worker) -> None:
+    del worker  # it takes no questions: nobody does, in this Redis database
+    nobody = {**environment, "CODETETHER_HISTORY_BROKER_URL": environment["CODETETHER_HISTORY_BROKER_URL"][:-1] + "9"}
+    settings = ProducerSettings.from_env(producer_environment(nobody))
+    with HistorySink(settings) as lonely, pytest.raises(NoAnswer, match=r"history\.search"):
+        lonely.recall("word", timeout_seconds=2)

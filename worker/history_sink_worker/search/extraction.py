@@ -1,0 +1,146 @@
+"""What of one line of a transcript is indexed: what was said, what was done, who, when. Pure.
+
+Known are the seed's parts, Claude Code, Codex, Gemini CLI, qwen-code, OpenCode, Copilot CLI, pi, and plain role and
+content. Of any other JSON its strings are taken, and of what is no JSON its text. Not taken: ids, signatures,
+envelopes, images, copies of results beside the message.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from history_sink_worker.search.parts import Parts, collect
+
+MOST_CHARACTERS = 1_000_000
+"""Of what one line says. A tool result is cut much earlier: see `parts`."""
+_ROLES = {
+    "user": "user", "human": "user", "user_message": "user", "user.message": "user",
+    "assistant": "assistant", "model": "assistant", "gemini": "assistant", "qwen": "assistant", "ai": "assistant",
+    "agent_message": "assistant", "assistant.message": "assistant",
+    "tool": "tool", "function": "tool", "function_call_output": "tool", "custom_tool_call_output": "tool",
+    "tool_result": "tool", "toolResult": "tool",
+    "system": "system", "developer": "system",
+}  # fmt: skip
+_CALLS = {"function_call", "custom_tool_call", "local_shell_call", "web_search_call", "reasoning"}
+_TIMES = ("timestamp", "created_at", "createdAt", "time", "ts", "date")
+_FOLDERS = ("cwd", "project", "projectPath", "workdir", "directory")
+_ENVELOPES = ("message", "payload", "data", "part", "info", "item", "record")
+_REPEATS = {"progress", "file-history-snapshot", "queue-operation", "last-prompt"}
+"""Claude Code's: what they say is a message of its own elsewhere in the file, or nobody's words."""
+_PROGRESS, _PROGRESS_MARK = b'"type":"progress"', b'"parentToolUseID":"'
+_CLAUDE_MARKS = {"toolUseID", "parentToolUseID", "snapshot", "operation", "leafUuid"}
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """`said` is what somebody said; `done` are calls, results, thinking and all else. `role` is "" where none is known.
+
+    `at` is a Unix time in seconds, None where the line has none; `project` the folder that it names, or "".
+    `is_sealed`: it was encrypted by its writer, and nothing of it can be indexed.
+    """
+
+    said: str = ""
+    done: str = ""
+    role: str = ""
+    at: float | None = None
+    project: str = ""
+    is_sealed: bool = False
+
+    @property
+    def text(self) -> str:
+        """All of it, in the order in which excerpts are looked for."""
+        return f"{self.said}\n{self.done}" if self.said and self.done else self.said or self.done
+
+
+def extract(line: bytes) -> Extract:
+    """Read one line, with or without its newline. Never raises: what is no JSON object is taken as text."""
+    if line.find(_PROGRESS, 0, 1000) >= 0 and _PROGRESS_MARK in line:
+        return Extract()  # told by its looks: a third of some transcripts, and not worth being parsed
+    body = line.rstrip(b"\r\n")
+    try:
+        value = json.loads(body) if body[:1] == b"{" else None
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        value = None
+    if not isinstance(value, dict):
+        return Extract(done=body.decode("utf-8", "replace").replace("\0", " ").strip()[:MOST_CHARACTERS])
+    if is_sealed(value):
+        return Extract(is_sealed=True)
+    return _extract_object(value)
+
+
+def is_sealed(value: Mapping[str, Any]) -> bool:
+    """Whether a line is one that its writer has encrypted."""
+    return len(value) == 1 and isinstance(value.get("enc"), str)
+
+
+def _extract_object(value: dict[str, Any]) -> Extract:
+    layers = _layers(value)
+    project = next((text for layer in layers for name in _FOLDERS if (text := _text(layer.get(name)))), "")
+    at = next((time for layer in layers for name in _TIMES if (time := read_time(layer.get(name))) is not None), None)
+    if value.get("type") in _REPEATS and value.keys() & _CLAUDE_MARKS:
+        return Extract(at=at, project=project)
+    role = _find_role(layers)
+    said, done, is_result = [], [], False
+    is_speech = role in ("user", "assistant") and not value.get("isMeta")
+    parts: Parts = collect(layers[-1], layers[:-1], is_speech)
+    said, done, is_result = parts.said, parts.done, parts.has_result
+    if role == "user" and is_result and not said:
+        role = "tool"
+    return Extract(_join(said), _join(done), role, at, project)
+
+
+def _layers(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The line's object, and the objects that it is an envelope of, the innermost last."""
+    layers = [value]
+    while len(layers) < 4:
+        inner = next(
+            (each for name in _ENVELOPES if isinstance(each := layers[-1].get(name), dict) and _is_inner(each)), None
+        )
+        if inner is None:
+            break
+        layers.append(inner)
+    return layers
+
+
+def _is_inner(value: Mapping[str, Any]) -> bool:
+    return bool(value.keys() & {"role", "content", "parts", "type", "text", "message", "payload", "cwd"})
+
+
+def _find_role(layers: list[dict[str, Any]]) -> str:
+    for layer in reversed(layers):
+        for name in ("role", "type", "author", "sender"):
+            word = layer.get(name)
+            if isinstance(word, str) and word in _ROLES:
+                return _ROLES[word]
+            if name == "type" and word in _CALLS:
+                return "assistant"
+    return ""
+
+
+def _join(texts: list[str]) -> str:
+    return "\n".join(texts)[:MOST_CHARACTERS]
+
+
+def _text(value: object) -> str:
+    return value[:1000] if isinstance(value, str) else ""
+
+
+def read_time(value: object) -> float | None:
+    """A Unix time in seconds, from ISO 8601, or from a number of seconds or milliseconds; None from anything else."""
+    if isinstance(value, Mapping):
+        value = value.get("created") or value.get("start")
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        seconds = value / 1000 if value > 1e11 else float(value)
+        return seconds if 1e8 < seconds < 1e11 else None
+    if not isinstance(value, str) or not 10 <= len(value) <= 40:
+        return None
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return seconds if 1e8 < seconds < 1e11 else None

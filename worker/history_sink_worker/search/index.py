@@ -1,0 +1,185 @@
+"""tantivy's one home: an index of messages in a folder, which one process writes and any number read.
+
+A commit is atomic, and it holds the cursors too: how far each log is indexed stands beside what is indexed of it. So
+whatever a kill cuts off, the index is that of its last commit, and nothing is in it twice.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tantivy
+
+from history_sink_worker.search.extraction import Extract
+from history_sink_worker.search.fields import WORDS, log_term, make_analyzer, make_schema
+from history_sink_worker.search.places import Cursor, Found, Place, Scope
+from history_sink_worker.search.question import Terms, take_apart
+from history_sink_worker.search.ranking import fold, make_query
+from history_sink_worker.search.word_parts import find_parts, normalise
+
+HEAP_BYTES = 50_000_000
+"""What the writer takes for words that are not committed yet."""
+MOST_FOUND = 1000
+"""So many hits are looked through at most, for some that differ."""
+
+
+class Index:
+    """One index. Its readers see what was committed when they last called `refresh`."""
+
+    def __init__(self, folder: Path, is_writer: bool = False) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder = folder
+        self._schema = make_schema()
+        self._analyzer = make_analyzer()
+        self._index = tantivy.Index(self._schema, path=str(folder))
+        self._index.register_tokenizer(WORDS, self._analyzer)
+        self._index.config_reader("manual")
+        self._writer = self._index.writer(HEAP_BYTES, 1) if is_writer else None
+        self._version: tuple[int, int] | None = None
+        self.refresh()
+
+    # What a writer does
+
+    def add(self, place: Place, extract: Extract, project: str) -> bool:
+        """Index one message; whether there was anything to index. To be committed."""
+        text = normalise(extract.text)
+        if not text.strip():
+            return False
+        doc = tantivy.Document()
+        doc.add_text("text", text)
+        if extract.said:
+            doc.add_text("said", normalise(extract.said) if extract.done else text)
+        if parts := find_parts(text):
+            doc.add_text("parts", parts)
+        doc.add_text("session", place.session)
+        doc.add_text("log", log_term(place.session, place.branch))
+        if extract.role:
+            doc.add_text("role", extract.role)
+        for name in {project, project.rstrip("/").rpartition("/")[2]} - {""}:
+            doc.add_text("project", name)
+        if extract.at is not None:
+            doc.add_unsigned("at", int(extract.at))
+        digest = digest_of(extract.text)
+        ref = [place.session, place.branch, place.start, place.end, place.number, extract.role, extract.at, digest]
+        doc.add_text("ref", json.dumps(ref))
+        self._writing.add_document(doc)
+        return True
+
+    def put_cursor(self, cursor: Cursor) -> None:
+        """Say how far a log is indexed. To be committed with what was added of it."""
+        term = log_term(cursor.session, cursor.branch)
+        self._writing.delete_documents_by_term("cursor", term)
+        doc = tantivy.Document()
+        doc.add_text("cursor", term)
+        doc.add_text("cursors", "all")
+        doc.add_text("cursor_session", cursor.session)
+        doc.add_text("ref", json.dumps(asdict(cursor)))
+        self._writing.add_document(doc)
+
+    def drop_log(self, session: str, branch: str | None) -> None:
+        """Remove one log and its cursor. To be committed."""
+        for field in ("log", "cursor"):
+            self._writing.delete_documents_by_term(field, log_term(session, branch))
+
+    def drop_session(self, session: str) -> None:
+        """Remove all logs of a session and their cursors. To be committed."""
+        for field in ("session", "cursor_session"):
+            self._writing.delete_documents_by_term(field, session)
+
+    def commit(self) -> None:
+        """Make all of that durable and visible, or nothing of it."""
+        self._writing.commit()
+        self.refresh()
+
+    def close(self) -> None:
+        """Let go of the folder; what was not committed is lost."""
+        if self._writer is not None:
+            self._writer.rollback()
+            self._writer.wait_merging_threads()
+            self._writer = None
+
+    @property
+    def _writing(self) -> tantivy.IndexWriter:
+        assert self._writer is not None, "a reader"
+        return self._writer
+
+    # What a reader does
+
+    def refresh(self) -> None:
+        """See the last commit from now on. Costs nothing where there is no newer one."""
+        status = (self.folder / "meta.json").stat()
+        version = (status.st_mtime_ns, status.st_ino)
+        if version != self._version:
+            self._index.reload()
+            self._version = version
+        self._searcher = self._index.searcher()
+
+    def cursor(self, session: str, branch: str | None) -> Cursor | None:
+        """How far a log was indexed at the last commit."""
+        query = tantivy.Query.term_query(self._schema, "cursor", log_term(session, branch), "basic")
+        hits = self._searcher.search(query, 1, count=False).hits
+        return _read_cursor(self._searcher.doc(hits[0][1])) if hits else None
+
+    def cursors(self, session: str | None = None) -> Iterator[Cursor]:
+        """The cursors of all logs, or of one session's."""
+        field, value = ("cursors", "all") if session is None else ("cursor_session", session)
+        query = tantivy.Query.term_query(self._schema, field, value, "basic")
+        searcher, at = self._searcher, 0
+        while hits := searcher.search(query, 10_000, count=False, offset=at).hits:
+            at += len(hits)
+            for _, address in hits:
+                yield _read_cursor(searcher.doc(address))
+
+    def read(self, query: str) -> Terms:
+        """Take a question apart, by the same rules by which texts were."""
+        return take_apart(query, self._analyzer.analyze)
+
+    def tokenize(self, text: str) -> list[str]:
+        """The words of a text, as the index spells them."""
+        return self._analyzer.analyze(text)
+
+    def search(self, terms: Terms, scope: Scope, limit: int) -> list[Found]:
+        """The messages that fit best, the best first; of the same text one. See `fold`."""
+        if terms.is_empty:
+            return []
+        query, found, asked = make_query(self._schema, terms, scope), list[Found](), 0
+        is_last = False
+        while len(found) < limit and not is_last and asked < MOST_FOUND:
+            asked = min(MOST_FOUND, max(5 * limit, 4 * asked, 20))
+            hits = self._searcher.search(query, asked, count=False).hits
+            is_last = len(hits) < asked
+            each = (_read_found(score, self._searcher.doc(address)) for score, address in hits)
+            found = fold(each, limit, scope.session is None)
+        return found
+
+    def count_messages(self) -> int:
+        """All that are indexed, without the cursors."""
+        query = tantivy.Query.term_query(self._schema, "cursors", "all", "basic")
+        logs: int = self._searcher.search(query, 1).count  # type: ignore[attr-defined]  # its stub lacks it
+        return self._searcher.num_docs - logs
+
+    def count_in_files(self, word: str) -> int:
+        """In how many messages the files have `word`, those included that are deleted and still to be purged."""
+        return self._searcher.doc_freq("text", word)
+
+
+def digest_of(text: str) -> str:
+    """The same for the same text."""
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _read_cursor(doc: tantivy.Document) -> Cursor:
+    return Cursor(**json.loads(_ref(doc)))
+
+
+def _read_found(score: float, doc: tantivy.Document) -> Found:
+    session, branch, start, end, number, role, at, digest = json.loads(_ref(doc))
+    return Found(score, Place(session, branch, start, end, number), role, at, digest)
+
+
+def _ref(doc: tantivy.Document) -> str:
+    value: Any = doc.get_first("ref")
+    return str(value)

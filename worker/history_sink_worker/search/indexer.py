@@ -1,0 +1,265 @@
+"""Keep an index level with the bucket: one thread of the worker's main process, for as long as that lives.
+
+Notices make it fast, a LIST makes it right: at the start, once an hour, and after notices may have been lost.
+"""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from history_sink_worker import log
+from history_sink_worker.archive.names import Log, parse_key
+from history_sink_worker.outage import Outage
+from history_sink_worker.search.feed import Feed
+from history_sink_worker.search.fields import SCHEMA_VERSION
+from history_sink_worker.search.index import Index
+from history_sink_worker.search.notices import Notices
+from history_sink_worker.search.progress import Progress
+from history_sink_worker.search.rebuild import Rebuild
+from history_sink_worker.search.state import State, Wishes
+from history_sink_worker.service.service import Service
+from history_sink_worker.store import StoreError
+
+_log = log.get("history_sink_worker")
+_LEVEL = "level"
+"""A file in an index's folder: it has been level with the bucket once, and is no first build any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """In seconds. `purge`: at the latest so long after a deletion an index without its words is begun."""
+
+    tick: float = 0.1
+    commit: float = 1.0
+    beat: float = 1.0
+    compare: float = 3600.0
+    compare_again: float = 10.0
+    purge: float = 12 * 3600.0
+
+
+class Indexer:
+    """Owns the folder `home`, which `state.take_home` has made its own."""
+
+    def __init__(
+        self,
+        work: Service,
+        home: Path,
+        notices: Notices | None,
+        pace: Pace = Pace(),
+        tell: Callable[[State], None] = lambda state: None,
+    ) -> None:
+        self._work, self._home, self._notices, self._pace, self._tell = work, home, notices, pace, tell
+        self._wishes = Wishes(home)
+        self._pending: dict[Log, int] = {}
+        self._wished: set[Log] = set()
+        self._behind_since: float | None = None
+        self._outage = Outage()
+        self._comparing: Iterator[int] | None = None
+        self._compare_at = 0.0
+        self._compared_at: float | None = None
+        self._compare_began = 0.0
+        self._committed_at = self._beat_at = 0.0
+        self._rebuild: Rebuild | None = None
+        self._feed = self._open()
+        self._progress = Progress(self._feed.done, time.monotonic())
+
+    def run(self, ending: threading.Event) -> None:
+        """Until `ending` is set. What fails is told, and tried again."""
+        while not ending.wait(self._pace.tick if not self._is_busy else 0.0):
+            try:
+                self.turn(time.time())
+                self._came_back()
+            except StoreError as error:
+                self._comparing = None
+                self._tell_away(error)
+                ending.wait(1.0)
+            except Exception:  # noqa: BLE001  # it must not end for the rest of the worker's life
+                _log.exception("search index failed")
+                ending.wait(5.0)
+        self.close()
+
+    def turn(self, now: float) -> None:
+        """Do what is due. `now` is Unix seconds. Raises `StoreError`."""
+        self._listen(now)
+        try:
+            self._see_to_pending(now)
+            self._compare(now)
+            self._see_to_rebuild(now)
+        finally:
+            self._commit(now)
+
+    def close(self) -> None:
+        """Commit what there is, and let go of the index."""
+        if self._rebuild is not None:
+            self._rebuild.give_up()
+        self._feed.commit()
+        self._beat(time.time())
+        self._feed.index.close()
+        self._wishes.close()
+
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self._pending or self._comparing)
+
+    @property
+    def _is_level(self) -> bool:
+        return (self._feed.index.folder / _LEVEL).exists()
+
+    def _open(self) -> Feed:
+        """The index that was asked last, or an empty one. What else lies there is left over from a kill."""
+        state = State.read(self._home)
+        self._purge_since = state.purge_since if state else None
+        named = state.folder if state and state.folder else ""
+        folder = self._home / named
+        if not named.startswith(f"index-{SCHEMA_VERSION}-") or not (folder / "meta.json").exists():
+            folder = _new_folder(self._home)
+        for other in self._home.glob("index-*"):
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+        try:
+            return Feed(self._work, Index(folder, is_writer=True))
+        except ValueError as error:  # tantivy's word for files that it cannot read
+            if "lock" in str(error).lower():
+                raise
+            _log.error("search index unreadable", consequence="it is built anew", error=type(error).__name__)
+            shutil.rmtree(folder, ignore_errors=True)
+            return Feed(self._work, Index(_new_folder(self._home), is_writer=True))
+
+    def _listen(self, now: float) -> None:
+        if self._notices is not None:
+            told = self._notices.read(time.monotonic())
+            if told is None:
+                self._compare_at = min(self._compare_at, now + self._pace.compare_again)
+            for notice in told or ():
+                self._want(notice.log, notice.offset, now)
+        for line in self._wishes.take():
+            session, _, branch = line.partition(" ")
+            place = parse_key(self._work.settings.prefix, _base_of(self._work, session, branch))
+            if place is not None:
+                self._want(place[0], 0, now)
+                self._wished.add(place[0])
+
+    def _want(self, place: Log, offset: int, now: float) -> None:
+        known = self._pending.get(place)
+        self._pending[place] = offset if known is None else 0 if 0 in (known, offset) else max(known, offset)
+        if self._behind_since is None:
+            self._behind_since = now
+
+    def _see_to_pending(self, now: float) -> None:
+        began = time.monotonic()
+        for place in sorted(self._pending, key=lambda place: place not in self._wished):
+            self._feed.update(place, self._pending[place])
+            if self._rebuild is not None and self._rebuild.is_level:
+                self._rebuild.feed.update(place, self._pending[place])
+            del self._pending[place]
+            if time.monotonic() - began > self._pace.commit:
+                break
+
+    def _compare(self, now: float) -> None:
+        if self._comparing is None:
+            if now < self._compare_at and self._compared_at is not None:
+                return
+            self._comparing, self._compare_began = self._feed.reconcile(), now
+            self._compare_at = now + self._pace.compare
+        began = time.monotonic()
+        for objects in self._comparing:
+            self._progress.tell(time.monotonic(), objects, is_first=not self._is_level)
+            if time.monotonic() - began > self._pace.commit:
+                return
+        self._comparing = None
+        self._feed.commit()
+        if not self._is_level:
+            (self._feed.index.folder / _LEVEL).touch(0o600)
+            self._progress.end(time.monotonic(), "search index built")
+        self._compared_at = self._compare_began
+        if self._notices is None:
+            self._compare_at = time.time() + max(self._pace.compare_again, 20 * (time.time() - self._compare_began))
+
+    def _see_to_rebuild(self, now: float) -> None:
+        """Words of deleted sessions stay in the files: so there is a new index in time, which never had them."""
+        if self._feed.done.dropped and self._purge_since is None:
+            self._purge_since = now
+            self._feed.done.dropped = 0
+        if self._rebuild is None:
+            if self._purge_since is not None and now - self._purge_since >= self._pace.purge and self._is_level:
+                self._feed.done.dropped = 0
+                self._rebuild = Rebuild(self._work, _new_folder(self._home), now)
+            return
+        if self._rebuild.has_failed:
+            self._rebuild.give_up()
+            self._rebuild = None
+        elif self._rebuild.is_level and not self._rebuild.go_on():
+            self._switch(self._rebuild)
+
+    def _switch(self, rebuild: Rebuild) -> None:
+        old = self._feed
+        rebuild.feed.commit()
+        (rebuild.feed.index.folder / _LEVEL).touch(0o600)
+        self._feed, self._rebuild, self._comparing = rebuild.feed, None, None
+        self._purge_since = rebuild.began_at if old.done.dropped or rebuild.feed.done.dropped else None
+        rebuild.feed.done.dropped = 0
+        self._progress = Progress(self._feed.done, time.monotonic())
+        self._beat(time.time())  # from here on readers ask the new one
+        old.index.close()
+        shutil.rmtree(old.index.folder, ignore_errors=True)
+        _log.info("search index purged", messages=self._feed.index.count_messages())
+
+    def _commit(self, now: float) -> None:
+        is_due = now - self._committed_at >= self._pace.commit or self._wished
+        if self._feed.has_uncommitted and is_due:
+            self._feed.commit()
+            self._committed_at = time.time()
+            self._wished &= self._pending.keys()
+        if not self._pending:
+            self._behind_since = None
+            self._wished.clear()
+        if now - self._beat_at >= self._pace.beat:
+            self._beat(now)
+
+    def _beat(self, now: float) -> None:
+        index = self._feed.index
+        state = State(
+            folder=index.folder.name,
+            beat_at=now,
+            newest_write=self._feed.newest_write,
+            behind=len(self._pending),
+            behind_since=self._behind_since,
+            is_rebuilding=not self._is_level,
+            compared_at=self._compared_at,
+            messages=index.count_messages(),
+            sealed=self._feed.sealed,
+            index_bytes=sum(_size(path) for path in index.folder.iterdir()),
+            purge_since=self._purge_since,
+        )
+        state.write(self._home)
+        self._beat_at = now
+        self._tell(state)
+
+    def _tell_away(self, error: StoreError) -> None:
+        seconds = self._outage.meet(time.monotonic())
+        if seconds is not None:
+            _log.warning("search index waits", reason=str(error), away_seconds=round(seconds))
+
+    def _came_back(self) -> None:
+        seconds = self._outage.end(time.monotonic())
+        if seconds is not None:
+            _log.info("search index goes on", away_seconds=round(seconds))
+
+
+def _new_folder(home: Path) -> Path:
+    return home / f"index-{SCHEMA_VERSION}-{uuid4().hex[:8]}"
+
+
+def _base_of(work: Service, session: str, branch: str) -> str:
+    return Log(work.settings.prefix, session, branch or None).base
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a segment that was just merged away
+        return 0

@@ -1,0 +1,77 @@
+"""Which logs have grown just now, as workers tell it in a stream of Redis. For speed alone: all of it may be lost.
+
+A notice is written with each hint, in the same step (`service.redis_hints`). It names a log and an offset.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from history_sink_worker.archive.names import BASE, Log, parse_key
+from history_sink_worker.service.redis_hints import NOTICES, RedisShelf
+
+_CHECK_SECONDS = 5.0
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A log reaches `offset`; 0: nobody says how far."""
+
+    log: Log
+    offset: int
+
+
+class Notices:
+    """A reader of the stream with a position of its own; any number of them get all of it."""
+
+    def __init__(self, shelf: RedisShelf, prefix: str) -> None:
+        self._shelf = shelf
+        self._stream = f"{shelf.name}:{NOTICES}"
+        self._prefix = prefix
+        self._position: bytes | None = None
+        self._checked_at = 0.0
+
+    def read(self, now: float) -> list[Notice] | None:
+        """What has come since the last call; None where some may be lost, and only a LIST can tell. Never waits."""
+        if self._position is None:
+            # An entry of our own: should it be gone while none has come, Redis has forgotten.
+            self._position = self._shelf.ask(lambda client: client.xadd(self._stream, {b"root": b""}), None)
+            self._checked_at = now
+            return None
+        if now - self._checked_at >= _CHECK_SECONDS:
+            self._checked_at = now
+            if not self._shelf.ask(self._has_position, False):
+                self._position = None
+                return None
+        answer: Any = self._shelf.ask(
+            lambda client: client.xread({self._stream: self._position or b"$"}, count=_AT_ONCE), None
+        )
+        if answer is None:
+            self._position = None
+            return None
+        return self._decode(answer)
+
+    def _has_position(self, client: Any) -> bool:
+        try:
+            return bool(client.xrange(self._stream, self._position, self._position))
+        except RedisError:
+            return False
+
+    def _decode(self, answer: Any) -> list[Notice]:
+        found: dict[str, Notice] = {}
+        streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer]
+        for entries in streams:
+            for entry_id, fields in _flatten(entries):
+                self._position = entry_id
+                root, offset = fields.get(b"root", b"").decode("utf-8", "replace"), fields.get(b"offset", b"0")
+                place = parse_key(self._prefix, root + BASE)
+                if place is not None:
+                    found[root] = Notice(place[0], int(offset) if offset.isdigit() else 0)
+        return list(found.values())
+
+
+def _flatten(entries: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Redis-py nests entries one level deeper where it speaks RESP 3."""
+    return entries[0] if entries and isinstance(entries[0], list) else entries

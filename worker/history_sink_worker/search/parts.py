@@ -1,0 +1,166 @@
+"""The parts of a message, sorted into what was said and what was done. Pure.
+
+It knows the parts by what they look like, not by who wrote them: agents borrow each other's shapes.
+"""
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+RESULT_HEAD, RESULT_TAIL = 48 * 1024, 16 * 1024
+"""Of a text that was not said its first and last characters are taken, where it is longer than both."""
+OTHER_CHARACTERS = 16 * 1024
+"""Of a line in an unknown shape all its strings together."""
+_DEPTH = 12
+_SPOKEN = ("content", "parts", "text", "message")
+"""Where a message, or a part of one, has what it says."""
+
+_NO_CONTENT = {
+    "id", "uuid", "parentUuid", "parentId", "parent_id", "sessionId", "session_id", "sessionID", "messageId",
+    "message_id", "messageID", "requestId", "request_id", "toolUseID", "parentToolUseID", "tool_use_id",
+    "tool_call_id", "toolCallId", "call_id", "callId", "callID", "leafUuid", "promptId", "turn_id", "response_id",
+    "item_id", "thread_id", "partID", "signature", "thoughtSignature", "thought_signature", "thinkingSignature",
+    "textSignature", "encrypted_content", "version", "cliVersion", "cli_version", "timestamp", "created_at",
+    "createdAt", "updatedAt", "time", "ts", "date", "type", "kind", "role", "model", "modelID", "providerID",
+    "provider", "api", "usage", "tokens", "cost", "rate_limits", "stop_reason", "stopReason", "stop_sequence",
+    "finish_reason", "finishReason", "userType", "isSidechain", "isMeta", "cwd", "gitBranch", "git", "slug",
+    "mime_type", "mimeType", "media_type", "mediaType", "data", "source", "image_url", "inlineData",
+    "toolUseResult", "level", "status", "origin", "originator", "permissionMode", "logprobs", "annotations",
+    "detail", "cache_control", "is_error", "isError", "hash", "sha256", "snapshot", "metadata", "entrypoint",
+    "ordinal",
+}  # fmt: skip
+"""Names of fields that hold ids, envelopes, signatures, pictures, or copies of what stands elsewhere."""
+_NESTED_NO_CONTENT = {"type", "id", "signature", "tool_use_id", "tool_call_id", "call_id", "is_error"}
+"""The same deeper in a tool's arguments and result, where the tool has chosen the names."""
+_TEXTS = {"text", "input_text", "output_text", "Text", "refusal", "summary_text"}
+_CALLS = {
+    "tool_use", "tool_call", "toolCall", "tool-call", "tool-invocation", "function_call", "custom_tool_call",
+    "local_shell_call", "server_tool_use", "mcp_tool_use", "web_search_call", "tool",
+}  # fmt: skip
+_RESULTS = {
+    "tool_result", "tool-result", "toolResult", "function_call_output", "custom_tool_call_output",
+    "web_search_tool_result", "mcp_tool_result", "code_execution_tool_result", "local_shell_call_output",
+}  # fmt: skip
+_THINKING = {"thinking", "reasoning", "redacted_thinking", "agent_reasoning", "thought"}
+_IMAGES = {"image", "input_image", "image_url", "media", "audio", "input_audio"}
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{200,}={0,2}")
+
+
+@dataclass(slots=True)
+class Parts:
+    """Texts in their order. `has_result`: a tool's result is among them."""
+
+    said: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    has_result: bool = False
+
+
+def collect(message: dict[str, Any], around: Sequence[dict[str, Any]], is_speech: bool) -> Parts:
+    """Sort the parts of `message`. `around` are the objects that it lies in; `is_speech`: a user or an agent speaks."""
+    parts = Parts()
+    _add_part(message, parts, is_speech)
+    for outer in around:
+        for name in ("summary", "title", "prUrl", "error", "customTitle", "aiTitle"):
+            _add_text(outer.get(name), parts.done)
+    return parts
+
+
+def _add_part(part: dict[str, Any], parts: Parts, is_speech: bool) -> None:
+    kind = part.get("type")
+    known = kind if isinstance(kind, str) else ""
+    if known in _IMAGES:
+        _add_strings({name: part.get(name) for name in ("path", "url", "filename", "alt")}, parts.done)
+    elif known in _RESULTS or part.get("role") in ("tool", "function", "toolResult") or "functionResponse" in part:
+        parts.has_result = True
+        _add_strings(part.get("functionResponse") or part, parts.done)
+    elif known in _CALLS or "functionCall" in part:
+        _add_strings(part.get("functionCall") or part, parts.done)
+    elif known in _THINKING or part.get("thought") is True:
+        _add_strings(part, parts.done)
+    elif known in _TEXTS and isinstance(part.get("text"), str):
+        _add_text(part["text"], parts.said if is_speech else parts.done, is_speech)
+    else:
+        _add_message(part, parts, is_speech)
+
+
+def _add_message(part: dict[str, Any], parts: Parts, is_speech: bool) -> None:
+    """A message: its content, and what stands beside that (calls, thoughts, results)."""
+    for name in _SPOKEN:
+        content = part.get(name)
+        if isinstance(content, str):
+            _add_text(content, parts.said if is_speech else parts.done, is_speech)
+        elif isinstance(content, dict):
+            _add_part(content, parts, is_speech)
+        elif isinstance(content, list):
+            for each in content:
+                if isinstance(each, dict):
+                    _add_part(each, parts, is_speech)
+                elif isinstance(each, str):
+                    _add_text(each, parts.said if is_speech else parts.done, is_speech)
+    rest = {name: value for name, value in part.items() if name not in _SPOKEN and name not in _NO_CONTENT}
+    if rest:
+        _add_strings(rest, parts.done, OTHER_CHARACTERS, _NO_CONTENT)
+
+
+def _add_text(value: object, texts: list[str], is_whole: bool = False) -> None:
+    if isinstance(value, str) and value.strip():
+        texts.append(_clean(value if is_whole else _cut(value)))
+
+
+def _add_strings(
+    value: Any, texts: list[str], limit: int | None = None, passed: Collection[str] = _NESTED_NO_CONTENT
+) -> None:
+    """Every string in `value` but those in fields that are no content: without JSON's syntax, one a line.
+
+    `passed` are the names of such fields below the first level, on which it is `_NO_CONTENT`.
+    """
+    found: list[str] = []
+    for name, each in value.items():
+        if name not in _NO_CONTENT:
+            _walk(each, found, _DEPTH, passed)
+    text = "\n".join(found)
+    if text:
+        texts.append(text if limit is None else text[:limit])
+
+
+def _walk(value: object, found: list[str], depth: int, passed: Collection[str]) -> None:
+    if isinstance(value, str):
+        packed = _unpack(value) if value[:1] == "{" and depth else None
+        if packed is not None:
+            _walk(packed, found, min(depth - 1, 6), passed)
+        elif value and not value.isspace():
+            found.append(_clean(_cut(value)))
+    elif depth and isinstance(value, dict):
+        for name, each in value.items():
+            if name not in passed:
+                _walk(each, found, depth - 1, passed)
+    elif depth and isinstance(value, list):
+        for each in value:
+            _walk(each, found, depth - 1, passed)
+
+
+def _unpack(text: str) -> object:
+    """Arguments often travel as a string of JSON: what it holds. None where it is none."""
+    if text.rstrip()[-1:] != "}":
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _cut(text: str) -> str:
+    if len(text) <= RESULT_HEAD + RESULT_TAIL:
+        return text
+    return f"{text[:RESULT_HEAD]}\n{text[-RESULT_TAIL:]}"
+
+
+def _clean(text: str) -> str:
+    """Without what is no text: pictures and other bytes as base64."""
+    if text.startswith("data:") and ";base64," in text[:100]:
+        return ""
+    if len(text) > 1000 and text.count(" ") * 40 < len(text):
+        return _ENCODED.sub(" ", text)
+    return text

@@ -1,0 +1,52 @@
+"""What an index keeps: where a message lies, how far each log is indexed, and where to look. Plain data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message lies: bytes ``[start, end)`` of a log, of which it is the message `number`, counted from 0."""
+
+    session: str
+    branch: str | None
+    start: int
+    end: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a log is indexed: a junction, and what the LIST showed then. `chain` is hex; times are Unix seconds."""
+
+    session: str
+    branch: str | None
+    offset: int
+    chain: str
+    messages: int
+    base_bytes: int = 0
+    base_etag: str = ""
+    written_at: float = 0.0
+    project: str = ""
+    sealed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One message that fits. `digest` is the same for the same text."""
+
+    score: float
+    place: Place
+    role: str
+    at: float | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where to look. `session` and `branch` as in `Place`; `is_main`: in main logs alone. `since` is Unix seconds."""
+
+    session: str | None = None
+    branch: str | None = None
+    role: str | None = None
+    project: str | None = None
+    since: float | None = None

@@ -1,0 +1,140 @@
+"""Answer a question: ask the index, and show what the archive says now.
+
+An index may be old. So each hit is read through the archive: what is not there any more, or is something else, is not
+shown, and the writer is told to look at that log.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from history_sink.protocol.pointer import Fault, PointerHandle
+from history_sink.protocol.search import Hit, Question, Recalled
+from history_sink_worker.archive import reader
+from history_sink_worker.archive.names import Log
+from history_sink_worker.search.excerpt import make_excerpt
+from history_sink_worker.search.extraction import extract
+from history_sink_worker.search.index import Index, digest_of
+from history_sink_worker.search.places import Found, Scope
+from history_sink_worker.search.question import Terms
+from history_sink_worker.search.state import State, wish
+from history_sink_worker.service.service import Service
+
+WAIT_SECONDS = 5.0
+"""How long a question may wait for a save that it asks for."""
+START_SECONDS = 2.0
+DEAD_SECONDS = 15.0
+"""A writer that has not said anything for so long is not at work."""
+_READERS = 8
+_POLL_SECONDS = 0.02
+
+
+class Recall:
+    """Of one process: any number of threads may ask. It opens the index that the writer names, and reads alone."""
+
+    def __init__(self, work: Service, home: Path, now: Callable[[], float] = time.time) -> None:
+        self._work, self._home, self._now = work, home, now
+        self._lock = threading.Lock()
+        self._index: Index | None = None
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="recall")
+
+    def answer(self, question: Question) -> Recalled | Fault:
+        """The hits, or why there can be none. Raises `StoreError` where the store does not answer."""
+        state = self._read_state()
+        if state is None or state.folder is None:
+            return Fault("backend_error", "the search index is not there yet: its worker has just been started")
+        index = self._open(state.folder)
+        if index is None:
+            return Fault("backend_error", "the search index is being replaced; ask again")
+        if question.at_least is not None:
+            missing = self._wait(index, *question.at_least)
+            if missing is not None:
+                return missing
+        hits = self._find(index, question)
+        state = State.read(self._home) or state
+        is_dead = self._now() - state.beat_at > DEAD_SECONDS
+        return Recalled(
+            hits=tuple(hits),
+            newest_write=state.newest_write,
+            behind=state.behind,
+            is_rebuilding=state.is_rebuilding,
+            compared_at=None if is_dead else state.compared_at,
+            messages=state.messages,
+            sealed=state.sealed,
+        )
+
+    def _read_state(self) -> State | None:
+        """A writer that has just been started needs a moment."""
+        deadline = time.monotonic() + START_SECONDS
+        while (state := State.read(self._home)) is None and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return state
+
+    def _open(self, folder: str) -> Index | None:
+        with self._lock:
+            try:
+                if self._index is None or self._index.folder.name != folder:
+                    self._index = Index(self._home / folder)
+                self._index.refresh()
+            except (OSError, ValueError):
+                self._index = None
+            return self._index
+
+    def _wait(self, index: Index, session: str, branch: str | None, offset: int) -> Fault | None:
+        """Until the index reaches that far; else how far it is."""
+        deadline, reached = time.monotonic() + WAIT_SECONDS, -1
+        while True:
+            cursor = index.cursor(session, branch)
+            if cursor is not None and cursor.offset >= offset:
+                return None
+            if cursor is None or cursor.offset != reached:
+                wish(self._home, session, branch)
+                reached = cursor.offset if cursor else 0
+            if time.monotonic() > deadline:
+                reason = f"the index is at byte {reached} of {session}, and not yet at {offset}"
+                return Fault("backend_error", reason)
+            time.sleep(_POLL_SECONDS)
+            index.refresh()
+
+    def _find(self, index: Index, question: Question) -> list[Hit]:
+        terms = index.read(question.query)
+        scope = Scope(question.session, question.branch, question.role, question.project, question.since)
+        hits: list[Hit] = []
+        for spare in (0, 3 * question.limit + 10):  # again with more, where some are not there any more
+            found = index.search(terms, scope, question.limit + spare)
+            shown = self._threads.map(lambda each: self._show(each, terms), found)
+            hits = [hit for hit in shown if hit is not None][: question.limit]
+            if len(hits) == min(question.limit, len(found)):
+                break
+        return hits
+
+    def _show(self, found: Found, terms: Terms) -> Hit | None:
+        """The hit as the archive has it; None where that has it no longer."""
+        settings, place = self._work.settings, found.place
+        log = Log(settings.prefix, place.session, place.branch)
+        handle = PointerHandle(settings.bucket, log.base, (place.start, place.end))
+        cap_bytes = place.end - place.start  # what was indexed is no longer than a line may be
+        wanted = handle.encode()
+        answer = self._work.read(reader.read(self._work.context, settings.bucket, settings.prefix, wanted, cap_bytes))
+        if isinstance(answer, Fault):
+            if answer.kind == "no_match":
+                wish(self._home, place.session, place.branch)
+            return None
+        text = extract(answer).text
+        if digest_of(text) != found.digest:
+            wish(self._home, place.session, place.branch)
+            return None
+        excerpt, marks = make_excerpt(text, terms)
+        return Hit(
+            handle=handle,
+            session=place.session,
+            branch=place.branch,
+            message=place.number,
+            role=found.role,
+            at=found.at,
+            score=round(found.score, 3),
+            excerpt=excerpt,
+            marks=tuple(marks),
+        )
