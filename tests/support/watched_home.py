@@ -38,6 +38,7 @@ class WatchedHome:
         self.archive = MemoryArchive()
         self.sent: list[bytes] = []
         self.said: list[str] = []
+        self.url = "redis://in-memory.invalid/0"
 
     def open_sink(self, settings: ProducerSettings) -> HistorySink:
         sink = CountingSink(self.archive)
@@ -46,7 +47,7 @@ class WatchedHome:
 
     def make_program(self, *agents: str) -> Program:
         return Program(
-            ProducerSettings("redis://in-memory.invalid/0"),
+            ProducerSettings(self.url),
             agents,
             {},
             self.home,

@@ -1,0 +1,191 @@
+"""The watch as it runs: told by the system of what changes, through outages, beside agents that delete."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from agent_writers import ClaudeCode, Codetether, Codex, Gemini, OpenCode
+from history_sink.testing import MemoryArchive
+from history_sink_agents.watch import deliveries, runner
+from history_sink_agents.watch.lock import Taken
+from watched_home import WatchedHome, wait_until
+
+Trouble = Callable[[MemoryArchive], AbstractContextManager[None]]
+TROUBLES = [MemoryArchive.broker_away, MemoryArchive.workers_away, MemoryArchive.store_away]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WatchedHome:
+    monkeypatch.setattr(runner, "_LAST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(runner, "_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(deliveries, "PATIENCE_SECONDS", 0.2)
+    return WatchedHome(tmp_path)
+
+
+def test_a_line_is_archived_soon_after_it_was_written(place: WatchedHome) -> None:
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 3)
+    with place.watching():
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+        for number in range(3, 6):
+            claude.talk(number, number + 1)
+            start = time.monotonic()
+            wait_until(lambda: place.has(claude.path.read_bytes()))
+            assert time.monotonic() - start < 10
+    assert len(place.sent) == 6
+
+
+def test_files_folders_and_agents_that_come_later_are_found(place: WatchedHome) -> None:
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 1)
+    with place.watching():
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+        other = ClaudeCode(place.home, 2, "-another-project")
+        other.talk(0, 2)
+        wait_until(lambda: place.has(other.path.read_bytes()))
+        agent = other.call_subagent()
+        wait_until(lambda: place.has(agent.path.read_bytes()))
+        codex = Codex(place.home)
+        wait_until(lambda: place.has(codex.path.read_bytes()))
+        codex.write(n=1)
+        wait_until(lambda: place.has(codex.path.read_bytes()))
+        segment = codex.rewind(4)
+        wait_until(lambda: place.has(segment.read_bytes()))
+
+
+def test_a_document_is_archived_when_nobody_writes_to_it_any_more(place: WatchedHome) -> None:
+    document = Codetether(place.home)
+    document.save("one")
+    with place.watching():
+        wait_until(lambda: place.has(document.path.read_bytes() + b"\n"))
+        document.save("one", "two")
+        wait_until(lambda: place.has(document.path.read_bytes() + b"\n"))
+
+
+def test_events_are_archived_as_a_database_gets_them(place: WatchedHome) -> None:
+    code = OpenCode(place.home)
+    code.begin("ses_1")
+    with place.watching():
+        wait_until(lambda: len(place.archive.lines("opencode.ses_1")) == 1)
+        code.say("ses_1", "msg_1")
+        wait_until(lambda: len(place.archive.lines("opencode.ses_1")) == 2)
+        code.begin("ses_2")
+        wait_until(lambda: len(place.archive.lines("opencode.ses_2")) == 1)
+        code.undo("ses_1", "msg_1")
+        wait_until(lambda: len(place.archive.lines("opencode.ses_1")) == 3)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_what_is_written_during_an_outage_is_archived_behind_it(place: WatchedHome, trouble: Trouble) -> None:
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 3)
+    with place.watching():
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+        with trouble(place.archive):
+            claude.talk(3, 6)
+            other = ClaudeCode(place.home, 2)
+            other.talk(0, 4)
+            wait_until(lambda: any("nothing is archived now" in said for said in place.said))
+        wait_until(lambda: place.has(claude.path.read_bytes()) and place.has(other.path.read_bytes()))
+        wait_until(lambda: "the archive is back" in place.said)
+    assert place.count_beside() == 0
+    assert place.logs(f"claude.{claude.session}") == [claude.path.read_bytes()]
+
+
+def test_what_the_broker_has_lost_is_sent_again(place: WatchedHome) -> None:
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 3)
+    with place.watching():
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+        with place.archive.losing_uploads():
+            claude.talk(3, 6)
+            wait_until(lambda: len(place.sent) > 3)
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+
+
+def test_a_file_that_is_deleted_while_it_waits_is_archived_whole(place: WatchedHome) -> None:
+    gemini = Gemini(place.home)
+    gemini.talk(0, 3)
+    with place.watching():
+        wait_until(lambda: place.has(gemini.path.read_bytes()))
+        with place.archive.broker_away():
+            gemini.talk(3, 9)
+            stray = gemini.resume(100_000)
+            bodies = [gemini.path.read_bytes(), stray.read_bytes()]
+            wait_until(lambda: any("nothing is archived now" in said for said in place.said))
+            time.sleep(1.5)  # the stray is found within a second
+            gemini.lose()
+        wait_until(lambda: all(map(place.has, [*bodies, gemini.path.read_bytes()])))
+    assert place.count_beside() == 0
+
+
+def test_a_session_that_an_operator_has_deleted_is_left_alone(place: WatchedHome) -> None:
+    claude, other = ClaudeCode(place.home), ClaudeCode(place.home, 2)
+    claude.talk(0, 3)
+    with place.watching():
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+        place.archive.delete(f"claude.{claude.session}")
+        claude.talk(3, 4)
+        wait_until(lambda: any("operator" in said for said in place.said))
+        sent = len(place.sent)
+        claude.talk(4, 5)
+        other.talk(0, 1)
+        wait_until(lambda: place.has(other.path.read_bytes()))
+        assert len(place.sent) == sent + 1
+
+
+def test_only_one_watch_runs_at_a_time(place: WatchedHome) -> None:
+    with place.watching(), pytest.raises(Taken, match="another watch"):
+        place.make_program().run(threading.Event())
+    place.watch_once()
+
+
+def test_two_that_append_to_one_file_are_archived_in_the_files_order(place: WatchedHome) -> None:
+    one = ClaudeCode(place.home)
+    two = ClaudeCode(place.home)
+    with place.watching():
+        threads = [
+            threading.Thread(target=lambda who=who, name=name: [who.talk(n, n + 1, name) for n in range(50)])
+            for who, name in ((one, "one"), (two, "two"))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        wait_until(lambda: place.has(one.path.read_bytes()))
+    assert len(place.sent) == 100
+
+
+def test_a_state_that_cannot_be_kept_loses_nothing(place: WatchedHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 3)
+    place.watch_once()
+    (place.state / "watch.sqlite").write_bytes(b"damaged" * 1000)
+    assert place.watch_once() == 0
+    claude.talk(3, 4)
+    from history_sink_agents.watch import state
+
+    begin = state._open
+
+    def open_full(path: Path | None, archive: str) -> object:
+        database = begin(path, archive)
+        database.execute("PRAGMA query_only = ON")  # as a full disk does, it lets nothing be written
+        return database
+
+    monkeypatch.setattr(state, "_open", open_full)
+    assert place.watch_once() == 1
+    assert place.watch_once() == 0
+    assert place.logs(f"claude.{claude.session}") == [claude.path.read_bytes()]
+
+
+def test_another_queue_is_another_archive(place: WatchedHome) -> None:
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 3)
+    place.watch_once()
+    place.archive = MemoryArchive()
+    place.url = "redis://another.invalid/0"
+    assert place.watch_once() == 3
