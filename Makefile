@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services worker test test-quick test-system test-containers test-oldest test-release torture bench aof check audit format constraints
+.PHONY: help install demo services worker test test-quick test-system test-containers test-watch test-oldest test-release torture bench aof check audit format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -44,6 +44,10 @@ test-system: $(STAMP) ## what wants Debian's Redis, RabbitMQ, promtool, Chromium
 
 test-release: $(STAMP) ## dist/ anew, and the quick tests on its wheel, about three minutes (PYTHON=python3.13: with that one)
 	@$(BIN)/python -m stack.release --python $(PYTHON)
+
+test-watch: $(STAMP) ## the watch, killed 120 times (KILLS=500: as often) on a real queue, worker and store: five minutes
+	@$(BIN)/python -m stack.go_programs minio
+	@HISTORY_SINK_WATCH_KILLS=$(or $(KILLS),120) $(BIN)/python -m pytest -p no:xdist tests/test_watch_servers.py
 
 test-oldest: $(STAMP) ## the core's tests on the oldest dependencies, the library's and the worker's (PYTHON=python3.13: with that one)
 	@$(BIN)/python -m stack.go_programs

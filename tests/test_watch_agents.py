@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from agent_writers import ClaudeCode, Codetether, Codex, Copilot, Gemini, OpenCode, Pi, line_of, settle, uuid_of
+from history_sink_agents.watch import runner
 from watched_home import WatchedHome
 
 MEGABYTE = 1_000_000
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> WatchedHome:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WatchedHome:
+    monkeypatch.setattr(runner, "QUIET_SECONDS", 0.1)
     return WatchedHome(tmp_path)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent_writers import ClaudeCode, Codetether, Codex, Gemini, OpenCode
 from history_sink.testing import MemoryArchive
-from history_sink_agents.watch import deliveries, runner
+from history_sink_agents.watch import carry, deliveries, runner, watch
 from history_sink_agents.watch.lock import Taken
 from watched_home import WatchedHome, wait_until
 
@@ -23,6 +23,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WatchedHome:
     monkeypatch.setattr(runner, "_LAST_PAUSE_SECONDS", 0.2)
     monkeypatch.setattr(runner, "_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(deliveries, "PATIENCE_SECONDS", 0.2)
+    for module in (carry, runner, watch):
+        monkeypatch.setattr(module, "QUIET_SECONDS", 0.3)
     return WatchedHome(tmp_path)
 
 

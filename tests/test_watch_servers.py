@@ -1,0 +1,153 @@
+"""The command `history-sink watch` on the real queue, worker and store: killed at any instant, and through outages.
+
+`HISTORY_SINK_WATCH_KILLS=120` kills it so often; `make test-watch` does.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agent_writers import ClaudeCode, Codex, Copilot, Gemini, OpenCode, line_of
+from command import Command
+from history_sink import HistorySink, Unavailable
+from stack.stack import producer_environment
+from stack.worker import Worker
+from store_site import Site
+from watched_home import wait_until
+
+KILLS = int(os.environ.get("HISTORY_SINK_WATCH_KILLS", "3"))
+
+
+class Archived:
+    """What the archive has, asked of the library."""
+
+    def __init__(self, sink: HistorySink) -> None:
+        self.sink = sink
+
+    def logs(self, session: str) -> list[bytes]:
+        return [b"".join(self.sink.read(session, branch=log.branch)) for log in self.sink.status(session).logs]
+
+    def has(self, session: str, path: Path) -> bool:
+        try:
+            return self.logs(session) == [path.read_bytes()]
+        except Unavailable:
+            return False
+
+    def count_beside(self, session: str) -> int:
+        status = self.sink.status(session)
+        return len(status.strays) + status.pending
+
+
+@contextmanager
+def launched(command: Command) -> "Iterator[subprocess.Popen[bytes]]":
+    watch = command.launch("watch")
+    try:
+        yield watch
+    finally:
+        if watch.poll() is None:
+            watch.kill()
+        watch.communicate(timeout=30)
+
+
+@pytest.mark.timeout(60 + 10 * KILLS)
+def test_a_watch_that_is_killed_at_any_instant_loses_nothing_and_stores_nothing_twice(
+    environment: Mapping[str, str], worker: Worker, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    del worker  # it stores
+    chance = random.Random(seed := random.randrange(10**6))
+    record_property("seed of the kills", seed)
+    variables = producer_environment(environment)
+    command = Command({**variables, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")})
+    claude, codex, gemini, copilot = ClaudeCode(tmp_path), Codex(tmp_path), Gemini(tmp_path), Copilot(tmp_path)
+    code = OpenCode(tmp_path)
+    code.begin("ses_1")
+    number = 0
+    for _ in range(KILLS):
+        with launched(command) as watch:
+            until = time.monotonic() + chance.uniform(0.2, 1.6)
+            while time.monotonic() < until:
+                number += 1
+                claude.talk(number, number + 1, "x" * chance.choice((9, 9_000, 600_000)))
+                codex.write(n=number)
+                gemini.talk(number, number + 1)
+                copilot.talk(number, number + 1)
+                code.say("ses_1", f"msg_{number}")
+                time.sleep(chance.uniform(0.0, 0.1))
+            claude.append(line_of(last="x" * 3_000_000)[: chance.randrange(3_000_000)])
+            watch.send_signal(signal.SIGKILL)
+        claude.heal()
+        if chance.random() < 0.3:
+            for path in (tmp_path / "state" / "history-sink").glob("watch.sqlite*"):
+                path.unlink()
+    ended = command("watch", "--once")
+    assert ended.status == 0, ended.err
+    with HistorySink.from_env(variables) as sink:
+        archived = Archived(sink)
+        sessions = [each.session for each in sink.list_sessions(limit=1000).sessions]
+        for path, beginning in (
+            (claude.path, f"claude.{claude.session}"),
+            (codex.path, f"codex.{codex.thread}"),
+            (gemini.path, f"gemini.{gemini.session}."),
+            (copilot.path, f"copilot.{copilot.path.parent.name}"),
+        ):
+            (name,) = [each for each in sessions if each.startswith(beginning) and not each.endswith(".manifest")]
+            assert archived.logs(name) == [path.read_bytes()], name
+            assert archived.count_beside(name) == 0
+        assert len(archived.logs("opencode.ses_1")[0].splitlines()) == number + 1
+        manifests = [each for each in sessions if each.endswith(".manifest")]
+        assert len(manifests) == 5
+        assert all(
+            len(set(lines)) == len(lines) for name in manifests for lines in [archived.logs(name)[0].splitlines()]
+        )
+
+
+@pytest.mark.skipif(KILLS < 100, reason="takes as long as a store's start; `make test-watch` runs it")
+def test_a_store_that_is_away_for_a_while_is_waited_for(site: Site, tmp_path: Path) -> None:
+    site.start_worker()
+    variables = producer_environment(site.environment)
+    command = Command({**variables, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")})
+    claude = ClaudeCode(tmp_path)
+    claude.talk(0, 3)
+    with HistorySink.from_env(variables) as sink, launched(command):
+        archived, name = Archived(sink), f"claude.{claude.session}"
+        wait_until(lambda: archived.has(name, claude.path))
+        site.minio.stop()
+        claude.talk(3, 6)
+        time.sleep(1.0)
+        claude.talk(6, 9)
+        site.minio.start()
+        wait_until(lambda: archived.has(name, claude.path), 90)
+        assert archived.count_beside(name) == 0
+
+
+def test_it_ends_cleanly_when_it_is_told_to(environment: Mapping[str, str], worker: Worker, tmp_path: Path) -> None:
+    del worker
+    ClaudeCode(tmp_path).talk(0, 3)
+    variables = producer_environment(environment)
+    command = Command({**variables, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")})
+    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        watch = command.launch("watch")
+        assert watch.stderr is not None
+        assert b"watching the sessions of claude" in watch.stderr.readline()
+        watch.send_signal(number)
+        _, said = watch.communicate(timeout=30)
+        assert (watch.returncode, b"Traceback" in said) == (status, False), said
+
+
+def test_without_a_queue_it_says_what_is_missing(tmp_path: Path) -> None:
+    command = Command({"HOME": str(tmp_path)})
+    ended = command("watch", "--once")
+    assert (ended.status, "CODETETHER_HISTORY_BROKER_URL is not set" in ended.err) == (2, True)
+    ClaudeCode(tmp_path).talk(0, 1)
+    away = Command({"HOME": str(tmp_path), "CODETETHER_HISTORY_BROKER_URL": "redis://127.0.0.1:1/0"})
+    ended = away("watch", "--once")
+    assert (ended.status, "is away" in ended.err) == (4, True), ended.err
+    ended = away("watch", "--once", "--agent", "nobody")
+    assert (ended.status, "no agent 'nobody'" in ended.err) == (2, True)
