@@ -9,6 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscop
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo services worker test test-quick test-system test-containers test-watch test-oldest test-release torture bench aof check audit format constraints
+.PHONY: help install demo services worker test test-quick test-system test-containers test-agents test-oldest test-release torture bench aof check audit format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -57,6 +58,11 @@ test-containers: $(STAMP) ## compose.yaml by Docker Compose, on Debian's podman 
 	@$(BIN)/python -m stack.packages containers
 	@$(BIN)/python -m stack.go_programs minio docker-compose
 	@$(BIN)/python -m pytest -m containers -p no:xdist tests/test_containers.py
+
+test-agents: $(STAMP) ## real agents from npm, by a scripted model: archived, lost, restored, gone on with (as root); three minutes, not in CI
+	@$(BIN)/python -m stack.go_programs
+	@$(BIN)/python -m stack.agents.programs
+	@$(BIN)/python -m pytest -m agents -p no:xdist tests/test_real_agents.py
 
 torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock or rabbitmq)
 	@$(BIN)/python -m torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \

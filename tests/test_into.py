@@ -202,6 +202,17 @@ def test_a_part_that_the_archive_lacks_is_named(sink: MemorySink, restore: Resto
     assert len(read_tree(tmp_path / "new")) == 4
 
 
+def test_a_manifest_of_several_writers_is_read_whole(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:
+    path = put(tmp_path / "old", f"session-state/{A}/events.jsonl", {"n": 1})
+    with MemorySink(sink.archive) as first, MemorySink(sink.archive) as second:
+        archive_home(first, "copilot", tmp_path / "old")
+        put_text(tmp_path / "old", f"session-state/{A}/workspace.yaml", "cwd: /w\n")
+        path.unlink()
+        archive_home(second, "copilot", tmp_path / "old")
+    assert restore(A, "--into", "copilot", "--home", tmp_path / "new").exit_code == 0
+    assert len(read_tree(tmp_path / "new")) == 2
+
+
 def test_what_is_not_there_is_said(restore: Restore, tmp_path: Path) -> None:
     done = restore(A, "--into", "claude", "--home", tmp_path / "new")
     assert done.exit_code == 3

@@ -60,7 +60,7 @@ AGENTS = {
     "render": set[str](),
     "formats": set[str](),
     "restore": {"formats", "ground"},
-    "disk": {"formats", "ground"},
+    "disk": {"formats", "ground", "restore"},
     "stores": set[str](),
     "mcp_server": {"browse"},
     "browse": {"ground", "render"},

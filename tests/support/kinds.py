@@ -13,7 +13,7 @@ SERVERS = {"minio_server", "own_minio", "own_redis", "redis_server", "s3_server"
 
 def is_quick(item: pytest.Item) -> bool:
     """Whether it needs no server: none by a fixture, none that it starts itself (`servers`), no system package."""
-    if any(item.get_closest_marker(name) for name in ("servers", "system", "containers")):
+    if any(item.get_closest_marker(name) for name in ("servers", "system", "containers", "agents")):
         return False
     return not SERVERS.intersection(getattr(item, "fixturenames", ()))
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from history_sink import HistorySink, HistorySinkError, NotFound
+from history_sink import HistorySink, HistorySinkError
 from history_sink_agents.formats import Found
 from history_sink_agents.formats.codex import CODEX, read_base
 from history_sink_agents.formats.heads import read_head
-from history_sink_agents.formats.manifest import read_lines
-from history_sink_agents.formats.names import name_manifest, name_session, name_whole
+from history_sink_agents.formats.names import name_session, name_whole
 from history_sink_agents.formats.patterns import PatternFormat
+from history_sink_agents.restore.archive import read_manifest
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -92,11 +92,9 @@ def prove(sink: HistorySink, agent: PatternFormat, home: Path, verdict: Verdict,
     session = verdict.session.split(".")[1]
     if sign := agent.find_live(home, session):
         return Verdict(verdict.session, verdict.looks, f"{agent.name} is at work on it: {sign}")
-    try:
-        manifest = b"".join(sink.read(name_manifest(verdict.session), timeout_seconds))
-    except NotFound:
+    known = {entry.session for entry in read_manifest(sink, verdict.session, timeout_seconds)}
+    if not known:
         return Verdict(verdict.session, verdict.looks, "the archive has no manifest of it, so it could not be restored")
-    known = {entry.session for entry in read_lines(manifest.split(b"\n"))}
     for look in verdict.looks:
         if look.found.session not in known and look.size_bytes:
             reason: str | None = "the manifest does not name it"

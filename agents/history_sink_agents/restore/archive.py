@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from history_sink import Fault, Faulted, HistorySink, LogStatus, NotFound
+from history_sink import Fault, Faulted, HistorySink, LogStatus, PointerHandle
 from history_sink_agents.formats.manifest import Entry, read_lines
 from history_sink_agents.formats.names import name_manifest
 from history_sink_agents.restore.errors import Absent
@@ -40,15 +40,13 @@ class SinkArchive:
 
     def read_manifest(self, session: str) -> list[Entry]:
         """The entries of the session that `session` is, or is a part of. Raises `Absent`, and what `read` raises."""
-        name = name_manifest(session)
-        try:
-            body = b"".join(self.sink.read(name, self._timeout_seconds))
-        except NotFound:
+        entries = read_manifest(self.sink, session, self._timeout_seconds)
+        if not entries:
             raise Absent(
-                f"the archive has no manifest {name}: {session} was not archived by `history-sink watch`;"
-                f" `history-sink restore SESSION FILE` writes any log to a file"
-            ) from None
-        return read_lines(body.split(b"\n"))
+                f"the archive has no manifest {name_manifest(session)}: {session} was not archived by `history-sink"
+                " watch`; `history-sink restore SESSION FILE` writes any log to a file"
+            )
+        return entries
 
     def find_log(self, session: str) -> tuple[LogStatus, int] | None:
         """The log that is meant, and how many the session has; None where it has none."""
@@ -77,3 +75,24 @@ class SinkArchive:
             left -= min(left, len(piece))
             if not left:
                 return
+
+
+def read_manifest(sink: HistorySink, session: str, timeout_seconds: float) -> list[Entry]:
+    """The entries for the session that `session` is, or is a part of; none where nobody has told any.
+
+    Several programs may have written them without knowing of each other, and then some lie in branches or strays: all
+    are read. Raises `Unavailable`, `Faulted`, `Mismatch`.
+    """
+    name = name_manifest(session)
+    status = sink.status(name, timeout_seconds)
+    bodies = [b"".join(sink.read(name, timeout_seconds, log.branch)) for log in status.logs]
+    for stray in status.strays:
+        answer = sink.resolve(PointerHandle(status.bucket, stray.key), timeout_seconds)
+        if isinstance(answer, Fault):
+            raise Faulted(answer)
+        bodies.append(answer)
+    lines: dict[bytes, None] = {}
+    for line in b"\n".join(bodies).split(b"\n"):
+        lines.pop(line, None)  # the last of equal ones counts
+        lines[line] = None
+    return read_lines(lines)

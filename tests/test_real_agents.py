@@ -1,0 +1,302 @@
+"""Real agents go on with sessions that were archived, lost, and restored into another home and another project.
+
+`make test-agents` runs these, as root: it installs the programs from npm, and they run in a network of their own, where
+a scripted model answers them. What the model was asked shows whether an agent still has its old turns.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_homes import archive_home
+from command import Command, Ended
+from history_sink import HistorySink
+from sink_places import WORKER_COMMAND
+from stack.agents import drivers
+from stack.agents.drivers import Driver
+from stack.agents.network import AgentNetwork
+from stack.agents.script import write_script
+from stack.processes import wait_until
+from stack.stack import producer_environment
+from stack.worker import Worker
+
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentNetwork]:
+    network = AgentNetwork(tmp_path_factory.mktemp("model"))
+    network.start()
+    yield network
+    network.stop()
+
+
+class Lab:
+    """An old home and an old project, a new home and a new project, and the archive between them."""
+
+    def __init__(self, network: AgentNetwork, environment: Mapping[str, str], folder: Path) -> None:
+        self.network = network
+        self.home, self.project = folder / "old-home", folder / "work" / "old-project"
+        self.new_home, self.new_project = folder / "new.home", folder / "else" / "new_project"
+        for project in (self.project, self.new_project):
+            project.mkdir(parents=True)
+            subprocess.run(["git", "init", "-q", str(project)], check=True, timeout=30)
+        self.new_home.mkdir()
+        self._variables = producer_environment(environment)
+
+    def archive(self, agent: str, home: str) -> None:
+        """All that there is of an agent, and then the old home is lost."""
+        with HistorySink.from_env(self._variables) as sink:
+            assert archive_home(sink, agent, self.home / home)
+        shutil.rmtree(self.home)
+
+    def delete(self, environment: Mapping[str, str], session: str) -> None:
+        command = [str(WORKER_COMMAND), "delete", session, "--yes"]
+        subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=60)
+
+    def restore(self, session: str, agent: str, *words: str) -> Ended:
+        """Into the new home, for the new project."""
+        command = Command({**self._variables, "HOME": str(self.new_home), "XDG_STATE_HOME": str(self.new_home / "s")})
+        return command("restore", session, "--into", agent, "--project", self.new_project, *words)
+
+    def ask_old(self, driver: Driver, prompt: str, *words: str) -> str:
+        return driver.ask(self.network, self.home, self.project, prompt, words)
+
+    def ask_new(self, driver: Driver, prompt: str, *words: str) -> str:
+        return driver.ask(self.network, self.new_home, self.new_project, prompt, words)
+
+    def seen(self, prompt: str) -> str:
+        """The last request with that prompt in it, as text."""
+        requests = [json.dumps(each, ensure_ascii=False) for each in self.network.read_requests()]
+        return [each for each in requests if prompt in each][-1]
+
+
+@pytest.fixture
+def lab(network: AgentNetwork, worker: Worker, environment: Mapping[str, str], tmp_path: Path) -> Lab:
+    del worker
+    return Lab(network, environment, tmp_path)
+
+
+def check(done: Ended) -> None:
+    assert done.status == 0, done.err
+
+
+SHELL = ("Bash", {"command": "echo said-by-a-tool", "description": "x"})
+BIG = ("Bash", {"command": "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 100", "description": "x"})
+
+
+def test_claude_code(lab: Lab) -> None:
+    told = json.loads(lab.ask_old(drivers.CLAUDE, write_script("step one", SHELL)).splitlines()[-1])
+    session = told["session_id"]
+    sub = write_script("work of a subagent", SHELL)
+    agent = ("Agent", {"description": "sub", "prompt": sub, "subagent_type": "general-purpose"})
+    lab.ask_old(drivers.CLAUDE, write_script("step two", agent), "-r", session)
+    lab.ask_old(drivers.CLAUDE, write_script("step three", BIG), "-r", session)
+    told = json.loads(
+        lab.ask_old(drivers.CLAUDE, write_script("step four"), "-r", session, "--fork-session").splitlines()[-1]
+    )
+    fork = told["session_id"]
+    assert fork != session
+    lab.archive("claude", ".claude")
+
+    check(lab.restore(session, "claude"))
+    restored = {path.name for path in (lab.new_home / ".claude").rglob("*") if path.is_file()}
+    assert any(name.endswith(".meta.json") for name in restored), restored
+    assert any(name.endswith(".txt") for name in restored), restored
+    lab.ask_new(drivers.CLAUDE, write_script("gone on here"), "-r", session)
+    seen = lab.seen("gone on here")
+    assert all(step in seen for step in ("step one", "step two", "step three", "said-by-a-tool"))
+    assert "step four" not in seen
+    lab.ask_new(drivers.CLAUDE, write_script("by continue"), "-c")
+    assert "gone on here" in lab.seen("by continue")
+
+    check(lab.restore(fork, "claude", "--as-new"))
+    (new,) = [
+        path.stem
+        for path in (lab.new_home / ".claude" / "projects").rglob("*.jsonl")
+        if "subagents" not in path.parts and path.stem != session
+    ]
+    assert new != fork
+    lab.ask_new(drivers.CLAUDE, write_script("under a new id"), "-r", new)
+    assert "step four" in lab.seen("under a new id")
+
+
+def test_claude_code_at_work(lab: Lab, network: AgentNetwork) -> None:
+    told = json.loads(lab.ask_old(drivers.CLAUDE, write_script("step one")).splitlines()[-1])
+    session = told["session_id"]
+    shutil.copytree(lab.home, lab.new_home, dirs_exist_ok=True)
+    lab.archive("claude", ".claude")
+    slow = write_script("slowly", ("!slow", 20))
+    words = ("-r", session, *drivers.CLAUDE.words, slow)
+    child = drivers.CLAUDE.start(network, lab.new_home, lab.project, *words)
+    try:
+        signs = lab.new_home / ".claude" / "sessions"
+        wait_until(
+            lambda: bool([*signs.glob("*.json")]), timeout_seconds=30, what="Claude Code says that it is at work"
+        )
+        done = lab.restore(session, "claude")
+        assert done.status == 1
+        assert "at work" in done.err
+    finally:
+        child.kill()
+        child.communicate()
+
+
+RUN = ("exec", "--json")
+CODEX_SHELL = ("exec_command", {"cmd": "echo said-by-a-tool"})
+
+
+def find_thread(told: str) -> str:
+    found = re.search(r'"thread_id":"([0-9a-f-]{36})"', told)
+    assert found, told
+    return found[1]
+
+
+def test_codex(lab: Lab, environment: Mapping[str, str]) -> None:
+    thread = find_thread(lab.ask_old(drivers.CODEX, write_script("step one", CODEX_SHELL), *RUN))
+    lab.ask_old(drivers.CODEX, write_script("step two"), *RUN, "resume", thread)
+    fork = find_thread(lab.ask_old(drivers.CODEX, write_script("step three"), *RUN, "fork", thread))
+    assert fork != thread
+    lab.ask_old(drivers.CODEX, write_script("step four"), *RUN, "resume", thread)
+    lab.archive("codex", ".codex")
+
+    check(lab.restore(fork, "codex"))
+    lab.ask_new(drivers.CODEX, write_script("gone on here"), *RUN, "resume", fork)
+    seen = lab.seen("gone on here")
+    assert all(step in seen for step in ("step one", "step two", "step three"))
+    assert "step four" not in seen
+    lab.ask_new(drivers.CODEX, write_script("the parent too"), *RUN, "resume", thread)
+    assert "step four" in lab.seen("the parent too")
+
+    shutil.rmtree(lab.new_home)
+    lab.new_home.mkdir()
+    lab.delete(environment, f"codex.{thread}")
+    done = lab.restore(fork, "codex")
+    assert done.status == 1
+    assert thread in done.err
+    assert not (lab.new_home / ".codex").exists()
+
+
+def call_server(lab: Lab, *requests: tuple[str, dict[str, Any]]) -> list[Any]:
+    """What Codex's app server answers to these requests."""
+    child = drivers.CODEX.start(lab.network, lab.home, lab.project, "app-server")
+    assert child.stdin
+    assert child.stdout
+    answers = []
+    try:
+        start = (
+            "initialize",
+            {"clientInfo": {"name": "test", "version": "1"}, "capabilities": {"experimentalApi": True}},
+        )
+        for number, (method, params) in enumerate([start, *requests]):
+            child.stdin.write(json.dumps({"id": number, "method": method, "params": params}) + "\n")
+            child.stdin.flush()
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
+                line = child.stdout.readline()
+                answer = json.loads(line) if line.startswith("{") else {}
+                if answer.get("id") == number:
+                    assert "result" in answer, answer
+                    answers.append(answer["result"])
+                    break
+    finally:
+        child.kill()
+        child.communicate()
+    return answers[1:]
+
+
+def test_codex_rewound(lab: Lab) -> None:
+    thread = find_thread(lab.ask_old(drivers.CODEX, write_script("step one", CODEX_SHELL), *RUN))
+    lab.ask_old(drivers.CODEX, write_script("step two"), *RUN, "resume", thread)
+    (read,) = call_server(lab, ("thread/read", {"threadId": thread, "includeTurns": True}))
+    turns = [turn["id"] for turn in read["thread"]["turns"]]
+    assert len(turns) == 2
+    call_server(
+        lab, ("thread/resume", {"threadId": thread}), ("thread/revert", {"threadId": thread, "beforeTurnId": turns[1]})
+    )
+    lab.ask_old(drivers.CODEX, write_script("another second step"), *RUN, "resume", thread)
+    assert "step two" not in lab.seen("another second step")
+    files = [path.name for path in (lab.home / ".codex" / "sessions").rglob("*.jsonl")]
+    assert len(files) == 2, files
+    lab.archive("codex", ".codex")
+    check(lab.restore(thread, "codex"))
+    lab.ask_new(drivers.CODEX, write_script("gone on here"), *RUN, "resume", thread)
+    seen = lab.seen("gone on here")
+    assert "another second step" in seen
+    assert "step one" in seen
+    assert "step two" not in seen
+
+
+def test_gemini_cli(lab: Lab) -> None:
+    tool = ("run_shell_command", {"command": "echo said-by-a-tool", "description": "x"})
+    lab.ask_old(drivers.GEMINI, write_script("step one", tool))
+    (chat,) = (lab.home / ".gemini" / "tmp").rglob("session-*.jsonl")
+    session = json.loads(chat.read_text().splitlines()[0])["sessionId"]
+    lab.ask_old(drivers.GEMINI, write_script("step two"), "--resume", session)
+    lab.archive("gemini", ".gemini")
+    done = lab.restore(session, "gemini")
+    check(done)
+    assert "sessionRetention" in done.err
+    lab.ask_new(drivers.GEMINI, write_script("gone on here"), "--resume", session)
+    seen = lab.seen("gone on here")
+    assert "step one" in seen
+    assert "step two" in seen
+
+
+def test_pi(lab: Lab) -> None:
+    lab.ask_old(drivers.PI, write_script("step one", ("bash", {"command": "echo said-by-a-tool"})))
+    lab.ask_old(drivers.PI, write_script("step two"), "-c")
+    (path,) = (lab.home / ".pi" / "agent" / "sessions").rglob("*.jsonl")
+    session = json.loads(path.read_text().splitlines()[0])["id"]
+    lab.archive("pi", ".pi/agent")
+    check(lab.restore(session, "pi"))
+    lab.ask_new(drivers.PI, write_script("gone on here"), "--session", session)
+    seen = lab.seen("gone on here")
+    assert "step one" in seen
+    assert "step two" in seen
+    lab.ask_new(drivers.PI, write_script("by continue"), "-c")
+    assert "gone on here" in lab.seen("by continue")
+
+
+def test_opencode(lab: Lab) -> None:
+    lab.ask_old(drivers.OPENCODE, write_script("step one", ("bash", {"command": "echo hi", "description": "x"})), "run")
+    listed = drivers.OPENCODE.run(lab.network, lab.home, lab.project, "session", "list", "--format", "json")
+    session = json.loads(listed[listed.index("[") :])[0]["id"]
+    lab.ask_old(drivers.OPENCODE, write_script("step two"), "run", "-s", session)
+    lab.archive("opencode", ".local/share/opencode")
+    check(lab.restore(session, "opencode"))
+    document = lab.new_project / f"opencode.{session}.json"
+    drivers.OPENCODE.run(lab.network, lab.new_home, lab.new_project, "import", str(document))
+    lab.ask_new(drivers.OPENCODE, write_script("gone on here"), "run", "-s", session)
+    seen = lab.seen("gone on here")
+    assert "step one" in seen
+    assert "step two" in seen
+    shutil.move(lab.new_home, lab.home)  # and once more, with what an import leaves without events
+    document.unlink()
+    lab.new_home.mkdir()
+    lab.archive("opencode", ".local/share/opencode")
+    check(lab.restore(session, "opencode"))
+    drivers.OPENCODE.run(lab.network, lab.new_home, lab.new_project, "import", str(document))
+    lab.ask_new(drivers.OPENCODE, write_script("a third home"), "run", "-s", session)
+    seen = lab.seen("a third home")
+    assert all(step in seen for step in ("step one", "step two", "gone on here"))
+
+
+def test_qwen_code(lab: Lab) -> None:
+    tool = ("run_shell_command", {"command": "echo said-by-a-tool", "is_background": False})
+    lab.ask_old(drivers.QWEN, write_script("step one", tool))
+    (path,) = (lab.home / ".qwen" / "projects").rglob("chats/*.jsonl")
+    session = path.stem
+    lab.archive("qwen", ".qwen")
+    assert lab.restore(session, "qwen").status == 1
+    check(lab.restore(session, "qwen", "--rewrite-cwd"))
+    lab.ask_new(drivers.QWEN, write_script("gone on here"), "-r", session)
+    assert "step one" in lab.seen("gone on here")
