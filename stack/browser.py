@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stack.processes import NotReady
 
-_FLAGS = (
+FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -16,9 +16,9 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--window-size=1900,760",
-    "--virtual-time-budget=10000",  # milliseconds: the table is filled by a script
 )
+_PICTURE = ("--window-size=1900,760", "--virtual-time-budget=10000")
+"""The time is in milliseconds: the table is filled by a script."""
 
 
 def photograph(url: str, picture: Path) -> None:
@@ -40,5 +40,5 @@ def _browse(url: str, action: str) -> subprocess.CompletedProcess[str]:
     if program is None:
         raise NotReady("there is no chromium on PATH; on Debian: apt-get install chromium")
     with tempfile.TemporaryDirectory(prefix="history-sink-chromium-", ignore_cleanup_errors=True) as profile:
-        command = [program, *_FLAGS, f"--user-data-dir={profile}", action, url]
+        command = [program, *FLAGS, *_PICTURE, f"--user-data-dir={profile}", action, url]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from history_sink_agents.render import Part, Turn
-from history_sink_agents.view.images import can_show
+from history_sink_agents.view.images import read_image
 from history_sink_agents.view.texts import indent_json, read_fields, show_time, summarize
 
 OPEN_CHARACTERS = 12_000
@@ -87,7 +87,7 @@ def _show_part(part: Part, place: int, turn: Turn) -> ShownPart:
         case "thinking":
             return _cut("thinking", part.text, "thinking", who)
         case "image":
-            if can_show(part.text):
+            if read_image(part.text):
                 return ShownPart("image", "image", part.mime_type, image=place, who=who)
             return _cut("image", part.text, "image that is not loaded", who)
         case "file":

@@ -9,12 +9,9 @@ function say(text) {
 }
 
 // The server escapes all that a transcript holds; the policy of the page lets nothing of it run.
-async function loadMore(more) {
-  const url = more.dataset.more;
-  if (!url) return false;
-  delete more.dataset.more;
+async function fetchMore(more) {
   try {
-    const answer = await fetch(url);
+    const answer = await fetch(more.dataset.more);
     if (!answer.ok) throw new Error(String(answer.status));
     const holder = document.createElement("template");
     holder.innerHTML = await answer.text();
@@ -22,10 +19,16 @@ async function loadMore(more) {
     more.replaceWith(holder.content);
     return true;
   } catch (error) {
-    more.dataset.more = url;
+    more.loading = undefined;
     say("Later turns cannot be loaded: " + error.message);
     return false;
   }
+}
+
+// Whoever asks first loads; the others wait for the same.
+function loadMore(more) {
+  more.loading ??= fetchMore(more);
+  return more.loading;
 }
 
 const observer = new IntersectionObserver((entries) => {
@@ -57,14 +60,20 @@ function findTop(all) {
   return all.findIndex((each) => each.getBoundingClientRect().bottom > 70);
 }
 
-async function move(step, fits) {
+// One after the other: a key that is pressed while turns are loaded waits for them.
+let moved = Promise.resolve();
+function move(step, fits) {
+  moved = moved.then(() => moveOnce(step, fits));
+}
+
+async function moveOnce(step, fits) {
   const all = stops();
   const at = all.indexOf(current());
   let next = at < 0 ? findTop(all) - (step > 0 ? 0 : 1) : at + step;
   while (all[next] && fits && !fits(all[next])) next += step;
   if (!all[next] && step > 0) {
     const more = document.querySelector("[data-more]");
-    if (more && await loadMore(more)) return move(step, fits);
+    if (more && await loadMore(more)) return moveOnce(step, fits);
   }
   goTo(all[next]);
 }
