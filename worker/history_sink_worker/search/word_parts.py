@@ -7,7 +7,7 @@ _CLASS = bytes(
     b"a"[0] if 97 <= code <= 122 else b"A"[0] if 65 <= code <= 90 else b"0"[0] if 48 <= code <= 57 else b" "[0]
     for code in range(256)
 )
-_HUMPS = (b"aA", b"AAa", b"aaa0")
+_HUMPS = (b"aA", b"AAa", b"aaa0", b"AAA0")
 """What a word with a hump looks like where a letter is ``a`` or ``A`` and a digit ``0``. Not ``a0``: so are hashes."""
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _LONGEST = 80

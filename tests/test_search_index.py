@@ -1,0 +1,281 @@
+"""An index is what one built anew would be: after kills, lost notices, deletions, branches, folds, foreign writers."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from history_sink import HistorySink
+from history_sink.settings import ProducerSettings
+from history_sink_worker.archive.compaction import compact
+from history_sink_worker.life.deletion import delete
+from history_sink_worker.search.index import Index
+from history_sink_worker.search.indexer import Pace
+from history_sink_worker.search.notices import Notices
+from history_sink_worker.search.places import Scope
+from history_sink_worker.search.state import InUse, State, take_home
+from history_sink_worker.service.redis_hints import RedisShelf
+from history_sink_worker.service.service import Service, make_service
+from history_sink_worker.settings import WorkerSettings
+from history_sink_worker.store import Put
+from indexes import Contents, current, make_indexer, read_contents, settle
+from stack.processes import wait_until
+from stack.redis import RedisServer
+from stack.stack import producer_environment
+from stack.worker import Worker
+
+KILLS = int(os.environ.get("SEARCH_KILLS", "3"))
+"""So often the process that indexes is killed; 100 takes two minutes."""
+
+
+@pytest.fixture(scope="module")
+def work(environment: Mapping[str, str]) -> Service:
+    return make_service(WorkerSettings.from_env(environment))
+
+
+@pytest.fixture(scope="module")
+def sink(environment: Mapping[str, str], worker: Worker) -> Iterator[HistorySink]:
+    del worker
+    with HistorySink(ProducerSettings.from_env(producer_environment(environment))) as sink:
+        yield sink
+
+
+def talk(name: str, count: int) -> list[dict[str, object]]:
+    return [{"role": ("user", "assistant")[n % 2], "content": f"{name} says {n} of walrus{n}"} for n in range(count)]
+
+
+def save(sink: HistorySink, session: str, messages: list[dict[str, object]]) -> None:
+    sink.save(session, messages)
+    assert sink.flush(session)
+
+
+def built_anew(work: Service, home: Path) -> Contents:
+    indexer = make_indexer(work, home)
+    settle(indexer)
+    contents = read_contents(indexer._feed.index)
+    indexer.close()
+    return contents
+
+
+def notices_of(work: Service) -> Notices:
+    settings = work.settings
+    assert settings.broker.redis_url is not None
+    shelf = RedisShelf(settings.broker.redis_url, settings.endpoint, settings.bucket)
+    return Notices(shelf, settings.prefix)
+
+
+def test_it_follows_saves_by_notices_with_one_request_each(sink: HistorySink, work: Service, tmp_path: Path) -> None:
+    history = talk("follow", 3)
+    save(sink, "follow", history)
+    indexer = make_indexer(work, tmp_path / "own", notices_of(work))
+    settle(indexer)
+    for count in (5, 9, 10):
+        history = talk("follow", count)
+        save(sink, "follow", history)
+        settle(indexer)
+    asked: list[str] = []
+    perform = type(work.store).perform
+
+    def counting(store: object, request: object) -> object:
+        asked.append(type(request).__name__)
+        return perform(work.store, request)  # type: ignore[arg-type]  # it is one
+
+    save(sink, "follow", talk("follow", 12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(work.store), "perform", counting)
+        settle(indexer)
+    assert asked == ["Get"]
+    contents = read_contents(indexer._feed.index)
+    indexer.close()
+    assert contents == built_anew(work, tmp_path / "anew")
+
+
+def test_what_nobody_told_of_is_found_by_the_next_comparison(sink: HistorySink, work: Service, tmp_path: Path) -> None:
+    save(sink, "quiet", talk("quiet", 4))
+    indexer = make_indexer(work, tmp_path / "own")
+    settle(indexer)
+    save(sink, "quiet", talk("quiet", 6))
+    save(sink, "quiet-new", talk("quiet-new", 2))
+    work.run(compact(work.context, work.log("quiet"), everything=True))
+    indexer._compare_at = 0.0
+    settle(indexer)
+    contents = read_contents(indexer._feed.index)
+    indexer.close()
+    assert contents == built_anew(work, tmp_path / "anew")
+
+
+def test_a_fold_alone_makes_nobody_read(sink: HistorySink, work: Service, tmp_path: Path) -> None:
+    for count in (1, 3, 5):
+        save(sink, "folded", talk("folded", count))
+    indexer = make_indexer(work, tmp_path / "own")
+    settle(indexer)
+    messages = indexer._feed.done.messages
+    work.run(compact(work.context, work.log("folded"), everything=True))
+    indexer._compare_at = 0.0
+    settle(indexer)
+    assert indexer._feed.done.messages == messages
+    indexer.close()
+
+
+def test_redis_that_forgets_leads_to_a_comparison(
+    sink: HistorySink, work: Service, tmp_path: Path, environment: Mapping[str, str], redis_server: RedisServer
+) -> None:
+    save(sink, "forgetful", talk("forgetful", 2))
+    notices = notices_of(work)
+    indexer = make_indexer(work, tmp_path / "own", notices, Pace(tick=0.01, commit=0.0, beat=0.0, compare_again=0.0))
+    settle(indexer)
+    save(sink, "forgetful", talk("forgetful", 4))
+    with redis_server.client(environment["CODETETHER_HISTORY_BROKER_URL"]) as redis:
+        for key in redis.keys("history-sink:*:grown"):
+            redis.delete(key)
+    notices._checked_at = float("-inf")
+    settle(indexer)
+    settle(indexer)
+    contents = read_contents(indexer._feed.index)
+    indexer.close()
+    assert contents == built_anew(work, tmp_path / "anew")
+
+
+def test_a_deleted_session_leaves_the_index_and_then_its_files(
+    sink: HistorySink, work: Service, tmp_path: Path
+) -> None:
+    save(sink, "doomed", [{"role": "user", "content": "the axolotl regrows"}])
+    save(sink, "spared", talk("spared", 3))
+    home = tmp_path / "own"
+    indexer = make_indexer(work, home, None, Pace(tick=0.01, commit=0.0, beat=0.0, purge=0.0))
+    settle(indexer)
+    assert current(home).count_in_files("axolotl") == 1
+    delete(work, "doomed")
+    indexer._compare_at = 0.0
+    settle(indexer)
+    index = current(home)
+    assert index.search(index.read("axolotl"), Scope(), 10) == []
+    deadline = time.monotonic() + 30
+    while (state := State.read(home)) is None or state.purge_since is not None or "axolotl" in words(home):
+        indexer.turn(time.time())
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert current(home).count_in_files("axolotl") == 0
+    assert len(list(home.glob("index-*"))) == 1
+    contents = read_contents(indexer._feed.index)
+    indexer.close()
+    assert contents == built_anew(work, tmp_path / "anew")
+
+
+def words(home: Path) -> set[str]:
+    return {"axolotl"} if current(home).count_in_files("axolotl") else set()
+
+
+def test_lines_that_are_no_json_are_text_and_sealed_ones_are_counted(
+    sink: HistorySink, work: Service, tmp_path: Path
+) -> None:
+    save(sink, "odd", [b"plain words of a narwhal\n", b'{"enc":"bm8gd29yZHM"}\n', b"\xff\x00 half a narwhal\n", b"\n"])  # type: ignore[list-item]  # ready-made lines
+    indexer = make_indexer(work, tmp_path / "own")
+    settle(indexer)
+    index = indexer._feed.index
+    found = index.search(index.read("narwhal"), Scope(session="odd"), 10)
+    assert sorted(each.place.number for each in found) == [0, 2]
+    assert [each.sealed for each in index.cursors("odd")] == [1]
+    state = State.read(tmp_path / "own")
+    assert state is not None
+    assert state.sealed == 1
+    indexer.close()
+
+
+def test_what_another_program_overwrites_is_not_kept(sink: HistorySink, work: Service, tmp_path: Path) -> None:
+    save(sink, "foreign", talk("foreign", 4))
+    indexer = make_indexer(work, tmp_path / "own")
+    settle(indexer)
+    assert list(indexer._feed.index.cursors("foreign"))
+    log = work.log("foreign")
+    listed = next(entry for entry in work.walk(log.root) if entry.key == log.base)
+    work.run(overwrite(log.base, listed.etag))
+    indexer._compare_at = 0.0
+    settle(indexer)
+    index = indexer._feed.index
+    found = index.search(index.read("foreign walrus1 capybara"), Scope(session="foreign"), 10)
+    assert [each.place.number for each in found] == [0]
+    indexer.close()
+
+
+def overwrite(key: str, etag: str):  # type: ignore[no-untyped-def]  # Steps[None]
+    line = json.dumps({"role": "user", "content": "only a capybara " * 30}).encode() + b"\n"
+    yield Put(key, line, {}, if_match=etag)
+
+
+INDEX = """
+import sys, threading
+from pathlib import Path
+from history_sink_worker.search.indexer import Indexer, Pace
+from history_sink_worker.search.state import take_home
+from history_sink_worker.service.service import service
+home = Path(sys.argv[1])
+lock = take_home(home)
+Indexer(service(), home, None, Pace(tick=0.0, commit=0.01, beat=0.01, compare=0.0)).run(threading.Event())
+"""
+
+
+def test_kills_at_any_moment_leave_neither_gaps_nor_repeats(
+    sink: HistorySink, work: Service, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    rng, home = random.Random(7), tmp_path / "own"
+    for number in range(4):
+        save(sink, f"killed{number}", talk(f"killed{number}", 20))
+    for turn in range(KILLS):
+        process = subprocess.Popen(
+            [sys.executable, "-c", INDEX, str(home)], env={**os.environ, **environment}, stderr=subprocess.DEVNULL
+        )
+        began_at = time.time()
+        session = f"killed{rng.randrange(4)}"
+        save(sink, session, talk(session, 21 + turn))
+        wait_until(partial(is_at_work, home, began_at), timeout_seconds=60, what="an index")
+        time.sleep(rng.uniform(0.0, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    indexer = make_indexer(work, home)
+    settle(indexer)
+    contents = read_contents(indexer._feed.index)
+    indexer.close()
+    assert contents == built_anew(work, tmp_path / "anew")
+
+
+def is_at_work(home: Path, since: float) -> bool:
+    state = State.read(home)
+    return state is not None and state.beat_at > since
+
+
+def test_files_that_cannot_be_read_are_built_anew(sink: HistorySink, work: Service, tmp_path: Path) -> None:
+    save(sink, "torn", talk("torn", 3))
+    home = tmp_path / "own"
+    built_anew(work, home)
+    for path in next(iter(home.glob("index-*"))).iterdir():
+        path.write_bytes(b"torn")
+    assert built_anew(work, home) == built_anew(work, tmp_path / "anew")
+
+
+TAKE = """
+import sys
+from pathlib import Path
+from history_sink_worker.search.state import take_home
+take_home(Path(sys.argv[1]))
+"""
+
+
+def test_a_folder_has_one_writer(tmp_path: Path) -> None:
+    take_home(tmp_path / "own")
+    process = [sys.executable, "-c", TAKE, str(tmp_path / "own")]
+    done = subprocess.run(process, capture_output=True, text=True, check=False)
+    assert InUse.__name__ in done.stderr
+
+
+def test_an_index_of_another_version_is_left_and_a_new_one_is_built(tmp_path: Path) -> None:
+    Index(tmp_path / "index-0-old")
+    assert not list(Index(tmp_path / "index-1-new").cursors())
