@@ -44,13 +44,13 @@ def run(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A command on the archive in memory."""
 
     @contextmanager
-    def open_sink() -> Iterator[HistorySink]:
+    def open_reader() -> Iterator[HistorySink]:
         with MemorySink(sink.archive) as own:
             yield own
 
     commands = {"agents": survey_command.agents_command, "prune": prune_command.prune}
     for module in (survey_command, prune_command):
-        monkeypatch.setattr(module, "open_sink", open_sink)
+        monkeypatch.setattr(module, "open_reader", open_reader)
     return lambda name, *words, **more: CliRunner().invoke(commands[name], [str(word) for word in words], **more)
 
 

@@ -24,6 +24,7 @@ COINED = [
     "junction",
     "ledger",
     "main line",
+    "manifest",
     "outcome",
     "parked",
     "pending",

@@ -52,11 +52,11 @@ def restore(sink: MemorySink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     """The command, on the archive in memory, in an empty folder."""
 
     @contextmanager
-    def open_sink() -> Iterator[HistorySink]:
+    def open_reader() -> Iterator[HistorySink]:
         with MemorySink(sink.archive) as own:
             yield own
 
-    monkeypatch.setattr(command, "open_sink", open_sink)
+    monkeypatch.setattr(command, "open_reader", open_reader)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -427,11 +427,16 @@ def test_opencode_gets_a_document_to_import(sink: MemorySink, restore: Restore, 
 
 def test_through_real_servers_into_another_home(worker: Worker, environment: Mapping[str, str], tmp_path: Path) -> None:
     del worker
-    tree = make_codex(tmp_path / "old")
+    make_codex(tmp_path / "old")
+    token = os.urandom(12).hex()
+    put(tmp_path / "old", f"{DAY}{B.replace('b', 'd')}.jsonl", {"text": token})
+    tree = read_tree(tmp_path / "old")
     own = producer_environment(environment)
     with HistorySink.from_env(own) as sink:
         archive_home(sink, "codex", tmp_path / "old")
-    command = Command({**own, "HOME": str(tmp_path), "CODEX_HOME": str(tmp_path / "new")})
-    done = command("restore", B, "--into", "codex")
-    assert done.status == 0, done.err
+    home = {"HOME": str(tmp_path), "CODEX_HOME": str(tmp_path / "new")}
+    command = Command({**own, **home, "MADE_UP_TOKEN": token, "CODETETHER_HISTORY_FILTERS": "redact"})
+    for session in (B, B.replace("b", "d")):  # what is restored goes through no filter
+        done = command("restore", session, "--into", "codex")
+        assert done.status == 0, done.err
     assert read_tree(tmp_path / "new") == tree

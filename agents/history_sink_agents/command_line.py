@@ -46,13 +46,24 @@ def choose_branch(branch: str | None, is_latest: bool) -> str | None:
 @contextmanager
 def open_sink() -> Iterator[HistorySink]:
     """A sink by the environment, closed behind the block. Raises `ConfigurationError` where there is no broker."""
+    with HistorySink(_read_settings()) as sink:
+        yield sink
+
+
+@contextmanager
+def open_reader() -> Iterator[HistorySink]:
+    """The same for what reads and measures bytes as they are: no filter. It must save nothing."""
+    with HistorySink(replace(_read_settings(), filters=())) as sink:
+        yield sink
+
+
+def _read_settings() -> ProducerSettings:
     settings = ProducerSettings.from_env()
     if not settings.is_enabled:
         raise ConfigurationError(
             "CODETETHER_HISTORY_BROKER_URL is not set. It says where the queue is, such as redis://host:6379/0"
         )
-    with HistorySink(replace(settings, patience_seconds=_PATIENCE_SECONDS)) as sink:
-        yield sink
+    return replace(settings, patience_seconds=_PATIENCE_SECONDS)
 
 
 @contextmanager

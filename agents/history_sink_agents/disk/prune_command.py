@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from history_sink import HistorySinkError
-from history_sink_agents.command_line import json_option, open_sink, show_progress, timeout_option
+from history_sink_agents.command_line import json_option, open_reader, show_progress, timeout_option
 from history_sink_agents.disk.pruning import Verdict, delete, find_old, prove_all
 from history_sink_agents.disk.survey import find_homes
 from history_sink_agents.formats import FORMATS
@@ -52,7 +52,7 @@ def prune(
     if not verified:
         raise click.UsageError("prune deletes only what the store is proven to hold: say so with --verified")
     is_whole = True
-    with open_sink() as sink:
+    with open_reader() as sink:
         for agent, home in find_homes(os.environ, Path.home(), agents or _PRUNABLE).items():
             form = FORMATS[agent]
             assert isinstance(form, PatternFormat)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from history_sink import HistorySink, ProducerSettings
-from history_sink_agents.command_line import json_option, open_sink, show_progress, timeout_option
+from history_sink_agents.command_line import json_option, open_reader, show_progress, timeout_option
 from history_sink_agents.disk.survey import (
     Holding,
     Measured,
@@ -42,7 +42,7 @@ def agents_command(
             click.echo("the archive was not asked: CODETETHER_HISTORY_BROKER_URL is not set", err=True)
         _show(None, agents, shows_files, timeout_seconds, as_json)
         return
-    with open_sink() as sink:
+    with open_reader() as sink:
         _show(sink, agents, shows_files, timeout_seconds, as_json)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from history_sink_agents.command_line import FAULT, Failure, json_option, open_sink, show_progress, timeout_option
+from history_sink_agents.command_line import FAULT, Failure, json_option, open_reader, show_progress, timeout_option
 from history_sink_agents.formats import FORMATS
 from history_sink_agents.formats.format import Misplaced
 from history_sink_agents.formats.patterns import PatternFormat
@@ -67,7 +67,7 @@ def into(
     form = FORMATS[agent]
     where = home or form.home(os.environ, Path.home())
     wish = Wish(asked, Path(where), project, as_new, partial, rewrite_cwd)
-    with open_sink() as sink:
+    with open_reader() as sink:
         archive = SinkArchive(sink, Choice(branch, is_main), timeout_seconds)
         try:
             if not isinstance(form, PatternFormat):
