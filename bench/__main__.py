@@ -30,6 +30,7 @@ MEASURES = (
     "undo",
     "start",
     "redact",
+    "seal",
 )
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

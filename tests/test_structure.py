@@ -65,6 +65,7 @@ AGENTS = {
     "mcp_server": {"browse"},
     "browse": {"ground", "render"},
     "redaction": {"ground"},
+    "sealing": {"ground"},
     "watch": {"formats", "ground"},
     "view": {"browse", "ground", "render"},
 }

@@ -15,7 +15,7 @@ from history_sink.errors import (
     Unavailable,
     WorkerFailed,
 )
-from history_sink.filters import Filter, Filtered, SessionFilter
+from history_sink.filters import Filter, Filtered, PlacedFilter, SessionFilter
 from history_sink.ledger.comparison import Comparison
 from history_sink.messages import (
     ChatMessage,
@@ -73,6 +73,7 @@ __all__ = [
     "OutcomeKind",
     "Part",
     "Parted",
+    "PlacedFilter",
     "PointerHandle",
     "ProducerSettings",
     "Recalled",

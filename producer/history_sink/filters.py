@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from history_sink.errors import BadMessage, ConfigurationError
+from history_sink.protocol.chain import ORIGIN
 from history_sink.protocol.lines import Encode, EncodeFor, Line, encode_line
 from history_sink.protocol.plain import Unencodable
 
@@ -43,6 +44,19 @@ class SessionFilter(Protocol):
 
     def for_session(self, session_id: str) -> Filter:
         """Return the filter for a session. Where it raises, each message of the session is refused."""
+        ...
+
+
+@runtime_checkable
+class PlacedFilter(Protocol):
+    """A filter whose line depends on where it stands. `for_session` may return one."""
+
+    def __call__(self, line: bytes) -> bytes:
+        """Return the line as the first of a history."""
+        ...
+
+    def filter_at(self, line: bytes, before: bytes) -> bytes:
+        """Return the line behind the lines, as they are archived, whose chain is `before`: 32 bytes, 0 at first."""
         ...
 
 
@@ -83,22 +97,28 @@ def filter_lines(encode: Encode, filters: tuple[Filter, ...]) -> Encode:
 
     The result raises `BadMessage` where a filter fails: nothing goes out unfiltered. The text names the filter.
     """
-    if not filters:
-        return encode
+    return _FilteredEncode(encode, filters) if filters else encode
 
-    def encode_filtered(message: Any, unencodable: Unencodable) -> Line:
-        line = encode(message, unencodable)
+
+class _FilteredEncode:
+    def __init__(self, encode: Encode, filters: tuple[Filter, ...]) -> None:
+        self._encode = encode
+        self._filters = filters
+
+    def __call__(self, message: Any, unencodable: Unencodable) -> Line:
+        return self.encode_at(message, unencodable, ORIGIN)
+
+    def encode_at(self, message: Any, unencodable: Unencodable, before: bytes) -> Line:
+        line = self._encode(message, unencodable)
         data = line.data[:-1]
         counts: Counter[str] = Counter()
-        for each in filters:
-            data = _apply(each, data)
+        for each in self._filters:
+            data = _apply(each, data, before)
             if isinstance(data, Filtered):
                 counts.update(data.counts)
         if data == line.data[:-1]:
             return line
         return Line(data + b"\n", line.replaced, encode_line(bytes(data), unencodable).raw, counts)
-
-    return encode_filtered
 
 
 def _bind(each: Filter, session: str | None) -> Filter:
@@ -118,11 +138,11 @@ class _Failing:
         raise BadMessage(self._reason)
 
 
-def _apply(each: Filter, line: bytes) -> bytes:
+def _apply(each: Filter, line: bytes, before: bytes) -> bytes:
     if isinstance(each, _Failing):
         return each(line)
     try:
-        filtered: object = each(line)
+        filtered: object = each.filter_at(line, before) if isinstance(each, PlacedFilter) else each(line)
     except Exception as error:  # noqa: BLE001  # its text may quote the line, so only its kind is told
         raise BadMessage(f"filter {_name(each)} failed with {type(error).__name__}") from None
     if not isinstance(filtered, bytes):

@@ -226,7 +226,11 @@ class HistorySink:
         )
 
     def measure(
-        self, messages: Iterable[Message], after: LogEnd | None = None, unencodable: Unencodable = "replace"
+        self,
+        messages: Iterable[Message],
+        after: LogEnd | None = None,
+        unencodable: Unencodable = "replace",
+        session_id: SessionId | None = None,
     ) -> LogEnd:
         """Tell where a history is behind `messages`, which follow the place `after` in it. Hands over nothing.
 
@@ -234,15 +238,17 @@ class HistorySink:
             messages: What follows `after`. It may be a generator.
             after: Where the history is before them. None: at the beginning of the main log.
             unencodable: As for `save`.
+            session_id: Whose history it is: filters may make other lines for each session.
 
         Returns:
             The place, on the log that `after` names.
 
         Raises:
             BadMessage: A message cannot become a line.
-            Malformed: `after` cannot be.
+            Malformed: `after` or the session id cannot be.
         """
-        return self._extension.measure(messages, LogEnd() if after is None else after, unencodable)
+        session = None if session_id is None else take_session(session_id)
+        return self._extension.measure(session, messages, LogEnd() if after is None else after, unencodable)
 
     def resume(self, session_id: SessionId, timeout_seconds: float = 10.0, branch: str | None = None) -> LogEnd:
         """Ask where a log ends, without reading a byte of it: what `extend` goes on after.

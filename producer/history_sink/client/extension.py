@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from history_sink.errors import BadMessage, Unavailable
-from history_sink.protocol.chain import Junction
+from history_sink.protocol.chain import Junction, advance
 from history_sink.protocol.contract import LINE_BYTES, SAVE_BYTES, UPLOAD
-from history_sink.protocol.lines import EncodeFor, Line, Message
+from history_sink.protocol.lines import EncodeFor, Line, Message, PlacedEncode, encode_at
 from history_sink.protocol.log_end import LogEnd, make_end, take_end
 from history_sink.protocol.outcome import Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
@@ -38,10 +38,12 @@ class Extension:
         self._broker = broker
         self._encode_for = encode_for
 
-    def measure(self, messages: Iterable[Message], after: LogEnd, unencodable: Unencodable) -> LogEnd:
+    def measure(
+        self, session: str | None, messages: Iterable[Message], after: LogEnd, unencodable: Unencodable
+    ) -> LogEnd:
         """See `HistorySink.measure`."""
         here = take_end(after)
-        for line in self._lines(None, messages, unencodable):
+        for line in self._lines(session, here, messages, unencodable):
             here = here.step(line.data)
         return make_end(here, after.branch)
 
@@ -51,7 +53,7 @@ class Extension:
         done = _Progress(start)
         try:
             self._broker.check()
-            for batch in _cut(self._lines(session, messages, unencodable), done):
+            for batch in _cut(self._lines(session, start, messages, unencodable), done):
                 self._send(session, after.branch, batch, done)
         except Unavailable as error:
             return self._receipt("unreachable", session, after, start, done, str(error))
@@ -59,12 +61,15 @@ class Extension:
             return self._receipt("refused", session, after, start, done, done.refusal)
         return self._receipt("enqueued" if done.task_ids else "unchanged", session, after, start, done)
 
-    def _lines(self, session: str | None, messages: Iterable[Message], unencodable: Unencodable) -> Iterator[Line]:
-        encode = self._encode_for(session)
+    def _lines(
+        self, session: str | None, after: Junction, messages: Iterable[Message], unencodable: Unencodable
+    ) -> Iterator[Line]:
+        encode, before = self._encode_for(session), after.chain
         for message in messages:
-            line = encode(message, unencodable)
+            line = encode_at(encode, message, unencodable, before)
             if len(line.data) > LINE_BYTES:
                 raise BadMessage(f"a line of {len(line.data)} bytes is over the limit of {LINE_BYTES}")
+            before = advance(before, line.data) if isinstance(encode, PlacedEncode) else before
             yield line
 
     def _send(self, session: str, branch: str | None, batch: list[Line], done: _Progress) -> None:

@@ -11,7 +11,7 @@ from history_sink.errors import BadMessage
 from history_sink.ledger.junctions import Points
 from history_sink.ledger.snapshot import UNLIKE, copy_shape, is_like
 from history_sink.protocol.contract import LINE_BYTES
-from history_sink.protocol.lines import Encode, Line, Message, encode_line
+from history_sink.protocol.lines import Encode, Line, Message, PlacedEncode, encode_at, encode_line
 from history_sink.protocol.plain import Unencodable
 
 RECENT_MESSAGES = 32
@@ -95,12 +95,17 @@ class Wanted:
             self._messages[start:stop] = self._shapes[start:stop] = [None] * (stop - start)
             self._released = stop
 
-    def encode(self, index: int) -> Line | Refusal:
-        """The line of one message, or why it cannot become one."""
+    @property
+    def is_placed(self) -> bool:
+        """Whether lines depend on the lines before them."""
+        return isinstance(self._encode, PlacedEncode)
+
+    def encode(self, index: int, before: bytes) -> Line | Refusal:
+        """The line of one message behind lines whose chain is `before`, or why it cannot become one."""
         message = self._messages[index]
         shape = copy_shape(message)  # before it is encoded: meanwhile the agent may edit it, as it streams an answer
         try:
-            line = self._encode(message, self._unencodable)
+            line = encode_at(self._encode, message, self._unencodable, before)
         except BadMessage as error:
             return Refusal(index, str(error))
         if len(line.data) > LINE_BYTES:
@@ -167,7 +172,7 @@ class Wanted:
             return True
         if message is None and index < self._released:
             return True
-        line = self.encode(index)
+        line = self.encode(index, points[index].chain)
         if isinstance(line, Refusal) or not points.leads_to(index, line.data):
             return False
         if index <= len(self._shapes):

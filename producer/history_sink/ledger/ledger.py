@@ -14,6 +14,7 @@ from history_sink.ledger.history import Refusal, Wanted
 from history_sink.ledger.junctions import Points
 from history_sink.ledger.known_logs import KnownLog, KnownLogs, name_branch
 from history_sink.ledger.question import Question
+from history_sink.protocol.chain import ORIGIN, advance
 from history_sink.protocol.contract import SAVE_BYTES
 from history_sink.protocol.lines import Encode, Line, Message, encode_line
 from history_sink.protocol.plain import Unencodable
@@ -172,11 +173,14 @@ class Ledger:
             pass
 
     def _lines(self, start: int) -> Iterator[Line]:
+        points, is_placed = self.log.points, self._wanted.is_placed
+        before = points[start].chain if start <= len(points) else ORIGIN  # then only refusals are looked for
         for index in range(start, len(self._wanted)):
-            line = self._wanted.encode(index)
+            line = self._wanted.encode(index, before)
             if isinstance(line, Refusal):
                 self.refusal = line
                 return
+            before = advance(before, line.data) if is_placed else before
             yield line
 
     # What the store says

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from history_sink.errors import BadMessage
 from history_sink.protocol.kinds import Default
@@ -50,6 +50,23 @@ class Line(NamedTuple):
 
 Encode: TypeAlias = Callable[[Any, Unencodable], Line]
 """Makes the line of a message, or raises `BadMessage`."""
+
+
+@runtime_checkable
+class PlacedEncode(Protocol):
+    """Makes lines that depend on where they stand."""
+
+    def encode_at(self, message: Any, unencodable: Unencodable, before: bytes) -> Line:
+        """The line behind the history whose chain is `before`. Raises `BadMessage`."""
+        ...
+
+
+def encode_at(encode: Encode, message: Any, unencodable: Unencodable, before: bytes) -> Line:
+    """Make a line by either kind of `encode`. Raises `BadMessage`."""
+    if isinstance(encode, PlacedEncode):
+        return encode.encode_at(message, unencodable, before)
+    return encode(message, unencodable)
+
 
 EncodeFor: TypeAlias = Callable[[str | None], Encode]
 """Tells how the lines of a session are made; None: of a history that is no session's."""

@@ -1,0 +1,110 @@
+"""Opening sealed lines where the key is: one by itself, or a whole log, whose order is checked, too."""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from history_sink_agents.sealing.envelope import PLACE_BYTES, Envelope, NotOpened, bind
+from history_sink_agents.sealing.keyring import Keyring
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+_ORIGIN = bytes(32)
+_KEPT_CIPHERS = 256
+
+
+class Opener:
+    """Opens the lines of any session. Any number of threads may use it."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._cipher = lru_cache(_KEPT_CIPHERS)(self._make_cipher)
+
+    def open_line(self, session_id: str, line: bytes) -> bytes:
+        """Open one line, with or without its newline; one that is not sealed is returned as it is.
+
+        It is what somebody with the key sealed in this session. That it stands where it belongs, a whole log tells.
+
+        Raises:
+            NotOpened: The key is not here, or it is altered, or another session's.
+        """
+        body = line.removesuffix(b"\n")
+        envelope = Envelope.read(body)
+        if envelope is None:
+            return line
+        return self.decrypt(session_id, envelope) + line[len(body) :]
+
+    def open_log(self, session_id: str, lines: Iterable[bytes]) -> "OpenedLog":
+        """Open a whole log's lines, from its first on, each with its newline; see `OpenedLog`."""
+        return OpenedLog(self, session_id, lines)
+
+    def decrypt(self, session_id: str, envelope: Envelope) -> bytes:
+        """The line in an envelope, without a newline. Raises `NotOpened`."""
+        from cryptography.exceptions import InvalidTag
+
+        cipher = self._cipher(session_id, envelope.key_id)
+        try:
+            return cipher.decrypt(envelope.sealed, bind(session_id, envelope.place))
+        except InvalidTag:
+            raise NotOpened(f"altered, or of another session than {session_id}") from None
+
+    def _make_cipher(self, session_id: str, key_id: str) -> "AESSIV":
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+        key = self._keyring.find(session_id, key_id)
+        if key is None:
+            raise NotOpened(f"key {key_id} of session {session_id} is not here")
+        return AESSIV(key.key)
+
+
+class OpenedLog:
+    """Iterates over the opened lines of a log.
+
+    Each line names the place that it was sealed for. In a log of one writer that is where it stands. Behind other
+    writers' lines it may also stand later (`elsewhere` counts those), yet never twice, nor before what it follows, nor
+    without it. A line that is not sealed, among sealed ones, is refused; `sealed` counts those that are.
+    """
+
+    def __init__(self, opener: Opener, session_id: str, lines: Iterable[bytes]) -> None:
+        self.lines = self.sealed = self.elsewhere = 0
+        self._opener, self._session, self._given = opener, session_id, lines
+        self._chain = _ORIGIN
+        self._passed = {_ORIGIN[:PLACE_BYTES]: _ORIGIN}  # chains by their places: the log's, and those of each writer
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises `NotOpened`, naming the line, counted from 0."""
+        for line in self._given:
+            try:
+                yield self._open(line)
+            except NotOpened as error:
+                raise NotOpened(f"line {self.lines} of session {self._session}: {error}") from None
+            self.lines += 1
+
+    def _open(self, line: bytes) -> bytes:
+        envelope = Envelope.read(line.removesuffix(b"\n"))
+        if (envelope is None and self.sealed) or (envelope is not None and self.sealed < self.lines):
+            raise NotOpened("sealed and unsealed lines in one log")
+        if envelope is not None:
+            self._check_place(envelope.place, line)
+            self.sealed += 1
+        self._chain = self._pass(self._chain, line)
+        return line if envelope is None else self._opener.decrypt(self._session, envelope) + b"\n"
+
+    def _check_place(self, place: bytes, line: bytes) -> None:
+        if place == self._chain[:PLACE_BYTES]:
+            return
+        before = self._passed.get(place)
+        if before is None:
+            raise NotOpened("not where it was sealed for: a line before it was dropped, moved or altered")
+        is_there = sha256(before + line).digest()[:PLACE_BYTES] in self._passed
+        if is_there and before != _ORIGIN:  # where writers begin, two may well write the same
+            raise NotOpened("it stands there twice")
+        self._pass(before, line)
+        self.elsewhere += 1
+
+    def _pass(self, before: bytes, line: bytes) -> bytes:
+        chain = sha256(before + line).digest()
+        self._passed[chain[:PLACE_BYTES]] = chain
+        return chain
