@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mcp_types import TextResourceContents
 
 from history_sink import HistorySink
 from stack.stack import producer_environment
+from stack.worker import Worker
 
 COMMAND = str(Path(sys.executable).parent / "history-sink")
 SAID = {"role": "user", "content": "Where did we put the key of the shed? 日本"}
@@ -64,6 +65,33 @@ def test_tools_and_resources_answer_in_either_protocol(producer: Mapping[str, st
         assert Path(shown.structured_content["path"]).is_relative_to(tmp_path)
 
     ask(producer, mode, work)
+
+
+@pytest.fixture
+def search_worker(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Worker]:
+    variables = {**environment, "CODETETHER_HISTORY_SEARCH_DIR": str(tmp_path / "index")}
+    worker = Worker(variables, log_path=tmp_path / "search.log", name="search", queues=["history.search"])
+    worker.start()
+    yield worker
+    worker.stop()
+
+
+def test_what_was_said_is_found_and_read(producer: Mapping[str, str], search_worker: Worker) -> None:
+    async def work(client: Client) -> None:
+        deadline = time.monotonic() + 30
+        found: dict[str, Any] = {"hits": []}
+        while not found["hits"] and time.monotonic() < deadline:
+            found = (await client.call_tool("session_recall", {"query": "key shed"})).structured_content
+        (hit,) = found["hits"]
+        assert (hit["session"], hit["message"], hit["role"]) == ("Garden", 0, "user")
+        assert "key of the shed" in hit["excerpt"]
+        read = await client.call_tool("resolve_pointer", hit["handle"])
+        assert read.structured_content["text"] == LINE
+        nothing = await client.call_tool("session_recall", {"query": "zebra"})
+        assert nothing.structured_content["hits"] == []
+        assert "is_complete" in nothing.structured_content
+
+    ask(producer, "auto", work)
 
 
 def test_without_a_broker_it_ends_with_the_variables_name() -> None:

@@ -23,8 +23,12 @@ class Recall(Arguments):
     query: Annotated[str, Field(description='Words that may occur; "words in quotes" must.', min_length=1)]
     session: Annotated[str | None, Field(description="Search this session alone.", min_length=1)] = None
     branch: Branch = None
-    role: Annotated[str | None, Field(description="Only what this role said: user, assistant, tool or system.")] = None
-    project: Annotated[str | None, Field(description="Only sessions of this project.", min_length=1)] = None
+    role: Annotated[
+        Literal["user", "assistant", "tool", "system"] | None, Field(description="Only what this role said.")
+    ] = None
+    project: Annotated[
+        str | None, Field(description="A folder in which the agent has worked, or the last part of it.", min_length=1)
+    ] = None
     since: Annotated[float | None, Field(description="Only what was written since then, in Unix seconds.", ge=0)] = None
     limit: Annotated[int, Field(description="How many hits at most.", ge=1, le=50)] = 10
 

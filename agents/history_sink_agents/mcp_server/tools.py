@@ -26,11 +26,8 @@ class Tool:
 
 def session_recall(sink: HistorySink, asked: arguments.Recall) -> Answer:
     """Where something was said."""
-    recall = getattr(sink, "recall", None)
-    if recall is None:
-        return Fault("backend_error", "this version of history-sink cannot search")
-    answer = recall(**asked.model_dump(exclude={"query"}, exclude_none=True), query=asked.query)
-    return answer if isinstance(answer, Fault) else dict(answer.encode())
+    found = sink.recall(**asked.model_dump(), timeout_seconds=WAIT_SECONDS)
+    return found if isinstance(found, Fault) else found.encode()
 
 
 def context_browse(sink: HistorySink, asked: arguments.Browse) -> Answer:
@@ -79,7 +76,8 @@ def list_sessions(sink: HistorySink, asked: arguments.List) -> Answer:
 
 TOOLS: Mapping[str, Tool] = {
     "session_recall": Tool(
-        "Search all archived sessions for what was said or done, and get pointers to it, the best first.",
+        "Search all archived sessions for what was said or done. Each hit has an excerpt and a handle for "
+        "resolve_pointer. Without hits: is_complete says whether all of the archive was searched.",
         arguments.Recall,
         session_recall,
     ),
