@@ -5,13 +5,13 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY producer producer
 COPY worker worker
-RUN /opt/history-sink/bin/pip install --no-cache-dir --constraint constraints.txt '.[worker,flower]'
+RUN /opt/history-sink/bin/pip install --no-cache-dir --constraint constraints.txt '.[worker,flower,search]'
 
 FROM python:3.13.14-slim
 # A number, so that Kubernetes' runAsNonRoot can tell that it is not root.
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin history-sink && \
-    # A volume takes its owner from here: Flower's state.
-    install --directory --owner=10001 --mode=0700 /var/lib/flower
+    # A volume takes its owner from here: Flower's state, and a search worker's index.
+    install --directory --owner=10001 --mode=0700 /var/lib/flower /var/lib/history-sink-search
 COPY --from=build /opt/history-sink /opt/history-sink
 ENV PATH=/opt/history-sink/bin:$PATH \
     PYTHONUNBUFFERED=1 \

@@ -38,7 +38,12 @@ def test_the_example_holds_no_password_that_somebody_could_forget_to_change() ->
 
 def test_each_variable_of_a_service_is_one_that_its_program_reads() -> None:
     services = load(dict.fromkeys(read_example(), "x"))["services"]
-    for name, kind in (("worker", WorkerSettings), ("bucket", WorkerSettings), ("flower", BrokerSettings)):
+    for name, kind in (
+        ("worker", WorkerSettings),
+        ("search", WorkerSettings),
+        ("bucket", WorkerSettings),
+        ("flower", BrokerSettings),
+    ):
         environment = services[name]["environment"]
         known = names_read_by(kind, environment) | {f"FLOWER_{option}".upper() for option in flower_options.as_dict()}
         assert set(environment) <= known, name
@@ -65,7 +70,7 @@ def test_images_are_pinned_and_ports_are_for_this_machine_alone() -> None:
 
 def test_what_is_ours_runs_without_capabilities_and_writes_to_no_file_system() -> None:
     services = load(dict.fromkeys(read_example(), "x"))["services"]
-    for name in ("worker", "flower", "bucket"):
+    for name in ("worker", "search", "flower", "bucket"):
         assert services[name]["read_only"] is True
         assert services[name]["tmpfs"] == ["/tmp"]
         assert services[name]["cap_drop"] == ["ALL"]

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from command import Command, objects
 from history_sink import Fault, HistorySink, Malformed, NoAnswer, Recalled
 from history_sink.settings import ProducerSettings
+from history_sink_worker.life.deletion import delete
+from history_sink_worker.service.service import make_service
+from history_sink_worker.settings import WorkerSettings
 from stack.processes import wait_until
 from stack.stack import producer_environment
 from stack.worker import Worker
@@ -157,3 +161,49 @@ def test_without_a_search_worker_the_error_says_what_is_missing(environment: Map
     settings = ProducerSettings.from_env(producer_environment(nobody))
     with HistorySink(settings) as lonely, pytest.raises(NoAnswer, match=r"history\.search"):
         lonely.recall("word", timeout_seconds=2)
+
+
+def test_a_deleted_session_is_not_shown_from_its_tombstone_on(
+    sink: HistorySink, environment: Mapping[str, str]
+) -> None:
+    receipt = sink.save("gone", [said("a quetzal in the cloud forest")])
+    assert recall(sink, "quetzal", at_least=receipt).hits
+    delete(make_service(WorkerSettings.from_env(environment)), "gone")
+    assert recall(sink, "quetzal").hits == ()
+
+
+def test_an_index_that_does_not_get_there_in_time_says_how_far_it_is(
+    sink: HistorySink, worker: Worker, search_worker: Worker
+) -> None:
+    sink.save("late", [said("a saved toucan")])
+    assert sink.flush("late")
+    worker.process.pause()
+    try:
+        receipt = sink.append("late", said("a toucan that is still in the queue"))
+        answer = sink.recall("toucan", at_least=receipt, timeout_seconds=20)
+    finally:
+        worker.process.resume()
+    assert isinstance(answer, Fault)
+    assert answer.kind == "backend_error"
+    assert "is at byte" in str(answer.reason)
+    assert "toucan" not in search_worker.process.log()
+
+
+def test_the_command_marks_what_matches_and_tells_nothing_from_not_yet(
+    sink: HistorySink, environment: Mapping[str, str]
+) -> None:
+    command = Command(producer_environment(environment))
+    recall(sink, "ibis", at_least=sink.save("marsh", [said("an ibis \x1b[31m wades")]))
+    wait_until(lambda: recall(sink, "ibis").is_complete, timeout_seconds=30, what="the index to be level")
+    shown = command("recall", "ibis", "wades")
+    assert shown.status == 0, shown.err
+    assert "an «ibis»  [31m «wades»" in shown.out.decode()
+    assert "marsh" in shown.out.decode()
+    (plain,) = objects(command("recall", "ibis", "--json"))
+    assert [hit["session"] for hit in plain["hits"]] == ["marsh"]
+    assert plain["is_complete"] is True
+    nothing = command("recall", "no-such-word-at-all")
+    assert (nothing.status, nothing.out) == (3, b"")
+    assert "Nothing found in" in nothing.err
+    assert command("recall", "ibis", "--since", "yesterday").status == 2
+    assert command("recall", "ibis", "--branch", "000000000001-0123456789abcdef").status == 2

@@ -45,7 +45,7 @@ WORKER = {
     "intake": {"dead", "gate", "ground", "redis_transport", "service", "telemetry"},
     "search": {"archive", "ground", "service"},
     "life": {"archive", "dead", "ground", "service", "telemetry"},
-    "doctor": {"archive", "ground", "redis_transport", "s3", "service", "telemetry"},
+    "doctor": {"archive", "ground", "redis_transport", "s3", "search", "service", "telemetry"},
     "health": {"archive", "dead", "gate", "ground", "redis_transport", "service", "telemetry"},
     "top": {
         *("archive", "dead", "gate", "ground", "health", "intake", "redis_transport", "s3", "search", "service"),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from celery import Celery
 from prometheus_client.parser import text_string_to_metric_families
 
-from history_sink import HistorySink
+from history_sink import Fault, HistorySink
 from operations import expressions, metrics_of
 from stack.minio import MinioServer
 from stack.processes import NotReady, free_port, port_is_free, wait_until
@@ -32,14 +32,17 @@ UPLOAD = "history_sink.upload_history"
 class Watched:
     """A worker with servers of its own, that may be stopped."""
 
-    def __init__(self, directory: Path, pool: str) -> None:
+    def __init__(self, directory: Path, pool: str, queues: Sequence[str] = ()) -> None:
         self.minio, self.redis = MinioServer(directory / "minio"), RedisServer(directory / "redis")
         self.minio.start()
         self.redis.start()
         self.port = free_port()
         environment = variables(self.minio, self.redis.url(), self.minio.create_bucket())
-        self.environment = {**environment, HTTP_ADDRESS: str(self.port)}
-        self.worker = Worker(self.environment, log_path=directory / "worker.log", pool=pool, concurrency=2)
+        home = str(directory / "index")
+        self.environment = {**environment, HTTP_ADDRESS: str(self.port), "CODETETHER_HISTORY_SEARCH_DIR": home}
+        self.worker = Worker(
+            self.environment, log_path=directory / "worker.log", pool=pool, concurrency=2, queues=queues
+        )
         self.process = self.worker.process
         self.client = Celery("client", broker=self.redis.url(), backend=self.redis.url(), set_as_current=False)
 
@@ -93,8 +96,8 @@ class Watched:
 
 
 @contextmanager
-def watching(directory: Path, pool: str) -> Iterator[Watched]:
-    started = Watched(directory, pool)
+def watching(directory: Path, pool: str, queues: Sequence[str] = ()) -> Iterator[Watched]:
+    started = Watched(directory, pool, queues)
     try:
         started.worker.start()
         yield started
@@ -112,7 +115,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, minio_server: MinioServer)
 @pytest.fixture(scope="module")
 def prefork(tmp_path_factory: pytest.TempPathFactory, minio_server: MinioServer) -> Iterator[Watched]:
     del minio_server
-    with watching(tmp_path_factory.mktemp("prefork"), "prefork") as started:
+    queues = ["history.upload", "history.read", "history.maintenance", "history.search"]
+    with watching(tmp_path_factory.mktemp("prefork"), "prefork", queues) as started:
         yield started
 
 
@@ -294,6 +298,22 @@ def test_dead_letters_are_counted(watched: Watched) -> None:
     watched.wait_for_sample("history_sink_dead_letters_total", at_least=1)
 
 
+def test_a_search_worker_tells_how_far_its_index_is(prefork: Watched) -> None:
+    with HistorySink.from_env(prefork.environment) as sink:
+        sink.save("searched", [{"role": "user", "content": "a kestrel hovers"}])
+        assert sink.flush("searched")
+        wait_until(lambda: len(found(sink, "kestrel")) == 1, timeout_seconds=30, what="the kestrel")
+    prefork.wait_for_sample("history_sink_search_indexed_messages_total", at_least=1)
+    prefork.wait_for_sample("history_sink_search_messages", at_least=1)
+    prefork.wait_for_sample("history_sink_search_index_bytes", at_least=1)
+    assert prefork.sample("history_sink_search_rebuilding") == 0
+
+
+def found(sink: HistorySink, query: str) -> Sequence[object]:
+    answer = sink.recall(query)
+    return () if isinstance(answer, Fault) else answer.hits
+
+
 def test_whatever_alerts_and_dashboard_ask_for_is_measured(watched: Watched, prefork: Watched) -> None:
     watched.client.send_task(UPLOAD, ("dead-too", "no list"), queue="history.upload")
     with HistorySink.from_env(watched.environment) as sink:
@@ -308,6 +328,7 @@ def test_whatever_alerts_and_dashboard_ask_for_is_measured(watched: Watched, pre
     watched.wait_for_sample("history_sink_dead_letters_oldest_age_seconds", at_least=0)
     watched.wait_for_sample("history_sink_queue_oldest_age_seconds", "history.upload", at_least=0)
     prefork.wait_for_sample("history_sink_pool_resident_memory_bytes", at_least=1)
+    prefork.wait_for_sample("history_sink_search_lag_seconds", at_least=0)
     measured = {name for name, _ in [*watched.samples(), *prefork.samples()]}
     asked = set().union(*map(metrics_of, expressions().values()))
     assert len(asked) > 20

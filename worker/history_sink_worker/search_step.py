@@ -15,6 +15,7 @@ from history_sink_worker import log
 from history_sink_worker.service.redis_hints import RedisShelf
 from history_sink_worker.service.service import Service, service
 from history_sink_worker.settings import SEARCH_DIR, WorkerSettings
+from history_sink_worker.telemetry.metrics import note_indexed
 from history_sink_worker.telemetry.vitals import CHART, SearchVitals
 
 _log = log.get("history_sink_worker")
@@ -70,7 +71,12 @@ def _keep_index(work: Service) -> None:
     from history_sink_worker.search.notices import Notices
     from history_sink_worker.search.state import State
 
+    taken = 0
+
     def tell(state: State) -> None:
+        nonlocal taken
+        note_indexed(state.taken - taken)
+        taken = state.taken
         CHART.note(
             search=SearchVitals(
                 beat_at=state.beat_at,

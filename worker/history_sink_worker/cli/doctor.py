@@ -20,6 +20,7 @@ from history_sink_worker.doctor.findings import Finding, exit_status, judge_othe
 from history_sink_worker.doctor.other_broker import ask_other_broker
 from history_sink_worker.doctor.redis_server import ask_redis
 from history_sink_worker.doctor.retention import judge_retention
+from history_sink_worker.doctor.search_index import examine_search
 from history_sink_worker.doctor.settings_in_effect import InEffect, settings_in_effect
 from history_sink_worker.service.service import Service
 from history_sink_worker.settings import BrokerSettings
@@ -70,6 +71,7 @@ def examine(work: Service, is_read_only: bool = False) -> Iterator[Finding]:
         yield Finding("problem", "settings", f"{name} is below its least value, which is for tests alone", advice)
     yield from _judge_settings(work.settings.broker)
     yield examine_note(work.settings)
+    yield from examine_search(work.settings.search_dir)
     facts = ask_store(work, is_read_only)
     yield from judge_store(facts, settle_seconds, is_read_only)
     yield from judge_retention(facts.retention, work.settings.prefix, settle_seconds)

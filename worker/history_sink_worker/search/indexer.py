@@ -231,6 +231,7 @@ class Indexer:
             is_rebuilding=not self._is_level,
             compared_at=self._compared_at,
             messages=index.count_messages(),
+            taken=self._feed.done.messages,
             sealed=self._feed.sealed,
             index_bytes=sum(_size(path) for path in index.folder.iterdir()),
             purge_since=self._purge_since,

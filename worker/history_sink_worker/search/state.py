@@ -23,7 +23,8 @@ class State:
 
     `beat_at` is when the writer last wrote this. `behind` logs are known to have what the index lacks, the first of
     them since `behind_since`. `compared_at`: when all of the bucket was last compared; None: not since the writer
-    began. `purge_since`: since when the files hold words of sessions that were deleted; None: they hold none.
+    began. `taken` messages were indexed by this process. `purge_since`: since when the files hold words of sessions
+    that were deleted; None: they hold none.
     """
 
     folder: str | None = None
@@ -34,6 +35,7 @@ class State:
     is_rebuilding: bool = True
     compared_at: float | None = None
     messages: int = 0
+    taken: int = 0
     sealed: int = 0
     index_bytes: int = 0
     purge_since: float | None = None

@@ -58,13 +58,16 @@ _STORE_SECONDS = Histogram(
     buckets=_STORE_BUCKETS,
     registry=REGISTRY,
 )
+_INDEXED = Counter(
+    "history_sink_search_indexed_messages", "Messages that the search index has taken.", registry=REGISTRY
+)
 _DEAD_LETTERS = Counter("history_sink_dead_letters", "Messages that became dead letters.", registry=REGISTRY)
 _PAUSES = Counter("history_sink_pauses", "How often uploads had to wait for the store.", registry=REGISTRY)
 _LOST = Counter(LOST, "Numbers that a pool process could not tell its worker.", registry=REGISTRY)
 
 _ALL = (
     _TASKS, _TASK_SECONDS, _UPLOAD_BYTES, _LAG_SECONDS, _READ_BYTES, _FOLDED_BYTES, _SWEPT_OBJECTS, _STORE_REQUESTS,
-    _STORE_SECONDS, _DEAD_LETTERS, _PAUSES, _LOST,
+    _STORE_SECONDS, _INDEXED, _DEAD_LETTERS, _PAUSES, _LOST,
 )  # fmt: skip
 _BY_NAME: dict[str, Any] = {family.name: metric for metric in _ALL for family in metric.describe()}
 
@@ -116,6 +119,12 @@ def note_store_request(operation: str, code: str, seconds: float) -> None:
 def note_dead_letter() -> None:
     """A message has been buried."""
     METER.tell("history_sink_dead_letters", 1)
+
+
+def note_indexed(messages: int) -> None:
+    """The search index has taken so many more."""
+    if messages > 0:
+        METER.tell("history_sink_search_indexed_messages", messages)
 
 
 def note_pause() -> None:
