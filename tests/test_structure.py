@@ -58,6 +58,7 @@ WORKER = {
 AGENTS = {
     "ground": set[str](),
     "render": set[str](),
+    "pages": {"render"},
     "formats": set[str](),
     "restore": {"formats", "ground"},
     "disk": {"formats", "ground", "restore"},

@@ -1,0 +1,352 @@
+"""The pages of one history: what must stay, what may shrink, and what a context gets of it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from history_sink import Fault, Malformed
+from history_sink_agents.pages.alignment import align
+from history_sink_agents.pages.archive import Archive, Unproven
+from history_sink_agents.pages.assembly import Assembler, Context, Measure, Slot, find_miss
+from history_sink_agents.pages.content import Content, Entry, canonical_arguments, measure_bytes, read_content
+from history_sink_agents.pages.kinds import KINDS, LEVELS, Level, PageKind, classify, is_below
+from history_sink_agents.pages.page import Page, PageFault
+from history_sink_agents.pages.sidecar import Sidecar
+from history_sink_agents.render import Turn, link, render
+
+
+class Fetched(NamedTuple):
+    """What `Pages.fetch` returns: the line, and a fault ``refetch`` with its bytes; or no line, and why not."""
+
+    line: bytes | None
+    fault: PageFault
+
+
+class Pages:
+    """The pages of a history, one a message. Not for two threads at once.
+
+    It changes no message, and talks to the archive where a page becomes a pointer or is fetched back, and nowhere else.
+    """
+
+    def __init__(
+        self, messages: Iterable[Content] = (), sidecar: object = None, archive: Archive | None = None
+    ) -> None:
+        """Make the pages of a history, new or as a sidecar has them.
+
+        Args:
+            messages: The whole history, the oldest first: JSON objects, or lines as the archive has them. A message
+                that `assemble` has put in place of one counts as that one.
+            sidecar: What `encode` returned, or its JSON; the history may have grown, been cut or edited since.
+            archive: Where the history is saved. None: no page can become a pointer.
+
+        Raises:
+            Malformed: A message or the sidecar is not what it must be.
+        """
+        before = Sidecar() if sidecar is None else Sidecar.decode(sidecar)
+        self._archive = archive
+        self._slots: list[Slot] = []
+        self._retired = before.retired
+        self._refetches, self._refetched_bytes = before.refetches, before.refetched_bytes
+        self._take(messages, before.pages)
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """The pages, one a message."""
+        return tuple(slot.page for slot in self._slots)
+
+    @property
+    def messages(self) -> list[Content]:
+        """The history as it was given last."""
+        return [slot.entry.message for slot in self._slots]
+
+    @property
+    def refetches(self) -> int:
+        """How many pages were fetched back, in the history's whole life."""
+        return self._refetches
+
+    @property
+    def refetched_bytes(self) -> int:
+        """The bytes of those pages."""
+        return self._refetched_bytes
+
+    def encode(self) -> dict[str, Any]:
+        """The sidecar, a plain dict for JSON. It holds summaries, and so is as secret as the history."""
+        return Sidecar(self.pages, self._retired, self._refetches, self._refetched_bytes).encode()
+
+    def update(self, messages: Iterable[Content]) -> list[PageFault]:
+        """Take the whole history as it is now: grown, cut by an undo, edited, or gone back to by a redo.
+
+        Pages are found again by their messages' content. A message that was edited in place keeps its pin and kind.
+
+        Args:
+            messages: As for the constructor.
+
+        Returns:
+            A fault ``duplicate_tool`` for each new call that has been made before, and whose result is at pointer.
+
+        Raises:
+            Malformed: A message is not what it must be. Nothing is changed.
+        """
+        return self._take(messages, self.pages)
+
+    def append(self, *messages: Content) -> list[PageFault]:
+        """Take messages that follow. Args, Returns and Raises: as `update`."""
+        entries = [*map(read_content, messages)]
+        return self._put([*(slot.entry for slot in self._slots), *entries], self.pages)
+
+    def fork(self, count: int) -> "Pages":
+        """The pages of another history, which begins with the first `count` messages of this one."""
+        return Pages(self.messages[:count], self.encode(), self._archive)
+
+    def pin(self, number: int) -> PageFault | None:
+        """Pin a message: each context must have it, at ``structured`` or above.
+
+        Args:
+            number: The message, counted from 0.
+
+        Returns:
+            A fault ``pinned_invariant_miss`` where it is below that already: fetch it back.
+
+        Raises:
+            Malformed: There is no such message.
+        """
+        page = self._change(number, is_pinned=True)
+        is_missed = is_below(page.level, page.minimum)
+        return find_miss(number, page, f"it is at {page.level}: fetch it") if is_missed else None
+
+    def unpin(self, number: int) -> None:
+        """Undo `pin`: the page's own kind holds again. Raises `Malformed` where there is no such message."""
+        self._change(number, is_pinned=False)
+
+    def set_kind(self, number: int, kind: PageKind) -> None:
+        """Say what a message is for.
+
+        Raises:
+            Malformed: There is no such message or kind, or the page is below what that kind allows: fetch it back.
+        """
+        if kind not in KINDS:
+            raise Malformed(f"a kind is one of {', '.join(KINDS)}")
+        page = replace(self._get(number).page, kind=kind)
+        if is_below(page.level, page.minimum):
+            raise Malformed(f"message {number} is at {page.level}, and a {page.rule} goes no lower than {page.minimum}")
+        self._change(number, kind=kind)
+
+    def degrade(self, number: int, level: Level, text: str | None = None) -> PageFault | None:
+        """Let a message take less room in contexts from now on.
+
+        Args:
+            number: The message, counted from 0.
+            level: ``compressed``, ``structured`` or ``pointer``.
+            text: The summary, which ``compressed`` needs; for ``structured``, in place of the outline.
+
+        Returns:
+            None; or a fault ``flush_miss`` where it was to become a pointer, and the store is not known to hold it.
+
+        Raises:
+            Malformed: There is no such message; the level is below what the page's kind allows, none of its levels, or
+                above the page's own; or the text is missing or too much.
+        """
+        slot = self._get(number)
+        _check_degradation(slot, level, text)
+        if level != "pointer":
+            self._change(number, level=level, text=text)
+            return None
+        if self._archive is None:
+            return PageFault(Fault("flush_miss"), number, "no archive was given")
+        try:
+            handle, _ = self._archive.locate(number, slot.page.key)
+        except Unproven as error:
+            return PageFault(Fault("flush_miss"), number, str(error))
+        self._change(number, level=level, text=None, handle=handle)
+        return None
+
+    def fetch(self, number: int) -> Fetched:
+        """Get a message back from the archive. Its page is at ``full`` again.
+
+        Args:
+            number: The message, counted from 0.
+
+        Returns:
+            The line and a fault ``refetch`` with its bytes; or None and ``no_match``, ``denied`` or ``backend_error``.
+
+        Raises:
+            Malformed: There is no such message.
+        """
+        page = self._get(number).page
+        answer = self._read(number, page)
+        if isinstance(answer, Fault):
+            return Fetched(None, PageFault(answer, number, handle=page.handle))
+        self._refetches += 1
+        self._refetched_bytes += len(answer)
+        entry = read_content(answer)
+        self._change(number, level="full", text=None)
+        slot = self._slots[number]
+        if not slot.is_held:
+            if isinstance(slot.entry.message, Mapping):
+                entry = replace(entry, message=entry.record or answer)
+            self._slots[number] = replace(slot, entry=entry, turn=render([entry.line], number)[0])
+            self._link()
+        fault = PageFault(Fault("refetch"), number, handle=page.handle, size_bytes=len(answer))
+        return Fetched(answer, fault)
+
+    def find_duplicate(self, name: str, arguments: object) -> PageFault | None:
+        """Ask before a tool runs whether its result is only out of sight.
+
+        Args:
+            name: The tool's name.
+            arguments: Its arguments, an object or its JSON. Equal ones are the same, however they are written.
+
+        Returns:
+            A fault ``duplicate_tool`` with the number of the evicted result, for `fetch`; None: run it.
+        """
+        at = self._list_evicted().get((name, canonical_arguments(arguments)))
+        return None if at is None else self._tell_duplicate(at, at)
+
+    def assemble(self, budget: int, measure: Measure = measure_bytes) -> Context:
+        """Choose the messages of a context. Bootstrap and pinned pages come first, then the others from the newest on.
+
+        A message that is too large may be put in at a lower level of its page's path: as an outline, or as a pointer
+        where it is one already. Nothing is put in below its page's minimum.
+
+        Args:
+            budget: How much the messages may take together.
+            measure: What a message takes, in the budget's unit, such as tokens. As given: the bytes of its line.
+
+        Returns:
+            The messages, what was left out, and a fault for each invariant among that.
+
+        Raises:
+            Malformed: `budget` is no number from 0 on.
+        """
+        if type(budget) is not int or budget < 0:
+            raise Malformed("budget is an integer from 0 on")
+        context = Assembler(self._slots, budget, measure).run()
+        for placed in context.placed:
+            slot = self._slots[placed.number]
+            if placed.level != "full" and slot.is_held:
+                shown = {**slot.page.shown, read_content(placed.message).key: placed.level}
+                self._change(placed.number, shown=shown)
+        return context
+
+    def check_context(self, messages: Iterable[Content]) -> list[PageFault]:
+        """Look for the invariants in a context that somebody else has made, such as a compaction.
+
+        Args:
+            messages: The context.
+
+        Returns:
+            A fault for each bootstrap page, constraint and pinned page that no message of the context stands for.
+
+        Raises:
+            Malformed: A message is not what it must be.
+        """
+        keys = Counter(read_content(message).key for message in messages)
+        faults = []
+        for slot in self._slots:
+            page = slot.page
+            fit = [page.key, *(key for key, level in page.shown.items() if not is_below(level, page.minimum))]
+            found = next((key for key in fit if keys[key]), None)
+            if found is not None:
+                keys[found] -= 1  # of two equal messages, both must be there
+            elif page.is_invariant:
+                faults.append(find_miss(slot.number, page, "no message of the context stands for it"))
+        return faults
+
+    def _take(self, messages: Iterable[Content], pages: tuple[Page, ...]) -> list[PageFault]:
+        return self._put([*map(read_content, messages)], pages)
+
+    def _put(self, entries: list[Entry], pages: tuple[Page, ...]) -> list[PageFault]:
+        aligned = align(pages, self._retired, [entry.key for entry in entries])
+        turns = render(entry.line for entry in entries)
+        slots = []
+        for number, (entry, page, turn) in enumerate(zip(entries, aligned.found, turns, strict=True)):
+            slots.append(Slot(number, entry, page or _make_page(entry, turn, aligned.heirs.get(number)), turn))
+            slots[-1] = replace(slots[-1], page=_see(slots[-1]))
+        self._slots, self._retired = slots, aligned.retired
+        fresh = [number for number, page in enumerate(aligned.found) if page is None]
+        return [*self._find_duplicates(fresh)]
+
+    def _find_duplicates(self, fresh: Iterable[int]) -> Iterable[PageFault]:
+        evicted = self._list_evicted()
+        for number in fresh if evicted else ():
+            for part in self._slots[number].turn.parts:
+                at = evicted.get((part.name, canonical_arguments(part.text))) if part.kind == "tool_call" else None
+                if at is not None and at < number:
+                    yield self._tell_duplicate(number, at)
+
+    def _tell_duplicate(self, number: int, at: int) -> PageFault:
+        return PageFault(
+            Fault("duplicate_tool"),
+            number,
+            f"message {at} has its result, at pointer: fetch that",
+            self._slots[at].page.handle,
+        )
+
+    def _list_evicted(self) -> dict[tuple[str, str], int]:
+        """The results at pointer, by the tools' names and arguments."""
+        found = {}
+        for slot in self._slots:
+            ids = {part.call_id for part in slot.turn.parts if part.kind == "tool_result"}
+            if slot.page.level != "pointer" or not ids:
+                continue
+            for at in (*slot.turn.links, slot.number):
+                for part in self._slots[at].turn.parts:
+                    if part.kind == "tool_call" and part.call_id in ids:
+                        found[part.name, canonical_arguments(part.text)] = slot.number
+        return found
+
+    def _read(self, number: int, page: Page) -> bytes | Fault:
+        if self._archive is None:
+            return Fault("backend_error", "no archive was given")
+        if page.handle is not None:
+            return self._archive.resolve(page.handle, page.key)
+        try:
+            return self._archive.locate(number, page.key)[1]
+        except Unproven as error:
+            return Fault("backend_error", str(error))
+
+    def _get(self, number: int) -> Slot:
+        if type(number) is not int or not 0 <= number < len(self._slots):
+            raise Malformed(f"there is no message {number!r:.20}: there are {len(self._slots)}")
+        return self._slots[number]
+
+    def _change(self, number: int, **changes: Any) -> Page:
+        slot = self._get(number)
+        page = replace(slot.page, **changes)
+        self._slots[number] = replace(slot, page=page)
+        return page
+
+    def _link(self) -> None:
+        turns = link([slot.turn for slot in self._slots])
+        self._slots = [replace(slot, turn=turn) for slot, turn in zip(self._slots, turns, strict=True)]
+
+
+def _make_page(entry: Entry, turn: Turn, heir_of: Page | None) -> Page:
+    kind = classify(turn)
+    if heir_of is None:
+        return Page(entry.key, kind)
+    given = heir_of.kind if heir_of.kind in ("constraint", "plan", "preference") else kind
+    return Page(entry.key, given, is_pinned=heir_of.is_pinned)
+
+
+def _see(slot: Slot) -> Page:
+    """The page, at the level of the message that stands in for its own, where one does."""
+    level = slot.page.shown.get(slot.entry.key)
+    return slot.page if slot.is_held or level is None else replace(slot.page, level=level)
+
+
+def _check_degradation(slot: Slot, level: Level, text: str | None) -> None:
+    page, who = slot.page, f"message {slot.number}"
+    if level not in LEVELS:
+        raise Malformed(f"a level is one of {', '.join(LEVELS)}")
+    if is_below(level, page.minimum):
+        raise Malformed(f"{who}: a {page.rule} goes no lower than {page.minimum}")
+    if level == "full" or level not in page.path:
+        raise Malformed(f"{who}: a {page.rule} is degraded to {' or '.join(page.path[1:])}, and not to {level}")
+    if is_below(page.level, level):
+        raise Malformed(f"{who} is at {page.level} already: fetch it first")
+    if (level == "compressed") > bool(text) or (level == "pointer" and text is not None):
+        raise Malformed("compressed takes a text, which is the summary; pointer takes none")
+    if level == "structured" and text is None and not slot.is_held:
+        raise Malformed(f"{who} is not here: fetch it first, or give a text")
