@@ -60,15 +60,15 @@ AGENTS = {
     "render": set[str](),
     "pages": {"render"},
     "formats": set[str](),
-    "restore": {"formats", "ground"},
+    "restore": {"formats", "ground", "sealing"},
     "disk": {"formats", "ground", "restore"},
     "stores": set[str](),
     "mcp_server": {"browse"},
-    "browse": {"ground", "render"},
+    "browse": {"ground", "render", "sealing"},
     "redaction": {"ground"},
     "sealing": {"ground"},
     "watch": {"formats", "ground"},
-    "view": {"browse", "ground", "render"},
+    "view": {"browse", "ground", "render", "sealing"},
 }
 """The same for what plugs in. Of the library any room imports the public names, and only those."""
 

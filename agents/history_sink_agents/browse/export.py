@@ -12,6 +12,7 @@ from history_sink_agents.browse.folder import hold, measure_files, write_file
 from history_sink_agents.browse.log import Log, find_log, read_lines
 from history_sink_agents.browse.manifest import Entry, ForeignFile, Manifest, hash_line, make_entry
 from history_sink_agents.render import Turn, name_turn, render, speakers_of, write_markdown
+from history_sink_agents.sealing.showing import open_for_show
 
 _NEW = ".history-sink-manifest.new"
 _PATIENCE_SECONDS = 10.0
@@ -87,6 +88,7 @@ class _Export:
         self._own = {each.file for each in self._manifest.entries}
         self._path = directory / manifests.NAME
         self._written = 0
+        self._open = open_for_show(log.session)
 
     def run(self) -> Exported:
         if self._manifest.end > self._log.end:
@@ -120,7 +122,7 @@ class _Export:
         speakers = self._manifest.speakers
         first, offset = run[0].turn, run[0].start
         for lines in self._read(offset, run[-1].end):
-            for turn, line in zip(render(lines, first, offset, speakers), lines, strict=True):
+            for turn, line in zip(render(lines, first, offset, speakers, self._open), lines, strict=True):
                 if next(left).sha256 != hash_line(line):
                     raise self._refuse()
                 self._put(turn)
@@ -138,7 +140,7 @@ class _Export:
                 if hash_line(lines[0]) != proof.sha256:
                     raise self._refuse()
                 proof, lines = None, lines[1:]
-            turns = render(lines, len(entries), self._manifest.end, speakers)
+            turns = render(lines, len(entries), self._manifest.end, speakers, self._open)
             speakers |= speakers_of(turns)
             new = [make_entry(turn, line, self._put(turn)) for turn, line in zip(turns, lines, strict=True)]
             manifests.add_entries(self._path, new)

@@ -1,7 +1,7 @@
 """`render`: a log's lines to turns, whoever wrote them."""
 
 import json
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from history_sink_agents.render import claude_code, codex, gemini, opencode, plain
@@ -13,7 +13,11 @@ _CLAUDE_CODE = {"leafUuid", "isSnapshotUpdate", "parentUuid"}
 
 
 def render(
-    lines: Iterable[bytes], first: int = 0, offset: int = 0, speakers: Mapping[str, Who] | None = None
+    lines: Iterable[bytes],
+    first: int = 0,
+    offset: int = 0,
+    speakers: Mapping[str, Who] | None = None,
+    open_line: Callable[[bytes], bytes] | None = None,
 ) -> list[Turn]:
     """Turn lines into turns: who, when, and the parts of what is said. One line is one turn.
 
@@ -27,6 +31,8 @@ def render(
         offset: Where the first line starts in its log, in bytes.
         speakers: Who speaks in the messages that began before the first line, by their ids; see `speakers_of`.
 
+        open_line: What a line says that is archived in another form, such as a sealed one. Offsets stay the archive's.
+
     Returns:
         A turn for each line, in order. `Turn.links` connects calls and results among these lines.
     """
@@ -34,7 +40,8 @@ def render(
     turns = []
     for number, line in enumerate(lines, first):
         end = offset + len(line) + (not line.endswith(b"\n"))
-        draft = _read_line(line.removesuffix(b"\n"), known)
+        said = open_line(line) if open_line else line
+        draft = _read_line(said.removesuffix(b"\n"), known)
         turns.append(Turn(number, draft.who, draft.parts, offset, end, draft.at, draft.shape, draft.note, draft.group))
         offset = end
     return link(turns)

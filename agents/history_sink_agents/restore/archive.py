@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from history_sink import Fault, Faulted, HistorySink, LogStatus, PointerHandle
+from history_sink import Fault, Faulted, HistorySink, LogEnd, LogStatus, Mismatch, PointerHandle
 from history_sink_agents.formats.manifest import Entry, read_lines
 from history_sink_agents.formats.names import name_manifest
 from history_sink_agents.restore.errors import Absent
+from history_sink_agents.sealing.reading import split
+from history_sink_agents.sealing.showing import open_to_give_back
 
 _FIRST_LINE_BYTES = 1024 * 1024
 
@@ -65,10 +67,26 @@ class SinkArchive:
         answer = self.sink.resolve(handle, self._timeout_seconds)
         if isinstance(answer, Fault):
             raise Faulted(answer)
-        return answer.partition(b"\n")[0] + b"\n"
+        return next(open_to_give_back(session, [answer.partition(b"\n")[0] + b"\n"]))
 
     def read_log(self, session: str, log: LogStatus) -> Iterator[bytes]:
-        """The bytes that `log` tells of, in pieces, whatever was written behind them meanwhile."""
+        """The lines that `log` tells of, opened if they are sealed, whatever was written behind them meanwhile.
+
+        Raises what `read` and `open_to_give_back` raise, and `Mismatch` where the lines have not the chain of `log`.
+        """
+        end = LogEnd()
+
+        def measured() -> Iterator[bytes]:
+            nonlocal end
+            for line in split(self._read_pieces(session, log)):
+                end = self.sink.measure((line,), end)
+                yield line
+
+        yield from open_to_give_back(session, measured())
+        if (end.bytes, end.chain16) != (log.bytes, log.chain):
+            raise Mismatch(f"what came of {session} is not what the store says that it has")
+
+    def _read_pieces(self, session: str, log: LogStatus) -> Iterator[bytes]:
         left = log.bytes
         for piece in self.sink.read(session, self._timeout_seconds, log.branch):
             yield piece[:left]
@@ -85,7 +103,9 @@ def read_manifest(sink: HistorySink, session: str, timeout_seconds: float) -> li
     """
     name = name_manifest(session)
     status = sink.status(name, timeout_seconds)
-    bodies = [b"".join(sink.read(name, timeout_seconds, log.branch)) for log in status.logs]
+    bodies = [
+        b"".join(open_to_give_back(name, split(sink.read(name, timeout_seconds, log.branch)))) for log in status.logs
+    ]
     for stray in status.strays:
         answer = sink.resolve(PointerHandle(status.bucket, stray.key), timeout_seconds)
         if isinstance(answer, Fault):

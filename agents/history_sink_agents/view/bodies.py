@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response, S
 from history_sink import Malformed, NotFound, PointerHandle
 from history_sink_agents.browse.log import RANGE_BYTES, Log, read_lines, read_range
 from history_sink_agents.render import render
+from history_sink_agents.sealing.showing import open_for_show
 from history_sink_agents.view.access import BODY_POLICY
 from history_sink_agents.view.images import read_image
 from history_sink_agents.view.site import TIMEOUT_SECONDS, Site, link_session, read_number
@@ -42,7 +43,7 @@ def send_image(site: Site, request: Request) -> Response:
     if not 0 <= start < end <= chosen.log.end:
         raise Malformed("bytes are a range within the log")
     lines = [line for batch in read_lines(site.sink, chosen.log, start, end) for line in batch]
-    parts = render(lines)[0].parts
+    parts = render(lines, open_line=open_for_show(chosen.log.session))[0].parts
     found = read_image(parts[place].text) if place < len(parts) and parts[place].kind == "image" else None
     if found is None:
         return PlainTextResponse("That is no picture that is shown.\n", 415)

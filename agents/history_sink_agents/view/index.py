@@ -8,6 +8,7 @@ from threading import Lock
 from history_sink import HistorySink
 from history_sink_agents.browse.log import Log, read_lines
 from history_sink_agents.render import Turn, Who, render, speakers_of
+from history_sink_agents.sealing.showing import open_for_show
 
 PIECE_TURNS = 100
 PIECE_BYTES = 1024 * 1024
@@ -94,4 +95,4 @@ def read_turns(sink: HistorySink, log: Log, index: LineIndex, first: int, count:
         return []
     start, end, _ = index.bound(first, count)
     lines = [line for batch in read_lines(sink, log, start, end) for line in batch]
-    return render(lines, first, start, index.speakers)
+    return render(lines, first, start, index.speakers, open_for_show(log.session))

@@ -69,7 +69,7 @@ def attach(sink: HistorySink, session: str, source: Source, timeout_seconds: flo
     sample = _Sample(start)
     found: Place | None = None
     ends = {(log.bytes, log.chain): log for log in reversed(status.logs)}  # of two that are equal, the main one
-    for place in _walk(sink, source, start):
+    for place in _walk(sink, session, source, start):
         sample.add(place)
         log = ends.get((place.end.bytes, place.end.chain16))
         if log is not None:
@@ -87,12 +87,12 @@ def _on(log: LogStatus, place: Place) -> Place:
     return replace(place, end=replace(place.end, branch=log.branch))
 
 
-def _walk(sink: HistorySink, source: Source, start: Place) -> Iterator[Place]:
+def _walk(sink: HistorySink, session: str, source: Source, start: Place) -> Iterator[Place]:
     """The place behind each line."""
     end = start.end
     for lines, stops in source.read(start.position):
         for line, stop in zip(lines, stops, strict=True):
-            end = sink.measure((line,), end)
+            end = sink.measure((line,), end, session_id=session)
             yield Place(stop, end)
 
 
@@ -114,7 +114,7 @@ def _place_beside(sink: HistorySink, session: str, source: Source, timeout_secon
         if sample.stride == 1:
             return _open_branch(sink, source, status, before)
         count, sample = sample.stride, _Sample(before)
-        for _, place in zip(range(count), _walk(sink, source, before), strict=False):
+        for _, place in zip(range(count), _walk(sink, session, source, before), strict=False):
             sample.add(place)
 
 
@@ -122,7 +122,7 @@ def _open_branch(sink: HistorySink, source: Source, status: Status, common: Plac
     """A branch is named after the place behind the first line that is on no log. A taken name is passed over."""
     taken = {log.branch for log in status.logs}
     branch = None
-    for place in _walk(sink, source, common):
+    for place in _walk(sink, status.session, source, common):
         branch = place.end.as_branch
         if branch not in taken:
             break

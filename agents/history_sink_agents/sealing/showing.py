@@ -1,0 +1,60 @@
+"""For what shows lines or gives them back: sealed ones opened where the environment has keys, else as they are."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
+
+from history_sink_agents.sealing.envelope import START, NotOpened
+from history_sink_agents.sealing.keyring import MASTER_COMMAND, MASTER_FILE, read_keyring
+from history_sink_agents.sealing.opening import Opener
+
+
+def open_for_show(session_id: str) -> Callable[[bytes], bytes]:
+    """A function that opens a line of the session; one that cannot be opened it returns as it is.
+
+    Raises:
+        ConfigurationError: The variables name keys that cannot be read.
+    """
+    opener = _make_opener(_read_names())
+    return partial(_try, opener, session_id) if opener else _keep
+
+
+def open_to_give_back(session_id: str, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """A whole log's lines, opened, if they are sealed.
+
+    Raises:
+        NotOpened: A line cannot be opened, no key is here, or one stands where it was not sealed for.
+        ConfigurationError: As `open_for_show`.
+    """
+    opener = _make_opener(_read_names())
+    if opener is not None:
+        yield from opener.open_log(session_id, lines)
+        return
+    for line in lines:
+        if line.startswith(START):
+            raise NotOpened(f"session {session_id} is sealed, and no key is here: set {MASTER_FILE}")
+        yield line
+
+
+def _read_names() -> tuple[tuple[str, str], ...]:
+    """The variables, as what is remembered goes by them."""
+    return tuple((name, value) for name, value in os.environ.items() if name.startswith("CODETETHER_HISTORY_SEAL_"))
+
+
+@lru_cache(4)
+def _make_opener(variables: tuple[tuple[str, str], ...]) -> Opener | None:
+    environment = dict(variables)
+    if not (environment.get(MASTER_FILE) or environment.get(MASTER_COMMAND)):
+        return None
+    return Opener(read_keyring(environment))
+
+
+def _try(opener: Opener, session_id: str, line: bytes) -> bytes:
+    try:
+        return opener.open_line(session_id, line)
+    except NotOpened:
+        return line
+
+
+def _keep(line: bytes) -> bytes:
+    return line
