@@ -416,6 +416,11 @@ def test_of_equal_messages_the_pinned_one_stays_the_pinned_one() -> None:
     twice.pin(1)
     twice.update([yes, SAID])
     assert pinned(twice) == [yes], "none can tell which of them went"
+    undone = Pages([yes, yes])
+    undone.pin(1)
+    for messages in ([yes], [yes, SAID]):
+        undone.update(messages)
+        assert pinned(undone) == [], "the second one went"
 
 
 def test_an_edited_message_keeps_its_pin_and_kind_and_nothing_else(pages: Pages) -> None:

@@ -43,13 +43,13 @@ def align(pages: Sequence[Page], retired: Sequence[Page], keys: Sequence[str]) -
     found: list[Page | None] = [None] * len(new)
     for before, now in pairs:
         found[now] = pages[before]
-    loose = _leave_out(pages, {before for before, _ in pairs})
+    loose = [*_leave_out(pages, {before for before, _ in pairs})]
     spare = _take_again([*retired, *loose], new, found)
     left = set(map(id, spare))
     heirs = {now: pages[before] for before, now in swaps if found[now] is None and id(pages[before]) in left}
     is_undo = len(new) < len(old) and pairs == [(at, at) for at in range(len(new))]
     if not is_undo:
-        _keep_pins(spare, found)
+        _keep_pins((page for page in loose if id(page) in left), found)
     last = {page.key: page for page in spare if not page.is_plain}
     return Alignment(found, heirs, tuple(last.values()))
 

@@ -32,22 +32,26 @@ class Entry:
 
 def read_content(message: Content) -> Entry:
     """Read a message. Raises `Malformed` for what is neither an object for JSON nor a line."""
+    line = _write_line(message)
+    record = message if isinstance(message, Mapping) else _parse(line)
+    return Entry(message, line, _hash(line if record is None else write_json(record, is_sorted=True).encode()))
+
+
+def measure_bytes(message: Content) -> int:
+    """The bytes of a message's line, newline included: how `assemble` measures where it is told nothing else."""
+    return len(_write_line(message)) + 1
+
+
+def _write_line(message: Content) -> bytes:
     if isinstance(message, Mapping):
-        line = write_json(message).encode()
-        return Entry(message, line, _hash(write_json(message, is_sorted=True).encode()))
+        return write_json(message).encode()
     if not isinstance(message, (bytes, str)):
         raise Malformed(f"a message is an object or a line, not {type(message).__name__}")
     line = clean(message).encode() if isinstance(message, str) else message
     line = line.removesuffix(b"\n")
     if b"\n" in line:
         raise Malformed("a line has no newline but at its end")
-    record = _parse(line)
-    return Entry(message, line, _hash(line if record is None else write_json(record, is_sorted=True).encode()))
-
-
-def measure_bytes(message: Content) -> int:
-    """The bytes of a message's line, newline included: how `assemble` measures where it is told nothing else."""
-    return len(read_content(message).line) + 1
+    return line
 
 
 def write_json(value: Any, is_sorted: bool = False) -> str:

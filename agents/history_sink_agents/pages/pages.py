@@ -1,7 +1,7 @@
 """The pages of one history: what must stay, what may shrink, and what a context gets of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ class Pages:
         self._slots: list[Slot] = []
         self._retired = before.retired
         self._refetches, self._refetched_bytes = before.refetches, before.refetched_bytes
-        self._take(messages, before.pages)
+        self._put(messages, before.pages)
 
     @property
     def pages(self) -> tuple[Page, ...]:
@@ -88,12 +88,11 @@ class Pages:
         Raises:
             Malformed: A message is not what it must be. Nothing is changed.
         """
-        return self._take(messages, self.pages)
+        return self._put(messages, self.pages)
 
     def append(self, *messages: Content) -> list[PageFault]:
         """Take messages that follow. Args, Returns and Raises: as `update`."""
-        entries = [*map(read_content, messages)]
-        return self._put([*(slot.entry for slot in self._slots), *entries], self.pages)
+        return self._put(messages, (), self._slots)
 
     def fork(self, count: int) -> "Pages":
         """The pages of another history, which begins with the first `count` messages of this one."""
@@ -253,19 +252,19 @@ class Pages:
                 faults.append(find_miss(slot.number, page, "no message of the context stands for it"))
         return faults
 
-    def _take(self, messages: Iterable[Content], pages: tuple[Page, ...]) -> list[PageFault]:
-        return self._put([*map(read_content, messages)], pages)
-
-    def _put(self, entries: list[Entry], pages: tuple[Page, ...]) -> list[PageFault]:
+    def _put(self, messages: Iterable[Content], pages: Sequence[Page], before: Sequence[Slot] = ()) -> list[PageFault]:
+        """Put these messages behind the slots `before`. Their pages are among `pages` and the retired, or new."""
+        entries, first = [*map(read_content, messages)], len(before)
         aligned = align(pages, self._retired, [entry.key for entry in entries])
-        turns = render(entry.line for entry in entries)
+        turns = render((entry.line for entry in entries), first)
         slots = []
-        for number, (entry, page, turn) in enumerate(zip(entries, aligned.found, turns, strict=True)):
-            slots.append(Slot(number, entry, page or _make_page(entry, turn, aligned.heirs.get(number)), turn))
-            slots[-1] = replace(slots[-1], page=_see(slots[-1]))
-        self._slots, self._retired = slots, aligned.retired
-        fresh = [number for number, page in enumerate(aligned.found) if page is None]
-        return [*self._find_duplicates(fresh)]
+        for at, (entry, page, turn) in enumerate(zip(entries, aligned.found, turns, strict=True)):
+            page = page or _make_page(entry, turn, aligned.heirs.get(at))
+            slots.append(_see(Slot(first + at, entry, page, turn)))
+        self._slots, self._retired = [*before, *slots], aligned.retired
+        if before and any(part.call_id for turn in turns for part in turn.parts):
+            self._link()
+        return [*self._find_duplicates(first + at for at, page in enumerate(aligned.found) if page is None)]
 
     def _find_duplicates(self, fresh: Iterable[int]) -> Iterable[PageFault]:
         evicted = self._list_evicted()
@@ -330,10 +329,10 @@ def _make_page(entry: Entry, turn: Turn, heir_of: Page | None) -> Page:
     return Page(entry.key, given, is_pinned=heir_of.is_pinned)
 
 
-def _see(slot: Slot) -> Page:
-    """The page, at the level of the message that stands in for its own, where one does."""
+def _see(slot: Slot) -> Slot:
+    """The slot, its page at the level of the message that stands in for its own, where one does."""
     level = slot.page.shown.get(slot.entry.key)
-    return slot.page if slot.is_held or level is None else replace(slot.page, level=level)
+    return slot if slot.is_held or level is None else replace(slot, page=replace(slot.page, level=level))
 
 
 def _check_degradation(slot: Slot, level: Level, text: str | None) -> None:
