@@ -1,5 +1,6 @@
 """Debian's Chromium without a window: what a person would see of a page."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,9 @@ FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
+PLACE = "/tmp"
+"""For profiles: with one in a deep folder Chromium ends, for the path of its socket is too long then."""
+
 _PICTURE = ("--window-size=1900,760", "--virtual-time-budget=10000")
 """The time is in milliseconds: the table is filled by a script."""
 
@@ -39,6 +43,7 @@ def _browse(url: str, action: str) -> subprocess.CompletedProcess[str]:
     program = shutil.which("chromium")
     if program is None:
         raise NotReady("there is no chromium on PATH; on Debian: apt-get install chromium")
-    with tempfile.TemporaryDirectory(prefix="history-sink-chromium-", ignore_cleanup_errors=True) as profile:
+    with tempfile.TemporaryDirectory(prefix="history-sink-chromium-", dir=PLACE, ignore_cleanup_errors=True) as profile:
         command = [program, *FLAGS, *_PICTURE, f"--user-data-dir={profile}", action, url]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        environment = {**os.environ, "TMPDIR": PLACE}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)

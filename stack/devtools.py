@@ -1,6 +1,7 @@
 """One page in Debian's Chromium, driven as a person would drive it; and what it has asked the network for."""
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -15,7 +16,7 @@ from typing import Any
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
-from stack.browser import FLAGS
+from stack.browser import FLAGS, PLACE
 from stack.processes import NotReady, Process
 
 _ANSWER_SECONDS = 60.0
@@ -113,10 +114,11 @@ def open_tab() -> Iterator[Tab]:
     program = shutil.which("chromium")
     if program is None:
         raise NotReady("there is no chromium on PATH; on Debian: apt-get install chromium")
-    with tempfile.TemporaryDirectory(prefix="history-sink-chromium-", ignore_cleanup_errors=True) as place:
+    with tempfile.TemporaryDirectory(prefix="history-sink-chromium-", dir=PLACE, ignore_cleanup_errors=True) as place:
         told = Path(place) / "profile" / "DevToolsActivePort"
         command = [program, *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={told.parent}", "about:blank"]
-        process = Process("chromium", command, log_path=Path(place) / "chromium.log")
+        environment = {**os.environ, "TMPDIR": PLACE}
+        process = Process("chromium", command, log_path=Path(place) / "chromium.log", environment=environment)
         process.start(lambda: told.exists() and told.read_text().count("\n") > 0)
         try:
             port = int(told.read_text().split()[0])

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,9 +90,11 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing_behind(directory: Pa
     assert "history/transcript/branches/" in text
     assert "http://127.0.0.1:" in text
     assert "history_sink.upload_history" in text
+    assert "/beside?other_branch=" in text
+    assert ("side-by-side.png" in text) == (shutil.which("chromium") is not None)
     assert "\x1b" not in text
     headings = re.findall(r"^ ?\d\. .*$", re.sub(r":\d+", ":PORT", text), re.MULTILINE)
-    assert len(headings) == 8
+    assert len(headings) == 9
     readme = re.sub(r":\d+", ":PORT", (ROOT / "README.md").read_text())
     assert [heading for heading in headings if heading not in readme] == []
     assert not list(directory.iterdir())

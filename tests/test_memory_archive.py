@@ -233,3 +233,11 @@ def test_the_readmes_example_holds() -> None:
         next(block for block in README.split("```python\n") if "def test_my_agent" in block).partition("```")[0], shown
     )
     shown["test_my_agent_keeps_its_history"]()
+
+
+def test_there_is_no_search_worker_in_memory() -> None:
+    with MemorySink() as sink:
+        sink.save("s", messages("ab"))
+        with pytest.raises(NoAnswer):
+            sink.recall("message")
+        assert sink.flush("s")

@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from command import Command
-from history_sink import Fault, HistorySink, PointerHandle
+from history_sink import Fault, HistorySink, Hit, PointerHandle, Recalled, SessionId
 from history_sink.testing import MemorySink
 from history_sink_agents.browse.log import RANGE_BYTES, Log, find_log
 from history_sink_agents.view.app import make_app
@@ -479,49 +479,51 @@ def test_trouble_is_told(sink: MemorySink, client: TestClient) -> None:
 
 
 class Recalling(MemorySink):
-    """A sink whose search is a function."""
+    """A sink whose search always answers the same."""
 
-    def __init__(self, answer: Any) -> None:
+    def __init__(self, answer: Recalled | Fault) -> None:
         super().__init__()
         self._answer = answer
+        self.asked: tuple[object, ...] = ()
 
-    def recall(self, query: str, **options: Any) -> Any:  # type: ignore[override]  # whatever is asked
-        self.asked = (query, options)
-        if isinstance(self._answer, Exception):
-            raise self._answer
+    def recall(self, query: str, session: SessionId | None = None, *_: Any, **__: Any) -> Recalled | Fault:
+        self.asked = (query, session)
         return self._answer
 
 
-class Answer:
-    """As `history_sink` answers a question."""
+def find(excerpt: str, marks: tuple[tuple[int, int], ...], message: int = 3) -> Hit:
+    handle = PointerHandle("history", "history/short/history.jsonl", (0, 1))
+    return Hit(handle, "short", None, message, "assistant", None, 1.0, excerpt, marks)
 
-    def __init__(self, **fields: Any) -> None:
-        self.__dict__.update({"hits": (), "is_rebuilding": False, "behind": 0, "newest_write": 0.0, **fields})
+
+NOTHING = Recalled((), 0.0, 0, False, 1.0, 7)
 
 
 def test_hits_are_shown_with_what_matched_and_lead_to_their_turns() -> None:
-    hit = Answer(
-        session="s", branch=None, message=3, role="assistant", at=None, score=1.0,
-        excerpt="a <b>file</b> here", marks=((5, 9),),
-    )  # fmt: skip
-    sink = Recalling(Answer(hits=(hit,), behind=2))
-    page = get(open_client(sink), "/search?q=file&session=s")
+    hit = find("a <b>file</b> here", ((5, 9),))
+    sink = Recalling(replace(NOTHING, hits=(hit,), behind=2))
+    page = get(open_client(sink), "/search?q=file&session=short")
     assert page.all("mark") == [{}]
     assert "a <b>file</b> here" in page.text
-    assert "/s/s?turn=3#t3" in page.links
+    assert "/s/short?turn=3#t3" in page.links
     assert "lacks something of 2 logs" in page.text
-    assert sink.asked[0] == "file"
-    assert sink.asked[1]["session"] == "s"
+    assert sink.asked == ("file", "short")
 
 
 @pytest.mark.parametrize(
     ("answer", "told"),
-    [(Answer(), "Nothing was found"), (Fault("backend_error", "rebuilding"), "rebuilding")],
+    [
+        (NOTHING, "Nothing was found"),
+        (replace(NOTHING, is_rebuilding=True), "not complete (it is being built): there may be more"),
+        (replace(NOTHING, compared_at=None, sealed=9), "9 sealed lines are not searched"),
+        (Fault("backend_error", "no index"), "no index"),
+    ],
 )
-def test_nothing_found_and_not_to_be_searched_are_two_answers(answer: Any, told: str) -> None:
+def test_nothing_found_and_not_to_be_searched_are_two_answers(answer: Recalled | Fault, told: str) -> None:
     page = get(open_client(Recalling(answer)), "/search?q=x")
     assert told in page.text
-    assert ("Nothing was found" in page.text) == isinstance(answer, Answer)
+    assert ("Nothing was found" in page.text) == isinstance(answer, Recalled)
+    assert ("not complete" in page.text) == (isinstance(answer, Recalled) and not answer.is_complete)
 
 
 def test_where_no_search_worker_answers_the_page_says_so(sink: MemorySink, client: TestClient) -> None:
@@ -556,7 +558,7 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     assert "CODETETHER_HISTORY_BROKER_URL is not set" in ended.err
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['starlette'] = None\n")
     ended = Command({"PYTHONPATH": str(tmp_path)})("view")
-    assert (ended.status, ended.out) == (2, b"")
+    assert (ended.status, ended.out) == (1, b"")
     assert ended.err == "Error: view needs the extra: pip install 'history-sink[web]'\n"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = {"CODETETHER_HISTORY_BROKER_URL": "redis://127.0.0.1:1/0"}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from history_sink.testing import MemorySink
 from stack.devtools import Tab, open_tab
 from stack.page import serve_page
-from test_view import HOSTILE, MESSAGES, PNG, Answer, Recalling, hide, image, say
+from test_view import HOSTILE, MESSAGES, NOTHING, PNG, Recalling, find, hide, image, say
 
 pytestmark = pytest.mark.system
 
@@ -36,10 +37,7 @@ def make_session(count: int) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def sink() -> Iterator[MemorySink]:
-    hit = Answer(
-        session="short", branch=None, message=3, role="assistant", at=None, excerpt="One file", marks=((4, 8),)
-    )
-    sink = Recalling(Answer(hits=(hit,)))
+    sink = Recalling(replace(NOTHING, hits=(find("One file", ((4, 8),)),)))
     sink.save("long", make_session(LONG))
     sink.save("short", MESSAGES)
     sink.save("hostile", [*(each for text in HOSTILE for each in hide(text)), say("user", "x" * 5_000_000)])

@@ -11,6 +11,7 @@ from stack.demo.flower_view import find_succeeded, list_tasks
 from stack.demo.screen import Screen
 from stack.demo.transcript import name_session
 from stack.flower import Flower
+from stack.page import serve_page
 from stack.processes import wait_until
 from stack.stack import Stack, producer_environment
 from stack.worker import Worker
@@ -23,13 +24,14 @@ VISIBILITY_SECONDS = 3
 
 @dataclass
 class Scene:
-    """All parts, running. `worker` is the one that runs now."""
+    """All parts, running. `worker` is the one that runs now; `page` is a page's address, and the token that lets in."""
 
     stack: Stack
     environment: dict[str, str]
     worker: Worker
     flower: Flower
     sink: HistorySink
+    page: tuple[str, str]
     session: str
     lines: list[bytes]
     screen: Screen
@@ -56,10 +58,10 @@ def open_scene(name: str, lines: list[bytes], screen: Screen) -> Iterator[Scene]
         }
         flower = stack.flower(environment)
         worker = stack.worker(environment, name="worker-1")
-        with closing(HistorySink.from_env(producer_environment(environment))) as sink:
+        with closing(HistorySink.from_env(producer_environment(environment))) as sink, serve_page(sink) as page:
             _wait_for_flower(flower, sink)
             screen.text(f"ready after {monotonic() - began:.1f} s; Flower is at {flower.url}")
-            yield Scene(stack, environment, worker, flower, sink, name_session(name), lines, screen)
+            yield Scene(stack, environment, worker, flower, sink, page, name_session(name), lines, screen)
 
 
 def _wait_for_flower(flower: Flower, sink: HistorySink) -> None:

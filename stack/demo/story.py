@@ -1,13 +1,18 @@
 """The demo, step by step: each shows something, and claims what it shows."""
 
 import json
+import shutil
 from hashlib import sha256
+from subprocess import TimeoutExpired
 from time import monotonic, sleep
+from urllib.request import HTTPCookieProcessor, build_opener
 
 from history_sink import Fault, PointerHandle, Receipt, Status
+from stack.browser import photograph
 from stack.demo.flower_view import count_tasks, find_succeeded, list_tasks
 from stack.demo.scene import BUCKET, Scene
 from stack.demo.stream import stream
+from stack.processes import NotReady
 
 READ_BYTES = 4 * 1024 * 1024
 STUCK_SECONDS = 30.0
@@ -35,6 +40,8 @@ def tell(scene: Scene) -> None:
     receipts.append(_ask_in_vain(scene, edited))
     scene.screen.step("That save was an undo: the old line stays as it is, the new one has a branch")
     _show_undo(scene, edited)
+    scene.screen.step("What people look at in a browser: `history-sink view`")
+    _show_page(scene)
     scene.screen.step(f"What Flower lists, at {scene.flower.url}/tasks")
     _show_flower(scene, receipts)
     scene.screen.end("All of it holds.")
@@ -138,6 +145,25 @@ def _show_undo(scene: Scene, edited: list[bytes]) -> None:
     _compare(scene, old, scene.lines, "the old line")
     _compare(scene, new, edited, "the new line")
     scene.claim(scene.sink.pointer(scene.session).key == new.key, "a pointer now addresses the branch")
+
+
+def _show_page(scene: Scene) -> None:
+    """The link, and a picture of the two logs side by side where there is a Chromium; both last as long as the demo."""
+    home, token = scene.page
+    branch = next(log.branch for log in scene.sink.status(scene.session).logs if log.branch)
+    beside = f"{home}/s/{scene.session}/beside?other_branch={branch}&token={token}"
+    with build_opener(HTTPCookieProcessor()).open(beside, timeout=30) as answer:
+        page = answer.read().decode()
+    scene.claim("main log" in page and "Undo that, please" in page, "the page shows the branch beside the main line")
+    scene.screen.text(f"all sessions   {home}/?token={token}")
+    scene.screen.text(f"side by side   {beside}")
+    if shutil.which("chromium"):
+        picture = scene.stack.directory / "side-by-side.png"
+        try:
+            photograph(beside, picture)
+            scene.screen.text(f"a picture      {picture}")
+        except (NotReady, TimeoutExpired):  # a browser's trouble is none of ours
+            scene.screen.text("a picture      Chromium made none")
 
 
 def _show_flower(scene: Scene, receipts: list[Receipt]) -> None:

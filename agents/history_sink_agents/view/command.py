@@ -6,7 +6,6 @@ from ipaddress import ip_address
 
 import click
 
-from history_sink import ConfigurationError
 from history_sink_agents.command_line import open_sink
 
 
@@ -25,8 +24,10 @@ def view(host: str, port: int) -> None:
         import uvicorn
 
         from history_sink_agents.view.app import make_app
-    except ImportError:
-        raise ConfigurationError("view needs the extra: pip install 'history-sink[web]'") from None
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("history_sink"):
+            raise
+        raise click.ClickException("view needs the extra: pip install 'history-sink[web]'") from None
     token = secrets.token_urlsafe(24)
     with open_sink() as sink, listen(host, port) as listener:
         bound = listener.getsockname()[1]

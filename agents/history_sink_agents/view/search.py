@@ -1,9 +1,9 @@
 """Search: what `sink.recall` finds, or why nobody can say."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from history_sink import Fault, HistorySink, Malformed, NoAnswer, Unavailable
+from history_sink import Fault, HistorySink, HistorySinkError, Hit, NoAnswer, Recalled
 from history_sink_agents.view.site import link_session
 from history_sink_agents.view.texts import show_time
 
@@ -34,25 +34,21 @@ class Found:
 
 def ask(sink: HistorySink, query: str, session: str = "") -> Found:
     """Ask a search worker. Never raises for an answer that is none: it is told."""
-    recall = getattr(sink, "recall", None)
-    if recall is None:
-        return Found(trouble="This version of history-sink has no search.")
     try:
-        answer = recall(query, session=session or None, limit=_LIMIT)
+        answer = sink.recall(query, session=session or None, limit=_LIMIT)
     except NoAnswer:
-        return Found(trouble="No search worker answers. One runs with: history-sink-worker, queue history.search.")
-    except Unavailable as error:
-        return Found(trouble=str(error))
-    except Malformed as error:
+        return Found(trouble="No search worker answers, so nobody can say what there is.")
+    except HistorySinkError as error:
         return Found(trouble=str(error))
     if isinstance(answer, Fault):
         return Found(trouble=str(answer))
     return Found(tuple(map(_show_hit, answer.hits)), notes=tuple(_describe(answer)))
 
 
-def mark_excerpt(excerpt: str, marks: Any) -> tuple[tuple[str, bool], ...]:
+def mark_excerpt(excerpt: str, marks: Iterable[tuple[int, int]]) -> tuple[tuple[str, bool], ...]:
     """An excerpt in pieces by the ranges that matched; ranges that cannot be are passed over."""
-    pieces, at = [], 0
+    pieces: list[tuple[str, bool]] = []
+    at = 0
     for start, end in sorted(marks):
         if at <= start < end <= len(excerpt):
             pieces += [(excerpt[at:start], False), (excerpt[start:end], True)]
@@ -60,7 +56,7 @@ def mark_excerpt(excerpt: str, marks: Any) -> tuple[tuple[str, bool], ...]:
     return tuple(each for each in (*pieces, (excerpt[at:], False)) if each[0])
 
 
-def _show_hit(hit: Any) -> ShownHit:
+def _show_hit(hit: Hit) -> ShownHit:
     query = {"branch": hit.branch} if hit.branch else {}
     link = link_session(hit.session, query, turn=hit.message) + f"#t{hit.message}"
     return ShownHit(
@@ -68,12 +64,14 @@ def _show_hit(hit: Any) -> ShownHit:
     )
 
 
-def _describe(answer: Any) -> list[str]:
+def _describe(answer: Recalled) -> list[str]:
+    """How complete the answer is: where it is not, what was not found may be there all the same."""
     notes = []
-    if answer.is_rebuilding:
-        notes.append("The index is being built: there may be more.")
-    if answer.behind:
-        notes.append(f"The index lacks something of {answer.behind:,} logs: there may be more.")
+    if not answer.is_complete:
+        why = f"it lacks something of {answer.behind:,} logs" if answer.behind else "it is being built"
+        notes.append(f"The index is not complete ({why}): there may be more.")
+    if answer.sealed:
+        notes.append(f"{answer.sealed:,} sealed lines are not searched.")
     if answer.newest_write:
         notes.append(f"The newest save in the index is of {show_time(answer.newest_write)} UTC.")
     return notes

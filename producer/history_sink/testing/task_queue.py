@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
 from history_sink.errors import Malformed, Unavailable
-from history_sink.protocol.contract import RESOLVE, UPLOAD
+from history_sink.protocol.contract import RECALL, RESOLVE, UPLOAD
 from history_sink.protocol.pointer import Fault
 from history_sink.transport.results import Answer
 
@@ -102,6 +102,8 @@ class TaskQueue:
             return
         tasks, self._tasks = self._tasks, deque()
         for task in tasks:
+            if task.name == RECALL:
+                continue  # there is no search worker, and the question expires
             if task.name == UPLOAD and self._trouble.is_store_away:
                 self._tasks.append(task)  # a worker tries it again until the store is back
             elif not (task.name == UPLOAD and self._trouble.loses_uploads):
