@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine, Mapping
-from contextlib import ExitStack
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -14,11 +13,10 @@ from hypothesis import strategies as st
 from openai.types.responses import ResponseOutputMessage
 
 from agents import Agent, Model, ModelResponse, RunConfig, Runner, SQLiteSession, Usage
-from history_sink import HistorySink, Unavailable
+from history_sink import Unavailable
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.stores.openai_agents import Session
 from history_sink_agents.stores.shared_log import NotStored
-from stack.stack import producer_environment
 
 NAME = "openai-agents.talk_2f1"
 
@@ -74,17 +72,6 @@ def test_a_thousand_random_operations_equal_those_on_sqlite(archive: MemoryArchi
 def test_any_operations_equal_those_on_sqlite(chance: random.Random, rounds: int) -> None:
     archive = MemoryArchive()
     run(play(open_session(archive), SQLiteSession("talk/1"), chance, rounds, lambda: open_session(archive)))
-
-
-@pytest.mark.servers
-def test_operations_on_servers_equal_those_on_sqlite(environment: Mapping[str, str], worker: object) -> None:
-    with ExitStack() as running:
-
-        def reopen() -> Session:
-            sink = running.enter_context(HistorySink.from_env(producer_environment(environment)))
-            return Session("talk/1", sink, wait_seconds=30.0)
-
-        run(play(reopen(), SQLiteSession("talk/1"), random.Random(5), 60, reopen))
 
 
 class Parrot(Model):

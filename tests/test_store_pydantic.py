@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine, Mapping
-from contextlib import ExitStack
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -16,11 +15,10 @@ from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import BinaryContent, ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models.test import TestModel
 
-from history_sink import HistorySink, Unavailable
+from history_sink import Unavailable
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.stores.pydantic_conversations import ConversationStore
 from history_sink_agents.stores.shared_log import NotStored
-from stack.stack import producer_environment
 
 WRITERS = 16
 
@@ -156,13 +154,6 @@ async def race(stores: list[ConversationStore], rounds: int) -> None:
 
 def test_of_sixteen_writers_one_wins_each_revision(archive: MemoryArchive) -> None:
     run(race([open_store(archive) for _ in range(WRITERS)], 10))
-
-
-@pytest.mark.servers
-def test_of_sixteen_writers_on_servers_one_wins_each_revision(environment: Mapping[str, str], worker: object) -> None:
-    with ExitStack() as running:
-        sinks = [HistorySink.from_env(producer_environment(environment)) for _ in range(WRITERS)]
-        run(race([ConversationStore(running.enter_context(sink), wait_seconds=60.0) for sink in sinks], 3))
 
 
 def test_an_agents_conversation_goes_on_on_another_machine(archive: MemoryArchive) -> None:

@@ -1,6 +1,7 @@
-"""The Claude Agent SDK's store on real servers: the SDK's own kit, readers at once, size, and nobody there."""
+"""The stores on real servers: the Claude SDK's own kit, readers at once, races, size, cost, and nobody there."""
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -10,14 +11,19 @@ from typing import Any
 import pytest
 from claude_agent_sdk.testing import run_session_store_conformance
 
+from agents import SQLiteSession
 from history_sink import HistorySink, HistorySinkError
 from history_sink_agents.stores.claude import SessionStore
+from history_sink_agents.stores.openai_agents import Session
+from history_sink_agents.stores.pydantic_conversations import ConversationStore
 from history_sink_worker.life.deletion import delete
 from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
 from stack.redis import RedisServer
 from stack.stack import producer_environment
 from test_store_claude import KEY, SUB, entries, run
+from test_store_openai_agents import play
+from test_store_pydantic import race
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -30,9 +36,13 @@ class Machines:
     def __init__(self, environment: Mapping[str, str], running: ExitStack, operator: Service) -> None:
         self._environment, self._running, self._operator = environment, running, operator
 
+    def open_sink(self) -> HistorySink:
+        return self._running.enter_context(HistorySink.from_env(producer_environment(self._environment)))
+
     def open_store(self, namespace: str) -> SessionStore:
-        sink = self._running.enter_context(HistorySink.from_env(producer_environment(self._environment)))
-        return SessionStore(sink, namespace=namespace, wait_seconds=PATIENCE_SECONDS, delete_logs=self._delete)
+        return SessionStore(
+            self.open_sink(), namespace=namespace, wait_seconds=PATIENCE_SECONDS, delete_logs=self._delete
+        )
 
     def _delete(self, names: Sequence[str]) -> None:
         for name in names:
@@ -84,3 +94,15 @@ def test_without_a_worker_an_append_answers_within_its_second(redis_server: Redi
         with pytest.raises((HistorySinkError, TimeoutError), match="no worker"):
             asyncio.run(store.append(KEY, entries(1)))
         assert time.monotonic() - begun < 1.0 + 4.0  # it is a second; a busy machine may add some
+
+
+def test_operations_of_the_openai_sdk_equal_those_on_sqlite(machines: Machines) -> None:
+    def reopen() -> Session:
+        return Session("talk/1", machines.open_sink(), wait_seconds=PATIENCE_SECONDS)
+
+    run(play(reopen(), SQLiteSession("talk/1"), random.Random(5), 40, reopen))
+
+
+def test_of_sixteen_writers_of_a_conversation_one_wins_each_revision(machines: Machines) -> None:
+    sinks = [machines.open_sink() for _ in range(16)]
+    run(race([ConversationStore(sink, wait_seconds=PATIENCE_SECONDS) for sink in sinks], 2))
