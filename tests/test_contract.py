@@ -191,4 +191,5 @@ def test_a_receipt_is_plain_when_encoded() -> None:
         "raw": 0,
         "clock_ahead_seconds": None,
         "end": None,
+        "filtered": {},
     }

@@ -37,11 +37,11 @@ class Simulation:
         self.workers = [Context(hints, self.clock, T) for _ in range(3)]
         self.story: list[tuple[Any, ...]] = []
         self.histories = draw_histories(rng, size or rng.choice([0.4, 0.7, 1, 1.6]), forks)
-        self.todo = draw_saves(rng, self.histories)
+        self.todo: list[Any] = [*draw_saves(rng, self.histories)]
         self.running: list[Job] = []
         self.late: list[Request] = []
         self.asleep: Job | None = None
-        self.answered: list[tuple[Save, Verdict]] = []
+        self.answered: list[tuple[Any, Verdict]] = []
         self.compacted = Compacted()
         self.main = b""
         self.store.equal_etags = rng.random() < 0.5

@@ -109,17 +109,19 @@ class _Appending:
         hint = self.context.hints.get(self.log.root)
         for _ in range(HINTS_TRIED):
             start = find_start(hint, self.batch)
-            if hint is None or start is None:
+            if hint is None or start is None or not self._is_proven(hint, start):
                 return None
             piece = Piece(start, self.batch.lines, self.batch.writer, self.batch.position)
             if (yield from put_extent(self.context, self.log, piece)):
                 self.has_written = True
-                is_proven = plan.hint_proves(hint, start, self.context.now(), self.context.settle_seconds)
-                return self._go_on(hint, piece) if is_proven else None
+                return self._go_on(hint, piece) if self._is_proven(hint, start) else None
             before, hint = hint, self.context.hints.get(self.log.root)
             if hint is None or hint.offset <= before.offset:
                 return None
         return None
+
+    def _is_proven(self, hint: Hint, start: Junction) -> bool:
+        return plan.hint_proves(hint, start, self.context.now(), self.context.settle_seconds)
 
     def step(self) -> Steps[Verdict]:
         """Look, and put it at the log's end, if that is where it belongs."""
@@ -154,6 +156,7 @@ class _Appending:
         mine = line.placed.get(self.batch.writer) if line else None
         if mine is None and line is not None:
             mine = yield from self._find_folded(seen, line, after)
+            self.has_written = self.has_written and mine is None  # what this task has written is not on the line
         if mine is not None:
             return self._covered(seen, mine)
         end = line.end if line else START
@@ -164,14 +167,17 @@ class _Appending:
         return self.tell("conflict", end)
 
     def _find_folded(self, seen: LogSnapshot, line: MainLine, after: Junction) -> Steps[Placed | None]:
-        """Where the base has taken its lines in, and their extent is still there."""
+        """Where the base has taken in what follows `after`: whether that is this batch.
+
+        By the extent's own words, until it is swept away. After that by the lines, and the history before them.
+        """
+        if after.offset >= line.base:
+            return None
+        behind = Piece(after, self.batch.lines).end
         tail = plan.next_extent(seen.listing, after.offset, after.chain)
-        if tail is None or tail.name.start >= line.base:
+        fact = (yield from tail_fact(self.context, tail)) if tail else None
+        if fact is not None and fact.writer != self.batch.writer:
             return None
-        fact = yield from tail_fact(self.context, tail)
-        if fact is None or fact.writer != self.batch.writer:
-            return None
-        behind = Junction(fact.messages, tail.end, fact.after)
         return Placed(0, behind) if (yield from _is_on_line(line, behind)) else None
 
     def _put(self, seen: LogSnapshot, rest: Piece) -> Steps[Verdict]:
