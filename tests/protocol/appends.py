@@ -200,6 +200,8 @@ class AppendSimulation(Simulation):
             raise Violation(f"{verdict.outcome}, but not on the log: {batch} {self.placed}")
         elif not is_there and not (verdict.outcome == "diverged" and batch.anchor):
             raise Violation(f"{verdict.outcome} of an append: {batch}")
+        if is_there and batch.anchor and not self.main.startswith(b"".join(self.history)):
+            raise Violation(f"before what its writer had saved: {batch} {self.main!r}")
         end = verdict.end
         if end and (end.bytes, bytes.fromhex(end.chain)) not in self._junctions():
             raise Violation(f"{end} is no place of {self.main!r}")

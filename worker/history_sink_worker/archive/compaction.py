@@ -21,7 +21,6 @@ from history_sink_worker.archive.plan import Segment, Tail
 from history_sink_worker.archive.reconcile import place
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
 from history_sink_worker.archive.snapshot import COPY_FROM_BYTES, LogSnapshot, look, tail_fact
-from history_sink_worker.archive.stream import Early, place_loose
 from history_sink_worker.archive.trace import holds
 from history_sink_worker.archive.written import read_written, write_written
 from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps
@@ -238,8 +237,9 @@ def _place_again(context: Context, log: Log, tail: Tail) -> Steps[bool]:
         blob: Blob | None = yield Get(tail.entry.key)
         if blob is not None:
             piece = read_piece(blob, tail.name)
-            is_append = piece.writer and tail.name.kind == "extent"
-            yield from place_loose(context, log, piece) if is_append else place(context, log, piece)
-    except (Corrupt, Early):
+            # An append is acknowledged when it is on the line: what lies beside it was claimed in vain.
+            if not piece.writer or tail.name.kind != "extent":
+                yield from place(context, log, piece)
+    except Corrupt:
         return False
     return True

@@ -44,16 +44,6 @@ def append_batch(context: Context, log: Log, batch: Batch) -> Steps[Verdict]:
         return appending.tell("deleted")
 
 
-def place_loose(context: Context, log: Log, piece: Piece) -> Steps[None]:
-    """Place what an append has left beside the line, under a name that was claimed in vain. Raises `Early`.
-
-    Of an append that was to go there or nowhere nothing was promised.
-    """
-    if piece.position is not None:
-        batch = Batch(log.branch, piece.writer, piece.position, piece.lines)
-        yield from look_again(log, _Appending(context, log, batch).step)
-
-
 def is_early(hint: Hint | None, batch: Batch) -> bool:
     """Whether, as far as the hint knows, something of its writer's history comes before it and is on its way."""
     if hint is None or batch.position is None:
