@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from agent_homes import archive_home
 from command import Command, Ended
 from history_sink import HistorySink
 from sink_places import WORKER_COMMAND
@@ -52,11 +51,19 @@ class Lab:
         self.new_home.mkdir()
         self._variables = producer_environment(environment)
 
-    def archive(self, agent: str, home: str) -> None:
-        """All that there is of an agent, and then the old home is lost."""
-        with HistorySink.from_env(self._variables) as sink:
-            assert archive_home(sink, agent, self.home / home)
+    def archive(self, agent: str) -> None:
+        """All that there is of an agent, by the watch; and then the old home is lost."""
+        check(self._run(self.home)("watch", "--once", "--agent", agent))
         shutil.rmtree(self.home)
+
+    def archive_again(self, agent: str, session: str) -> None:
+        """What has been written in the new home goes on with the logs that there are."""
+        with HistorySink.from_env(self._variables) as sink:
+            before = sink.status(session)
+            check(self._run(self.new_home)("watch", "--once", "--agent", agent))
+            after = sink.status(session)
+        assert [log.branch for log in after.logs] == [None]
+        assert after.logs[0].bytes > before.logs[0].bytes
 
     def delete(self, environment: Mapping[str, str], session: str) -> None:
         command = [str(WORKER_COMMAND), "delete", session, "--yes"]
@@ -64,8 +71,10 @@ class Lab:
 
     def restore(self, session: str, agent: str, *words: str) -> Ended:
         """Into the new home, for the new project."""
-        command = Command({**self._variables, "HOME": str(self.new_home), "XDG_STATE_HOME": str(self.new_home / "s")})
-        return command("restore", session, "--into", agent, "--project", self.new_project, *words)
+        return self._run(self.new_home)("restore", session, "--into", agent, "--project", self.new_project, *words)
+
+    def _run(self, home: Path) -> Command:
+        return Command({**self._variables, "HOME": str(home), "XDG_STATE_HOME": str(home / "state")})
 
     def ask_old(self, driver: Driver, prompt: str, *words: str) -> str:
         return driver.ask(self.network, self.home, self.project, prompt, words)
@@ -105,7 +114,9 @@ def test_claude_code(lab: Lab) -> None:
     )
     fork = told["session_id"]
     assert fork != session
-    lab.archive("claude", ".claude")
+    lab.ask_old(drivers.CLAUDE, "/compact", "-r", fork)
+    lab.ask_old(drivers.CLAUDE, write_script("step five"), "-r", fork)
+    lab.archive("claude")
 
     check(lab.restore(session, "claude"))
     restored = {path.name for path in (lab.new_home / ".claude").rglob("*") if path.is_file()}
@@ -117,6 +128,7 @@ def test_claude_code(lab: Lab) -> None:
     assert "step four" not in seen
     lab.ask_new(drivers.CLAUDE, write_script("by continue"), "-c")
     assert "gone on here" in lab.seen("by continue")
+    lab.archive_again("claude", f"claude.{session}")
 
     check(lab.restore(fork, "claude", "--as-new"))
     (new,) = [
@@ -126,14 +138,16 @@ def test_claude_code(lab: Lab) -> None:
     ]
     assert new != fork
     lab.ask_new(drivers.CLAUDE, write_script("under a new id"), "-r", new)
-    assert "step four" in lab.seen("under a new id")
+    seen = lab.seen("under a new id")
+    assert "step five" in seen
+    assert "said-by-a-tool" not in seen  # it was compacted away, and stays so
 
 
 def test_claude_code_at_work(lab: Lab, network: AgentNetwork) -> None:
     told = json.loads(lab.ask_old(drivers.CLAUDE, write_script("step one")).splitlines()[-1])
     session = told["session_id"]
     shutil.copytree(lab.home, lab.new_home, dirs_exist_ok=True)
-    lab.archive("claude", ".claude")
+    lab.archive("claude")
     slow = write_script("slowly", ("!slow", 20))
     words = ("-r", session, *drivers.CLAUDE.words, slow)
     child = drivers.CLAUDE.start(network, lab.new_home, lab.project, *words)
@@ -166,7 +180,7 @@ def test_codex(lab: Lab, environment: Mapping[str, str]) -> None:
     fork = find_thread(lab.ask_old(drivers.CODEX, write_script("step three"), *RUN, "fork", thread))
     assert fork != thread
     lab.ask_old(drivers.CODEX, write_script("step four"), *RUN, "resume", thread)
-    lab.archive("codex", ".codex")
+    lab.archive("codex")
 
     check(lab.restore(fork, "codex"))
     lab.ask_new(drivers.CODEX, write_script("gone on here"), *RUN, "resume", fork)
@@ -175,6 +189,7 @@ def test_codex(lab: Lab, environment: Mapping[str, str]) -> None:
     assert "step four" not in seen
     lab.ask_new(drivers.CODEX, write_script("the parent too"), *RUN, "resume", thread)
     assert "step four" in lab.seen("the parent too")
+    lab.archive_again("codex", f"codex.{fork}")
 
     shutil.rmtree(lab.new_home)
     lab.new_home.mkdir()
@@ -185,9 +200,26 @@ def test_codex(lab: Lab, environment: Mapping[str, str]) -> None:
     assert not (lab.new_home / ".codex").exists()
 
 
+def test_codex_at_work(lab: Lab, network: AgentNetwork) -> None:
+    thread = find_thread(lab.ask_old(drivers.CODEX, write_script("step one"), *RUN))
+    lab.archive("codex")
+    check(lab.restore(thread, "codex"))
+    slow = write_script("codex goes slowly", ("!slow", 20))
+    child = drivers.CODEX.start(network, lab.new_home, lab.new_project, *RUN, "resume", thread, slow)
+    try:
+        asked = network.requests_path
+        wait_until(lambda: "codex goes slowly" in asked.read_text(), timeout_seconds=60, what="Codex asks")
+        done = lab.restore(thread, "codex")
+        assert done.status == 1
+        assert "is held" in done.err
+    finally:
+        child.kill()
+        child.communicate()
+
+
 def call_server(lab: Lab, *requests: tuple[str, dict[str, Any]]) -> list[Any]:
     """What Codex's app server answers to these requests."""
-    child = drivers.CODEX.start(lab.network, lab.home, lab.project, "app-server")
+    child = drivers.CODEX.start(lab.network, lab.home, lab.project, "app-server", has_input=True)
     assert child.stdin
     assert child.stdout
     answers = []
@@ -224,15 +256,16 @@ def test_codex_rewound(lab: Lab) -> None:
     )
     lab.ask_old(drivers.CODEX, write_script("another second step"), *RUN, "resume", thread)
     assert "step two" not in lab.seen("another second step")
-    files = [path.name for path in (lab.home / ".codex" / "sessions").rglob("*.jsonl")]
+    files = sorted((path.name for path in (lab.home / ".codex" / "sessions").rglob("*.jsonl")), key=len)
     assert len(files) == 2, files
-    lab.archive("codex", ".codex")
+    lab.archive("codex")
     check(lab.restore(thread, "codex"))
     lab.ask_new(drivers.CODEX, write_script("gone on here"), *RUN, "resume", thread)
     seen = lab.seen("gone on here")
     assert "another second step" in seen
     assert "step one" in seen
     assert "step two" not in seen
+    lab.archive_again("codex", f"codex.{thread}." + files[-1].rpartition("_")[2].removesuffix(".jsonl"))
 
 
 def test_gemini_cli(lab: Lab) -> None:
@@ -241,7 +274,7 @@ def test_gemini_cli(lab: Lab) -> None:
     (chat,) = (lab.home / ".gemini" / "tmp").rglob("session-*.jsonl")
     session = json.loads(chat.read_text().splitlines()[0])["sessionId"]
     lab.ask_old(drivers.GEMINI, write_script("step two"), "--resume", session)
-    lab.archive("gemini", ".gemini")
+    lab.archive("gemini")
     done = lab.restore(session, "gemini")
     check(done)
     assert "sessionRetention" in done.err
@@ -256,7 +289,7 @@ def test_pi(lab: Lab) -> None:
     lab.ask_old(drivers.PI, write_script("step two"), "-c")
     (path,) = (lab.home / ".pi" / "agent" / "sessions").rglob("*.jsonl")
     session = json.loads(path.read_text().splitlines()[0])["id"]
-    lab.archive("pi", ".pi/agent")
+    lab.archive("pi")
     check(lab.restore(session, "pi"))
     lab.ask_new(drivers.PI, write_script("gone on here"), "--session", session)
     seen = lab.seen("gone on here")
@@ -264,6 +297,7 @@ def test_pi(lab: Lab) -> None:
     assert "step two" in seen
     lab.ask_new(drivers.PI, write_script("by continue"), "-c")
     assert "gone on here" in lab.seen("by continue")
+    lab.archive_again("pi", f"pi.{session}")
 
 
 def test_opencode(lab: Lab) -> None:
@@ -271,7 +305,7 @@ def test_opencode(lab: Lab) -> None:
     listed = drivers.OPENCODE.run(lab.network, lab.home, lab.project, "session", "list", "--format", "json")
     session = json.loads(listed[listed.index("[") :])[0]["id"]
     lab.ask_old(drivers.OPENCODE, write_script("step two"), "run", "-s", session)
-    lab.archive("opencode", ".local/share/opencode")
+    lab.archive("opencode")
     check(lab.restore(session, "opencode"))
     document = lab.new_project / f"opencode.{session}.json"
     drivers.OPENCODE.run(lab.network, lab.new_home, lab.new_project, "import", str(document))
@@ -282,7 +316,7 @@ def test_opencode(lab: Lab) -> None:
     shutil.move(lab.new_home, lab.home)  # and once more, with what an import leaves without events
     document.unlink()
     lab.new_home.mkdir()
-    lab.archive("opencode", ".local/share/opencode")
+    lab.archive("opencode")
     check(lab.restore(session, "opencode"))
     drivers.OPENCODE.run(lab.network, lab.new_home, lab.new_project, "import", str(document))
     lab.ask_new(drivers.OPENCODE, write_script("a third home"), "run", "-s", session)
@@ -295,7 +329,7 @@ def test_qwen_code(lab: Lab) -> None:
     lab.ask_old(drivers.QWEN, write_script("step one", tool))
     (path,) = (lab.home / ".qwen" / "projects").rglob("chats/*.jsonl")
     session = path.stem
-    lab.archive("qwen", ".qwen")
+    lab.archive("qwen")
     assert lab.restore(session, "qwen").status == 1
     check(lab.restore(session, "qwen", "--rewrite-cwd"))
     lab.ask_new(drivers.QWEN, write_script("gone on here"), "-r", session)

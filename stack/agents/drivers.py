@@ -88,16 +88,19 @@ class Driver:
             if not path.exists():
                 path.write_text(content if isinstance(content, str) else json.dumps(content))
 
-    def start(self, network: AgentNetwork, home: Path, project: Path, *words: str) -> "subprocess.Popen[str]":
+    def start(
+        self, network: AgentNetwork, home: Path, project: Path, *words: str, has_input: bool = False
+    ) -> "subprocess.Popen[str]":
         """Start it with these words, and return at once."""
         self.configure(home)
-        return network.run([self.program.ensure(), *words], home, project, self.environment)
+        command: list[str | Path] = [self.program.ensure(), *words]
+        return network.run(command, home, project, self.environment, has_input=has_input)
 
     def run(self, network: AgentNetwork, home: Path, project: Path, *words: str, timeout_seconds: float = 120) -> str:
         """What it prints, both outputs, until it ends. Raises `AssertionError` where it fails."""
         child = self.start(network, home, project, *words)
         try:
-            told, _ = child.communicate("", timeout=timeout_seconds)
+            told, _ = child.communicate(timeout=timeout_seconds)
         except subprocess.TimeoutExpired:
             child.kill()
             told, _ = child.communicate()

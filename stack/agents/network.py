@@ -46,7 +46,13 @@ class AgentNetwork:
         self._resolver.parent.rmdir()
 
     def run(
-        self, command: Sequence[str | Path], home: Path, folder: Path, environment: Mapping[str, str]
+        self,
+        command: Sequence[str | Path],
+        home: Path,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        has_input: bool = False,
     ) -> "subprocess.Popen[str]":
         """Start a program there, with a home and a working directory, and nothing of our environment but PATH."""
         for each in (home, folder):
@@ -56,7 +62,7 @@ class AgentNetwork:
             [*self._enter, *map(str, command)],
             cwd=folder,
             env={**base, **environment},
-            stdin=subprocess.PIPE,
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
