@@ -1,9 +1,10 @@
 """The stores on real servers: the Claude SDK's own kit, readers at once, races, size, cost, and nobody there."""
 
 import asyncio
+import json
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from typing import Any
@@ -16,11 +17,13 @@ from history_sink import HistorySink, HistorySinkError
 from history_sink_agents.stores.claude import SessionStore
 from history_sink_agents.stores.openai_agents import Session
 from history_sink_agents.stores.pydantic_conversations import ConversationStore
+from history_sink_worker.archive.compaction import compact
 from history_sink_worker.life.deletion import delete
 from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
 from stack.redis import RedisServer
 from stack.stack import producer_environment
+from stack.worker import Worker
 from test_store_claude import KEY, SUB, entries, run
 from test_store_openai_agents import play
 from test_store_pydantic import race
@@ -43,6 +46,9 @@ class Machines:
         return SessionStore(
             self.open_sink(), namespace=namespace, wait_seconds=PATIENCE_SECONDS, delete_logs=self._delete
         )
+
+    def fold(self, name: str) -> None:
+        self._operator.run(compact(self._operator.context, self._operator.log(name), everything=True))
 
     def _delete(self, names: Sequence[str]) -> None:
         for name in names:
@@ -106,3 +112,28 @@ def test_operations_of_the_openai_sdk_equal_those_on_sqlite(machines: Machines) 
 def test_of_sixteen_writers_of_a_conversation_one_wins_each_revision(machines: Machines) -> None:
     sinks = [machines.open_sink() for _ in range(16)]
     run(race([ConversationStore(sink, wait_seconds=PATIENCE_SECONDS) for sink in sinks], 2))
+
+
+def count_requests(worker: Worker, act: Callable[[], object]) -> int:
+    """The requests to the store of all tasks that end while `act` runs."""
+    before = len(worker.process.log().splitlines())
+    act()
+    ended = [line for line in worker.process.log().splitlines()[before:] if '"event": "task ended"' in line]
+    return sum(json.loads(line).get("store_requests", 0) for line in ended)
+
+
+def test_what_loads_and_lists_cost(
+    machines: Machines, worker: Worker, record_property: Callable[[str, object], None]
+) -> None:
+    store = machines.open_store("cost")
+    run(store.append(KEY, entries(*range(1000))))
+    for number in range(1000, 1010):
+        run(store.append(KEY, entries(number)))
+    for number in range(40):
+        run(store.append({"project_key": "many", "session_id": f"s{number}"}, entries(number)))
+    machines.fold(f"cost._2dhome-me-app.{KEY['session_id']}")
+    loads = count_requests(worker, lambda: run(machines.open_store("cost").load(KEY)))
+    lists = count_requests(worker, lambda: run(machines.open_store("cost").list_sessions("many")))
+    record_property("requests of a load of 1,010 entries, and of a list of 40 sessions", (loads, lists))
+    assert loads <= 5
+    assert lists <= 4

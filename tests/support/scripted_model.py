@@ -1,4 +1,4 @@
-"""A model's server on loopback that answers as a script says: a call of one tool, and what came of it as a text."""
+"""A model's server on loopback that answers as a script says: a call of one tool, if any, and then a text."""
 
 import json
 import threading
@@ -11,10 +11,12 @@ from typing import Any
 class ScriptedModel:
     """Speaks as much of Anthropic's Messages as an agent needs for one call of a tool."""
 
-    def __init__(self, tool: str, arguments: dict[str, Any]) -> None:
-        self.tool, self.arguments = tool, arguments
+    def __init__(self, tool: str | None = None, arguments: dict[str, Any] | None = None) -> None:
+        self.tool, self.arguments = tool, arguments or {}
         self.results: list[Any] = []
         """What the agent has sent back of the call."""
+        self.asked: list[Any] = []
+        """The messages of each question that has tools: those of the conversation, not of its title."""
 
     @contextmanager
     def serve(self) -> Iterator[str]:
@@ -57,11 +59,14 @@ class ScriptedModel:
             if isinstance(part, dict) and part.get("type") == "tool_result"
         ]
         self.results += found
-        if found or not body.get("tools"):
+        if body.get("tools"):
+            self.asked.append(body["messages"])
+        block: dict[str, Any]
+        if found or not body.get("tools") or self.tool is None:
             block, delta, reason = {"type": "text", "text": ""}, {"type": "text_delta", "text": "Done."}, "end_turn"
         else:
             given = json.dumps(self.arguments)
-            block = {"type": "tool_use", "id": "toolu_1", "name": self.tool, "input": {}}  # type: ignore[dict-item]  # JSON
+            block = {"type": "tool_use", "id": "toolu_1", "name": self.tool, "input": {}}
             delta, reason = {"type": "input_json_delta", "partial_json": given}, "tool_use"
         usage = {"input_tokens": 1, "output_tokens": 1}
         start = {"id": "msg_1", "type": "message", "role": "assistant", "model": "scripted", "content": []}
