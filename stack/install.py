@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 _PYTHON = ".venv/bin/python"
 _PIP = (_PYTHON, "-m", "pip", "--disable-pip-version-check", "install")
-EXTRAS = "worker,flower,search,web,watch,claude,pydantic-ai,openai-agents,mcp,redact,seal"
+EXTRAS = "worker,flower,search,web,watch,claude,pydantic-ai,openai-agents,mcp,redact,seal,scan"
 _STEPS = (
     ("an environment", (sys.executable, "-m", "venv", ".venv")),
     ("pip", (*_PIP, "pip>=25.1")),  # older ones know no --group

@@ -59,5 +59,5 @@ def test_without_the_extra_the_librarys_command_works(without_extra: Mapping[str
 def test_with_the_extra_all_commands_are_listed() -> None:
     ended = run("history-sink-worker --help", os.environ)
     assert ended.returncode == 0
-    for name in ("acl", "dead", "delete", "doctor", "health", "policy", "prune", "tidy", "verify"):
+    for name in ("acl", "audit", "dead", "delete", "doctor", "health", "policy", "prune", "tidy", "verify"):
         assert f"\n  {name} " in ended.stdout

@@ -1,5 +1,6 @@
 """All commands of `history-sink-worker`."""
 
+from history_sink_worker.cli.audit import audit
 from history_sink_worker.cli.dead import dead
 from history_sink_worker.cli.delete import delete
 from history_sink_worker.cli.doctor import doctor
@@ -10,4 +11,4 @@ from history_sink_worker.cli.rights import acl, policy
 from history_sink_worker.cli.tidy import tidy_command
 from history_sink_worker.cli.verify import verify
 
-ALL = (dead, health, doctor, acl, policy, delete, move, prune, verify, tidy_command)
+ALL = (dead, health, doctor, acl, policy, delete, move, prune, verify, audit, tidy_command)
