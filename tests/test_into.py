@@ -126,6 +126,25 @@ def test_another_project_has_another_folder(sink: MemorySink, restore: Restore, 
     assert read_tree(tmp_path / "new") == {path.replace("-w-proj", slug): body for path, body in tree.items()}
 
 
+def test_a_session_of_two_machines_goes_to_one_folder(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:
+    make_claude(tmp_path / "old")
+    archive_home(sink, "claude", tmp_path / "old")
+    main = put(tmp_path / "other", f"projects/-elsewhere/{A}.jsonl", {"type": "mode"})
+    main.write_bytes((tmp_path / "old" / "projects" / "-w-proj" / f"{A}.jsonl").read_bytes() + b'{"n":9}\n')
+    time.sleep(0.01)  # another time of writing
+    with MemorySink(sink.archive) as second:
+        archive_home(second, "claude", tmp_path / "other")
+    done = restore(A, "--into", "claude", "--home", tmp_path / "new")
+    assert done.exit_code == 0, done.output
+    assert {path.split("/")[1] for path in read_tree(tmp_path / "new")} == {"-elsewhere"}
+    assert read_tree(tmp_path / "new")[f"projects/-elsewhere/{A}.jsonl"] == main.read_bytes()
+    age(tmp_path / "new")
+    project = tmp_path / "third"
+    project.mkdir()
+    done = restore(A, "--into", "claude", "--home", tmp_path / "new", "--project", project)
+    assert "is the same session, and stays" in done.stderr
+
+
 def test_as_new_it_has_another_id_and_the_same_bytes(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:
     tree = make_claude(tmp_path / "old")
     archive_home(sink, "claude", tmp_path / "old")
@@ -211,6 +230,11 @@ def test_a_manifest_of_several_writers_is_read_whole(sink: MemorySink, restore: 
         archive_home(second, "copilot", tmp_path / "old")
     assert restore(A, "--into", "copilot", "--home", tmp_path / "new").exit_code == 0
     assert len(read_tree(tmp_path / "new")) == 2
+
+
+def test_a_session_and_a_file_may_be_called_like_the_option() -> None:
+    ended = Command()("restore", "--", "--into", "--into=claude")
+    assert (ended.status, "BROKER_URL" in ended.err) == (2, True)  # it came as far as to ask for the archive
 
 
 def test_what_is_not_there_is_said(restore: Restore, tmp_path: Path) -> None:

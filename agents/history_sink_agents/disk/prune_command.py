@@ -57,6 +57,8 @@ def prune(
             form = FORMATS[agent]
             assert isinstance(form, PatternFormat)
             old = find_old(form, home, days * _DAY_SECONDS)
+            if not old:
+                click.echo(f"{agent}: no session that nobody has written to for {days:g} days", err=True)
             with show_progress(f"comparing {agent}") as advance:
                 verdicts = [*prove_all(sink, form, home, old, timeout_seconds, advance)]
             for verdict in verdicts:

@@ -19,6 +19,8 @@ _LONGEST_SLUG = 200
 class ClaudeFormat(PatternFormat):
     """A session resumes from any folder of a project; only ``claude -c`` wants that of the cwd."""
 
+    has_projects = True
+
     def place(self, home: Path, relative: str, project: str | None) -> str:
         """See `PatternFormat`."""
         if project is None:

@@ -19,6 +19,8 @@ _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"([^"\\]{1,200})"')
 class GeminiFormat(PatternFormat):
     """Its ids come from the first line, where a file's name has but eight digits of them."""
 
+    has_projects = True
+
     def name_file(self, path: Path, match: re.Match[str]) -> str | None:
         """See `PatternFormat`."""
         if match.groupdict().get("session"):

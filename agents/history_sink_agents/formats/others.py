@@ -32,6 +32,8 @@ class CopilotFormat(PatternFormat):
 class QwenFormat(PatternFormat):
     """The one agent that compares the cwd in the first line with its own."""
 
+    has_projects = True
+
     def place(self, home: Path, relative: str, project: str | None) -> str:
         """See `PatternFormat`."""
         return relative if project is None else "/".join(["projects", make_slug(project), *relative.split("/")[2:]])
@@ -43,6 +45,8 @@ class QwenFormat(PatternFormat):
 
 class PiFormat(PatternFormat):
     """``auth.json`` lies beside the folder of sessions, and is not walked."""
+
+    has_projects = True
 
     def place(self, home: Path, relative: str, project: str | None) -> str:
         """See `PatternFormat`."""

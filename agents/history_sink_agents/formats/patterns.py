@@ -29,6 +29,9 @@ def allow(kind: Kind, pattern: str) -> Rule:
 class PatternFormat:
     """Finds the files that a rule allows. What no rule names is never opened."""
 
+    has_projects = False
+    """Whether the second part of each path names a project."""
+
     def __init__(
         self, name: str, folder: str, *, variable: str = "", folders: tuple[str, ...], rules: tuple[Rule, ...]
     ) -> None:

@@ -81,11 +81,16 @@ def place_items(items: Items, agent: PatternFormat, home: Path, project: str | N
     """The same, each at the path where the agent looks for it from `project`.
 
     Of two that would be one file, such as an archived thread and the active one, the one written last is taken; a
-    packed file gives way to the one that is not. Raises `Misplaced`.
+    packed file gives way to the one that is not. Without a project, all go to that of the file written last: on two
+    machines one session may have lain in two. Raises `Misplaced`.
     """
     placed: dict[str, Item] = {}
+    folder = max(items, key=_written).relative.split("/")[1] if agent.has_projects and not project else None
     for item in items:
         relative = agent.place(home, item.relative, project)
+        if folder:
+            top, _, *rest = relative.split("/")
+            relative = "/".join([top, folder, *rest])
         other = placed.get(relative)
         if not other or _written(item) >= _written(other):
             placed[relative] = replace(item, relative=relative)

@@ -1,7 +1,7 @@
 """A restore from end to end: all that can keep it from being done is found out before anything is written."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from history_sink_agents.formats.claude import CLAUDE, ClaudeFormat
 from history_sink_agents.formats.codex import CODEX
-from history_sink_agents.formats.format import Misplaced
+from history_sink_agents.formats.format import Found, Misplaced
 from history_sink_agents.formats.heads import read_object
 from history_sink_agents.formats.names import name_whole
 from history_sink_agents.formats.others import QWEN, rewrite_cwd
@@ -53,8 +53,9 @@ def plan_restore(archive: SinkArchive, agent: PatternFormat, wish: Wish) -> Plan
     items, missing = close_lineage(archive, wish.asked) if agent is CODEX else find_items(archive, agent, wish.asked)
     notes = _judge_missing(agent, wish, items, missing)
     session = find_id(agent, items, wish.asked)
+    beside = [] if wish.is_new else _find_beside(agent, wish.home, items)
     if not wish.is_new:
-        _refuse_live(agent, wish.home, items)
+        _refuse_live(agent, wish.home, items, beside)
     notes += _describe_versions(items)
     items = place_items(items, agent, wish.home, wish.project)
     if wish.is_new:
@@ -62,6 +63,7 @@ def plan_restore(archive: SinkArchive, agent: PatternFormat, wish: Wish) -> Plan
     edit = _plan_edit(archive, agent, wish, items)
     there = [item for item in items if find_there(archive.sink, wish.home, item)]
     ordered = order_items([item for item in items if item not in there])
+    notes += _describe_beside(wish.home, items, beside)
     notes += agent.describe_resume(session, wish.project, [item.relative for item in items])
     return Plan(session, ordered, tuple(there), tuple(notes), edit)
 
@@ -99,25 +101,34 @@ def _judge_missing(agent: PatternFormat, wish: Wish, items: Items, missing: list
     return [told]
 
 
-def _refuse_live(agent: PatternFormat, home: Path, items: Items) -> None:
+def _find_beside(agent: PatternFormat, home: Path, items: Items) -> list[Found]:
+    """The files of these sessions that are in this home already, wherever."""
     wholes = {name_whole(item.session) for item in items}
-    for whole in sorted(wholes):
+    return [found for found in agent.find(home) if name_whole(found.session) in wholes]
+
+
+def _refuse_live(agent: PatternFormat, home: Path, items: Items, beside: list[Found]) -> None:
+    for whole in sorted({name_whole(item.session) for item in items}):
         session = find_id(agent, [item for item in items if name_whole(item.session) == whole], whole)
         if sign := agent.find_live(home, session):
             raise Refused(f"{agent.name} is at work on {session}: {sign}")
-    for path, age_seconds in _find_recent(agent, home, wholes):
-        raise Refused(f"{path} was written {age_seconds:.0f} s ago: {agent.name} may be at work on it; wait a minute")
+    for found in beside:
+        try:
+            age_seconds = time.time() - found.path.stat().st_mtime
+        except OSError:  # gone meanwhile
+            continue
+        if age_seconds < QUIET_SECONDS:
+            path = found.path
+            raise Refused(
+                f"{path} was written {age_seconds:.0f} s ago: {agent.name} may be at work on it; wait a minute"
+            )
 
 
-def _find_recent(agent: PatternFormat, home: Path, wholes: set[str]) -> Iterator[tuple[Path, float]]:
-    for found in agent.find(home):
-        if name_whole(found.session) in wholes:
-            try:
-                age_seconds = time.time() - found.path.stat().st_mtime
-            except OSError:  # gone meanwhile
-                continue
-            if age_seconds < QUIET_SECONDS:
-                yield found.path, age_seconds
+def _describe_beside(home: Path, items: Items, beside: list[Found]) -> list[str]:
+    """An agent that finds one session in two places takes one of them."""
+    places = {item.relative for item in items}
+    others = [found for found in beside if found.relative not in places and found.session.count(".") == 1]
+    return [f"{home / found.relative} is the same session, and stays; the agent may take either" for found in others]
 
 
 def _describe_versions(items: Items) -> list[str]:

@@ -47,9 +47,10 @@ class Commands(NamedGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that is named, or the one that its option makes of it."""
         name, command, left = super().resolve_command(ctx, args)
+        options = {word.partition("=")[0] for word in (left[: left.index("--")] if "--" in left else left)}
         for entry in entry_points(group=VARIANTS):
             base, _, option = entry.name.partition(".")
-            if base == name and any(word.partition("=")[0] == f"--{option}" for word in left):
+            if base == name and f"--{option}" in options:
                 command = entry.load()
         return name, command, left
 
