@@ -1,0 +1,39 @@
+"""What the pages name is there: modules, folders, and what links lead to."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+PAGES = [file for file in FILES if file.endswith(".md")]
+FOREIGN = {"flowerconfig.py"}
+"""Flower would read it."""
+
+
+def is_there(name: str, kept: list[str] = FILES) -> bool:
+    return any(f"/{file}".endswith(f"/{name}") for file in kept)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_leads_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])  # that tells of what has gone, too
+def test_each_module_that_a_page_names_is_there(page: str) -> None:
+    for quoted in re.findall(r"`([^`\n]+)`", (ROOT / page).read_text()):
+        for name in re.findall(r"(?<![\w./*<>-])(?:\./)?([\w/-]+\.py)\b", quoted):
+            assert is_there(name) or name in FOREIGN, name
+        for file, word in re.findall(r"pytest (\S+\.py) -k (\w+)", quoted):
+            assert re.search(rf"def test_\w*{word}", (ROOT / file).read_text()), quoted
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/adr/")])
+def test_each_folder_that_a_decision_names_is_there(page: str) -> None:
+    folders = [f"{Path(file).parent}/" for file in FILES]
+    for name in re.findall(r"`([a-z_]+/)`", (ROOT / page).read_text()):
+        assert is_there(name, folders), name
