@@ -105,6 +105,15 @@ class TestDisabled:
                     read("s")
         assert [BROKER_URL in record.getMessage() for record in caplog.records] == [True]
 
+    def test_who_gave_no_url_is_told_so_and_not_that_the_variable_is_unset(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(BROKER_URL, "redis://127.0.0.1:1/0")
+        reason = HistorySink().flush("s").reason
+        assert reason == f"disabled: no broker_url was given; HistorySink.from_env() takes it from {BROKER_URL}"
+        assert reason in caplog.text
+        assert HistorySink.from_env({}).flush("s").reason == f"disabled: {BROKER_URL} is not set"
+
     def test_a_call_costs_next_to_nothing(self) -> None:
         sink = HistorySink()
         history = messages(*map(str, range(1000)))

@@ -34,7 +34,8 @@ log = logging.getLogger("history_sink")
 
 CLOSED = "the sink is closed; nothing is archived any more"
 _UNENCODABLE = 'unencodable is "replace" or "refuse"'
-DISABLED = f"disabled: {BROKER_URL} is not set"
+_NOT_GIVEN = f"disabled: no broker_url was given; HistorySink.from_env() takes it from {BROKER_URL}"
+_NOT_SET = f"disabled: {BROKER_URL} is not set"
 
 T = TypeVar("T")
 
@@ -80,8 +81,9 @@ class HistorySink:
         if settings is not None and (broker_url or result_url):
             raise ConfigurationError("settings or URLs, not both")
         self.settings: ProducerSettings = settings or ProducerSettings(broker_url, result_url)
+        self._why_disabled = _NOT_GIVEN if settings is None else _NOT_SET
         self._broker = self._make_broker()
-        self._reading = Reading(self.settings, self._broker)
+        self._reading = self._make_reading()
         own = check_filters(filters)
         self.filters = (*own, *load_filters(self.settings.filters)) if self.settings.is_enabled else own
         encode_for = filter_sessions(partial(encode_line, default=default), self.filters)
@@ -91,11 +93,14 @@ class HistorySink:
         self._is_closed = False
         self._said: set[str] = set()  # what is said in the log once
         if not self.settings.is_enabled:
-            log.warning("history-sink is %s; nothing is archived", DISABLED)
+            log.warning("history-sink is %s; nothing is archived", self._why_disabled)
         watch(self)
 
     def _make_broker(self) -> Broker:
         return Broker(self.settings)
+
+    def _make_reading(self) -> Reading:
+        return Reading(self.settings, self._broker)
 
     @classmethod
     def from_env(
@@ -298,7 +303,7 @@ class HistorySink:
             result's `state` and `reason` say why not: see `FlushResult`.
         """
         if not self.settings.is_enabled:
-            return FlushResult("disabled", DISABLED)
+            return FlushResult("disabled", self._why_disabled)
         if self._is_closed:
             self._say_once("closed", f"a flush of session {show_session(session_id)!r}: {CLOSED}")
             return FlushResult("unreachable", CLOSED)
@@ -641,7 +646,7 @@ class HistorySink:
 
     def _check_open(self) -> None:
         if not self.settings.is_enabled:
-            raise Unavailable(DISABLED)
+            raise Unavailable(self._why_disabled)
         if self._is_closed:
             raise Unavailable(CLOSED)
 

@@ -320,7 +320,7 @@ def resolve(
             choice = LATEST if latest else branch
             handle = sink.pointer(session, messages, byte_range, timeout_seconds, choice)
             answer = sink.resolve(handle, timeout_seconds)
-            if not isinstance(answer, Fault):
+            if not branch and not isinstance(answer, Fault):
                 _tell_later(sink.status(session, timeout_seconds), branch, latest)
         except NotFound:
             answer = Fault("no_match")

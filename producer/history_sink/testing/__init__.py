@@ -154,7 +154,6 @@ class MemorySink(HistorySink):
         """
         self.archive: MemoryArchive = archive or MemoryArchive()
         super().__init__(ProducerSettings(_NOWHERE), default=default, filters=filters)
-        self._reading = Reading(self.settings, self._broker, pause=_go_on)
 
     @classmethod
     def from_env(
@@ -177,6 +176,9 @@ class MemorySink(HistorySink):
 
     def _make_broker(self) -> Broker:
         return MemoryBroker(self.settings, self.archive._queue)
+
+    def _make_reading(self) -> Reading:
+        return Reading(self.settings, self._broker, pause=_go_on)
 
 
 def _go_on(_: float) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from kombu import Connection as Broker
+import kombu
 from kombu.connection import ConnectionPool
 from kombu.pools import ProducerPool
 from kombu.transport import pyamqp
@@ -151,7 +151,9 @@ def make_producers(url: str, patience_seconds: float) -> ProducerPool:
     elif scheme in AMQP_SCHEMES:
         options |= {"confirm_publish": True, "read_timeout": patience_seconds, "write_timeout": patience_seconds}
         transport = SteadyAmqpsTransport if scheme == "amqps" else SteadyAmqpTransport
-    connection = Broker(url, connect_timeout=patience_seconds, transport_options=options, ssl=tls_of(url) or False)
+    connection = kombu.Connection(
+        url, connect_timeout=patience_seconds, transport_options=options, ssl=tls_of(url) or False
+    )
     if transport is not None:
         connection.transport_cls = transport  # the URL would win over an argument
     return ProducerPool(_Pool(connection, limit=POOL_SIZE), limit=POOL_SIZE)
