@@ -164,11 +164,43 @@ def test_a_missing_or_malformed_variable_is_named_and_never_quoted() -> None:
         ["restore", "s", "x", "--branch", "000000000001-0000000000000000", "--stray", "k"],
         ["save", "a", "b", "--session", "s"],
         ["save"],
+        ["save", "a.jsonl", "--no-such-option"],
+        ["save", "a.jsonl", "-q"],
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_asked(arguments: list[str]) -> None:
     ended = Command(NOBODY)(*arguments)
     assert (ended.status, "Usage:" in ended.err) == (2, True)
+
+
+def test_both_commands_tell_their_version() -> None:
+    for name in ("history-sink", "history-sink-worker"):
+        command = [str(Path(COMMAND).with_name(name)), "--version"]
+        assert subprocess.run(command, capture_output=True, check=True).stdout.split()[0].decode() == f"{name},"
+
+
+def test_latest_as_a_branch_is_led_to_its_option() -> None:
+    ended = Command(NOBODY)("resolve", "s", "--branch", "latest")
+    assert (ended.status, "--latest is the option" in ended.err) == (2, True)
+
+
+def test_a_file_that_begins_with_a_dash_is_saved_and_a_mistyped_option_is_named(run: Command, tmp_path: Path) -> None:
+    write(tmp_path / "--odd.jsonl", *number(0, 2))
+    saved = subprocess.run([COMMAND, "save", "--odd.jsonl"], cwd=tmp_path, env=run.environment, check=False)
+    assert saved.returncode == 0
+    assert "there is no option --no-such-option, and no such file" in run("save", "x", "--no-such-option").err
+
+
+def test_one_json_array_is_no_jsonl_and_is_told_so(run: Command, tmp_path: Path) -> None:
+    array = tmp_path / "array.jsonl"
+    array.write_bytes(b'[{"n":1},{"n":2}]')
+    ended = run("save", array, "--json")
+    assert ended.status == 1
+    assert "no JSONL but one JSON array: nothing was sent" in ended.err
+    assert "still being written" not in ended.err
+    array.write_bytes(b'[\n{"n":1},\n{"n":2}\n]\n')
+    ended = run("save", array)
+    assert (ended.status, "begins with [, as one JSON array does" in ended.err) == (0, True)
 
 
 # What a terminal and a shell see

@@ -187,7 +187,7 @@ def test_nothing_is_deleted_without_a_yes(place: Place) -> None:
     place.put_log("monday", some_lines(3))
     ended = place("delete", "monday", stdin="n\n", status=1)
     assert "monday: 1 objects, 39 bytes, 0 branches, last written " in ended.output
-    place("delete", "monday", stdin="", status=1)
+    assert "--yes asks nothing" in place("delete", "monday", stdin="", status=2).stderr
     place("delete", "monday", "--json", status=2)
     assert "a session id is" in place("delete", "../monday", "--yes", status=2).stderr
     place("prune", "--older-than", "1d", "--json", status=2)

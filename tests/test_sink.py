@@ -690,6 +690,11 @@ class TestReading:
             after = page.next_after or ""
         assert found == [SessionSummary("zy-1", messages=1), SessionSummary("zy-2", messages=1)]
 
+    def test_a_server_that_speaks_no_tls_is_told_from_one_that_is_away(self, redis_server: RedisServer) -> None:
+        with HistorySink(broker_url=f"rediss://127.0.0.1:{redis_server.port}/0") as sink:
+            reason = sink.save("s", messages("a")).reason
+        assert "the URL asks for TLS: does the server speak it on that port?" in (reason or "")
+
     def test_without_a_worker_reads_end_in_time(self, alone: HistorySink) -> None:
         answer = is_quick(lambda: alone.resolve(PointerHandle("b", "k"), timeout_seconds=0.3))
         assert isinstance(answer, Fault)

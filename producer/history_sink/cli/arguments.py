@@ -11,6 +11,7 @@ from history_sink.client.checks import LONGEST_SECONDS, check_timeout
 from history_sink.errors import ConfigurationError, Malformed
 from history_sink.protocol.contract import MAX_OFFSET, check_branch, check_session
 from history_sink.protocol.listing import check_beginning, check_fields
+from history_sink.protocol.status import LATEST
 from history_sink.settings import BROKER_URL, ProducerSettings
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ class BranchType(_TextParam):
         try:
             return check_branch(value) or ""
         except Malformed:
-            self.fail(f"{value!r} is no branch; `history-sink status SESSION` names them", param, ctx)
+            found = (
+                "--latest is the option for the log that was written last"
+                if value == LATEST
+                else ("`history-sink status SESSION` names them")
+            )
+            self.fail(f"{value!r} is no branch; {found}", param, ctx)
 
 
 class BeginningType(_TextParam):

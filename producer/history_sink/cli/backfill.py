@@ -25,6 +25,8 @@ WINDOW_BYTES = 2 * STEP_BYTES
 
 
 _DRY_SECONDS = 60.0
+_ARRAY = "no JSONL but one JSON array: nothing was sent; a message a line is needed, such as jq -c '.[]' makes"
+_ARRAY_LINES = "begins with [, as one JSON array does: this may be no JSONL, and its lines are kept as they are"
 _FOREIGN = (
     "session {session} in the store begins with another message: if that is another transcript of the same name,"
     " --name-from path keeps them apart"
@@ -94,6 +96,8 @@ class Backfill:
         self.waiting.append(Saved(str(file), session, unfinished_bytes=transcript.unfinished_bytes))
         if mark := describe_mark(transcript.lines):
             self._change(notes=(mark,))
+        if transcript.is_array:
+            self._change(**({"notes": (_ARRAY_LINES,)} if transcript.lines else {"problem": _ARRAY}))
         comparison = self._compare(session, transcript)
         if not self._is_dry and not self.waiting[-1].problem:
             self._hand_over(session, transcript, comparison.held_bytes if comparison else 0)

@@ -120,6 +120,8 @@ def save(
     from history_sink.cli.backfill import Backfill
     from history_sink.cli.files import STDIN, find_files, measure, name_sessions
 
+    if mistyped := [str(file) for file in files if str(file).startswith("-") and file != STDIN and not file.exists()]:
+        raise click.UsageError(f"there is no option {mistyped[0]}, and no such file")
     found = find_files(files)
     if session is not None and len(found) != 1:
         raise click.UsageError(f"--session names one session, and there are {len(found)} files")

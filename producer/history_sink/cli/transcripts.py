@@ -6,10 +6,14 @@ from typing import BinaryIO
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The whole lines of one file, each with its newline, and how many bytes follow the last newline."""
+    """The whole lines of one file, each with its newline, and how many bytes follow the last newline.
+
+    `is_array`: it begins as a JSON array does, and so is no JSONL.
+    """
 
     lines: tuple[bytes, ...]
     unfinished_bytes: int = 0
+    is_array: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -23,8 +27,9 @@ def read_transcript(stream: BinaryIO) -> Transcript:
     of it would be an edit of the history later.
     """
     lines = [*stream]
+    is_array = bool(lines) and lines[0].lstrip(b" \t\r").startswith(b"[")
     unfinished = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
-    return Transcript(tuple(lines), len(unfinished))
+    return Transcript(tuple(lines), len(unfinished), is_array)
 
 
 _MARKS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))

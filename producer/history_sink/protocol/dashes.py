@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import copy
 from difflib import get_close_matches
+from typing import Any
 
 import click
 
@@ -39,6 +40,15 @@ class NamedGroup(click.Group):
     """A group of such commands."""
 
     command_class = Named
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is named. A question that nobody can answer is wrong usage."""
+        try:
+            return super().invoke(ctx)
+        except click.Abort as error:
+            if not isinstance(error.__context__, EOFError):
+                raise
+            raise click.UsageError("nobody answers the question, so nothing was done; --yes asks nothing") from None
 
 
 def put_names_last(args: Sequence[str], values: Mapping[str, int]) -> list[str]:

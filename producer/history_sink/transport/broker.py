@@ -30,6 +30,8 @@ LOOK_PAUSE_SECONDS = 30.0
 
 _QUICK_SECONDS = 0.2
 
+TLS_SCHEMES = ("rediss://", "amqps://")
+
 T = TypeVar("T")
 
 
@@ -172,9 +174,23 @@ class Broker:
             breaker.succeed()  # it was there; a worker was not
             raise
         except Exception as error:  # noqa: BLE001  # the one place where whatever a transport raises is translated
-            raise breaker.fail(_explain(error)) from None
+            raise breaker.fail(self._explain(error)) from None
         breaker.succeed()
         return result
+
+    def _explain(self, error: Exception) -> str:
+        """What went wrong, in a line. Connection errors name hosts and ports; texts of others may hold anything."""
+        from kombu.exceptions import OperationalError
+        from redis.exceptions import RedisError
+
+        if not isinstance(error, (OperationalError, RedisError, OSError)):
+            return f"the broker cannot be used: {type(error).__name__}"
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        urls = (self._settings.broker_url or "", self._settings.result_url or "")
+        # A server without TLS takes the first words of it for the beginning of a command, and waits for the rest.
+        if "timeout connecting" in text.lower() and any(url.startswith(TLS_SCHEMES) for url in urls):
+            text += " (the URL asks for TLS: does the server speak it on that port?)"
+        return f"the broker is away: {text}"
 
     def _use(self, breaker: Breaker, act: "Callable[[Link], T]") -> T:
         while True:
@@ -213,13 +229,3 @@ class Broker:
                     self._link = Link(self._settings, self._app)
                 self._link.enter()
                 return self._link
-
-
-def _explain(error: Exception) -> str:
-    """What went wrong, in a line. Connection errors name hosts and ports; texts of others may hold anything."""
-    from kombu.exceptions import OperationalError
-    from redis.exceptions import RedisError
-
-    if isinstance(error, (OperationalError, RedisError, OSError)):
-        return f"the broker is away: {' '.join(str(error).split())[:200] or type(error).__name__}"
-    return f"the broker cannot be used: {type(error).__name__}"

@@ -26,6 +26,7 @@ class _Commands(NamedGroup):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="history-sink")
 def main() -> None:
     """Look after the archive of history-sink.
 
