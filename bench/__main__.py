@@ -31,6 +31,7 @@ MEASURES = (
     "start",
     "redact",
     "seal",
+    "watch",
 )
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

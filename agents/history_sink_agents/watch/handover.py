@@ -8,7 +8,8 @@ from history_sink import BadMessage, HistorySink, Malformed, Receipt, Unavailabl
 from history_sink_agents.watch.attach import START, Place, attach
 from history_sink_agents.watch.deliveries import Deliveries, Parted, Unconfirmed
 from history_sink_agents.watch.look import Mark, Step
-from history_sink_agents.watch.manifests import Manifests
+from history_sink_agents.watch.manifests import Manifests, Telling
+from history_sink_agents.watch.newcomers import Newcomers
 from history_sink_agents.watch.sources import Source
 
 _ATTEMPTS = 3
@@ -55,7 +56,8 @@ class Handover:
         self._sink = sink
         self._timeout_seconds = timeout_seconds
         self._is_stopped = is_stopped
-        self._manifests = Manifests(sink, timeout_seconds)
+        self._newcomers = Newcomers(sink, timeout_seconds)
+        self._manifests = Manifests(sink, self._newcomers, timeout_seconds)
         self._trusted: dict[str, Place] = {}  # by session: up to where this process knows its log
 
     def hand_over(self, parcel: Parcel, describe: Describe, keep: Keep) -> Sent:
@@ -85,6 +87,8 @@ class Handover:
             start = Place(mark.position, mark.end)
             if self._trusted.get(parcel.session) == start:
                 return start
+        if parcel.step.reason == "new" and self._newcomers.is_new(parcel.session):
+            return START
         try:
             return attach(self._sink, parcel.session, parcel.source, self._timeout_seconds, start)
         except Malformed:  # a mark that cannot be
@@ -93,21 +97,23 @@ class Handover:
             raise Refused(str(error)) from None
 
     def _send(self, parcel: Parcel, place: Place, describe: Describe, keep: Keep, sent: Sent) -> None:
-        manifest = parcel.mark.manifest if parcel.mark else ""
+        told = parcel.mark.manifest if parcel.mark else ""
+        telling: Telling | None = None
 
         def confirm(place: Place) -> None:
             self._trusted[parcel.session] = place
-            keep(place, manifest, False)
+            keep(place, told, False)
 
         deliveries = Deliveries(self._sink, parcel.session, confirm, self._timeout_seconds)
-        is_told = parcel.step.action == "append" and bool(manifest)
-        if place.position and not is_told:
-            manifest, is_told = self._manifests.tell(parcel.session, describe(), manifest), True
+        is_known = parcel.step.action == "append" and bool(told)
+        if place.position and not is_known:
+            telling = self._manifests.tell(parcel.session, describe(), told)
         for lines, stops in () if place.is_inside else parcel.source.read(place.position):
             if self._is_stopped():
                 raise Stopped
-            if not is_told:
-                manifest, is_told = self._manifests.tell(parcel.session, describe(), manifest), True
+            if telling is None and not is_known:
+                telling = self._manifests.tell(parcel.session, describe(), told)
+            self._newcomers.note(parcel.session)
             receipt = self._sink.extend(parcel.session, lines, place.end)
             if receipt.messages and receipt.end is not None:
                 place = Place(stops[receipt.messages - 1], receipt.end)
@@ -115,9 +121,12 @@ class Handover:
             _count(sent, receipt)
             _check(receipt, deliveries)
         deliveries.finish()
+        if telling is not None:
+            telling.finish()
+            told = telling.digest
         if not place.is_inside:
             self._trusted[parcel.session] = place
-        keep(place, manifest, True)
+        keep(place, told, True)
 
 
 def _count(sent: Sent, receipt: Receipt) -> None:

@@ -8,61 +8,92 @@ from history_sink_agents.formats.manifest import make_line
 from history_sink_agents.formats.names import name_manifest
 from history_sink_agents.watch.attach import Place
 from history_sink_agents.watch.deliveries import Deliveries, Parted, Unconfirmed
+from history_sink_agents.watch.newcomers import Newcomers
 
 _ATTEMPTS = 3
+
+
+class Telling:
+    """One line on its way into a manifest. `digest` is its hash."""
+
+    def __init__(self, manifests: "Manifests", name: str, line: bytes, digest: str) -> None:
+        self.digest = digest
+        self._manifests = manifests
+        self._name = name
+        self._line = line
+        self._deliveries: Deliveries | None = None
+
+    def begin(self, end: LogEnd) -> None:
+        """Hand the line over. Raises `Unavailable`."""
+        self._deliveries = self._manifests.append(self._name, self._line, end)
+
+    def finish(self) -> None:
+        """Wait until the store has the line. Raises `Unavailable`, `Unconfirmed`, `Deleted`."""
+        for _ in range(_ATTEMPTS):
+            if self._deliveries is None:
+                return
+            try:
+                self._deliveries.finish()
+                return
+            except Parted:  # somebody else has appended to it
+                self.begin(self._manifests.ask(self._name))
+        raise Unconfirmed
 
 
 class Manifests:
     """Safe for threads, as long as no two of them are at files of one session."""
 
-    def __init__(self, sink: HistorySink, timeout_seconds: float) -> None:
+    def __init__(self, sink: HistorySink, newcomers: Newcomers, timeout_seconds: float) -> None:
         self._sink = sink
+        self._newcomers = newcomers
         self._timeout_seconds = timeout_seconds
         self._ends: dict[str, LogEnd] = {}
 
-    def tell(self, session: str, facts: Mapping[str, object], told: str) -> str:
-        """Append the line of these facts, unless it is there.
+    def tell(self, session: str, facts: Mapping[str, object], told: str) -> Telling:
+        """Begin to append the line of these facts, unless it is there.
 
         Args:
             session: The session id of the file that the facts are about.
             facts: What a restore must know.
-            told: The hash that an earlier call has returned for the file, or "".
+            told: The hash that an earlier call has had for the file, or "".
 
         Returns:
-            The hash of the line.
+            The line on its way; `finish` waits for the store.
 
         Raises:
-            Unavailable, Unconfirmed: Try again later.
-            Deleted: An operator has deleted the manifest.
+            Unavailable: Try again later.
         """
-        line = make_line(facts)
-        digest = sha256(line).hexdigest()[:16]
-        if digest == told:
-            return digest
-        name = name_manifest(session)
-        for _ in range(_ATTEMPTS):
-            end = self._ends.get(name)
-            if end is None:
-                end = self._sink.resume(name, self._timeout_seconds)
-            if not told and end.messages and self._has(name, line):
-                self._ends[name] = end
-                return digest
-            try:
-                self._append(name, line, end)
-                return digest
-            except Parted:
-                self._ends.pop(name, None)
-        raise Unconfirmed
+        line, name = make_line(facts), name_manifest(session)
+        telling = Telling(self, name, line, sha256(line).hexdigest()[:16])
+        if telling.digest == told:
+            return telling
+        end = self._ends.get(name)
+        if end is None:
+            end = LogEnd() if self._newcomers.is_new(name) else self.ask(name)
+        self._newcomers.note(name)
+        if not told and end.messages and self._has(name, line):
+            self._ends[name] = end
+        else:
+            telling.begin(end)
+        return telling
 
-    def _append(self, name: str, line: bytes, end: LogEnd) -> None:
+    def ask(self, name: str) -> LogEnd:
+        """Where a manifest ends in the store. Raises `Unavailable`."""
+        return self._sink.resume(name, self._timeout_seconds)
+
+    def append(self, name: str, line: bytes, end: LogEnd) -> Deliveries:
+        """Hand over a line that follows `end`. Raises `Unavailable`."""
         receipt = self._sink.extend(name, (line,), end)
         if receipt.end is None or not receipt.messages:
             raise Unavailable(receipt.reason or receipt.state)
-        deliveries = Deliveries(
-            self._sink, name, lambda place: self._ends.__setitem__(name, place.end), self._timeout_seconds
-        )
+        self._ends.pop(name, None)
+
+        def confirm(place: Place) -> None:
+            self._ends[name] = place.end
+
+        deliveries = Deliveries(self._sink, name, confirm, self._timeout_seconds)
         deliveries.add(receipt.task_ids, receipt.bytes, Place(0, receipt.end))
-        deliveries.finish()
+        return deliveries
 
     def _has(self, name: str, line: bytes) -> bool:
         """Whether the manifest has the line; it is short, and read only where the watch has forgotten."""

@@ -19,7 +19,9 @@ from history_sink_agents.watch.look import Look, is_unchanged
 from history_sink_agents.watch.sources import LineTooLong
 from history_sink_agents.watch.state import State
 
-THREADS = 4
+THREADS = 8
+"""Each waits for the store most of the time."""
+
 _LAST_PAUSE_SECONDS = 30.0
 """How long nothing is tried, at most, where the queue, the workers or the store are away."""
 

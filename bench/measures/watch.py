@@ -1,0 +1,235 @@
+"""What `history-sink watch` costs: a first archive of many files, nothing to do, a new line, a file that grows."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from bench.cpu import cpu_seconds
+from bench.figures import Findings, Goal, Table, quantile
+from bench.memory import now_megabytes, peak_megabytes
+from bench.options import Options
+from bench.scene import Place, Scene
+from history_sink import HistorySink
+from stack.processes import wait_until
+from stack.stack import producer_environment
+
+COMMAND = str(Path(sys.executable).with_name("history-sink"))
+_CHUNK_SECONDS = 0.1
+
+
+class Home:
+    """A home with made-up sessions of Claude Code."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self._chance = random.Random(seed)
+        self.paths: list[Path] = []
+
+    def fill(self, files: int, size_bytes: int) -> None:
+        """So many files, of sizes around the mean; the first is the oldest."""
+        for number in range(files):
+            folder = self.folder / ".claude" / "projects" / f"-project-{number % 50}"
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{UUID(int=number + 1)}.jsonl"
+            with path.open("wb") as file:
+                left = self._chance.expovariate(1 / size_bytes) + 500
+                while left > 0:
+                    line = self.make_line(min(int(self._chance.lognormvariate(6.5, 1.5)), 200_000))
+                    left -= file.write(line)
+            os.utime(path, (number, number))
+            self.paths.append(path)
+
+    def make_line(self, size_bytes: int) -> bytes:
+        """A line that hardly packs."""
+        text = self._chance.randbytes(size_bytes // 2 + 1).hex()
+        return json.dumps({"type": "user", "cwd": "/made/up", "text": text}).encode() + b"\n"
+
+    def measure_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.paths)
+
+
+@contextmanager
+def run_watch(home: Home, place: Place) -> "Iterator[subprocess.Popen[bytes]]":
+    """The command, over a home of its own."""
+    environment = {**os.environ, **producer_environment(place.environment), "HOME": str(home.folder)}
+    environment["XDG_STATE_HOME"] = str(home.folder / "state")
+    with (home.folder / "watch.log").open("ab") as log:
+        process = subprocess.Popen([COMMAND, "watch"], stdout=log, stderr=log, env=environment)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def session_of(path: Path) -> str:
+    return f"claude.{path.stem}"
+
+
+def wait_for(sink: HistorySink, path: Path, seconds: float = 600) -> float:
+    """Return when the store has all of a file, by `time.perf_counter`."""
+    size = path.stat().st_size
+    wait_until(lambda: count_archived(sink, path) == size, timeout_seconds=seconds, what=f"{path.name} in the store")
+    return time.perf_counter()
+
+
+def count_archived(sink: HistorySink, path: Path) -> int:
+    status = sink.status(session_of(path), 60.0)
+    return status.logs[0].bytes if status.logs else 0
+
+
+def measure(scene: Scene, options: Options) -> Findings:
+    """Everything on one home, one after the other, and then a large file on another."""
+    files, mean_bytes = options.pick((1_000, 20_000), (10_000, 200_000))
+    place = scene.place()
+    home = Home(scene.stack.directory / "home", options.seed)
+    home.fill(files, mean_bytes)
+    with scene.workers(place), scene.sink(place) as sink:
+        first = measure_first(home, place, sink, options)
+        later = measure_later(home, place, sink, options)
+    place = scene.place()
+    grown = Home(scene.stack.directory / "grown", options.seed)
+    with scene.workers(place), scene.sink(place) as sink:
+        large = measure_growth(grown, place, sink, options)
+    figures = {**first, **later, **large}
+    megabytes = home.measure_bytes() / 1e6
+    return Findings(
+        name="watch",
+        title="Watching agents' session files",
+        goals=(
+            Goal("idle, percent of a core", figures["idle_percent"], "at most", 1, f"{files:,} files"),
+            Goal("memory while idle, MB", figures["idle_mb"], "at most", 80),
+            Goal("memory at its peak, first archive, MB", figures["first_peak_mb"], "at most", 80),
+            Goal("memory at its peak, a file that grows, MB", figures["large_peak_mb"], "at most", 80),
+            Goal("a new line in the store, p99, seconds", figures["fresh_p99"], "at most", 2),
+            Goal("behind a file that grows by 1 MB/s, at most, seconds", figures["behind_seconds"], "at most", 2),
+        ),
+        tables=(
+            Table(
+                "First archive",
+                ("files", "MB", "seconds", "files/s", "MB/s", "processor, s", "newest file after, s"),
+                (
+                    (
+                        files,
+                        megabytes,
+                        figures["first_seconds"],
+                        files / figures["first_seconds"],
+                        megabytes / figures["first_seconds"],
+                        figures["first_cpu"],
+                        figures["newest_seconds"],
+                    ),
+                ),
+            ),
+            Table(
+                "Afterwards",
+                ("restart, processor s", "new line p50, s", "p99, s", "idle, % of a core", "idle, MB"),
+                (
+                    (
+                        figures["restart_cpu"],
+                        figures["fresh_p50"],
+                        figures["fresh_p99"],
+                        figures["idle_percent"],
+                        figures["idle_mb"],
+                    ),
+                ),
+            ),
+            Table(
+                "A file that grows by 1 MB/s",
+                ("MB at first", "first archive, s", "behind at most, s", "processor, % of a core", "peak, MB"),
+                (
+                    (
+                        figures["large_mb"],
+                        figures["large_seconds"],
+                        figures["behind_seconds"],
+                        figures["large_percent"],
+                        figures["large_peak_mb"],
+                    ),
+                ),
+            ),
+        ),
+        figures=figures,
+    )
+
+
+def measure_first(home: Home, place: Place, sink: HistorySink, options: Options) -> dict[str, float]:
+    began = time.perf_counter()
+    with run_watch(home, place) as process:
+        newest = wait_for(sink, home.paths[-1]) - began
+        wait_for(sink, home.paths[0], 1800)  # it is the oldest, and so the last
+        for path in home.paths[:20]:
+            wait_for(sink, path)
+        seconds = time.perf_counter() - began
+        return {
+            "first_seconds": seconds,
+            "newest_seconds": newest,
+            "first_cpu": cpu_seconds(process.pid),
+            "first_peak_mb": peak_megabytes(process.pid),
+        }
+
+
+def measure_later(home: Home, place: Place, sink: HistorySink, options: Options) -> dict[str, float]:
+    with run_watch(home, place) as process:
+        probe = home.paths[3]
+        with probe.open("ab") as file:
+            file.write(home.make_line(100))
+        wait_for(sink, probe)
+        time.sleep(3)
+        restart = cpu_seconds(process.pid)
+        seconds = []
+        chance = random.Random(options.seed)
+        for _ in range(options.pick(40, 200)):
+            path = chance.choice(home.paths)
+            with path.open("ab") as file:
+                file.write(home.make_line(chance.choice((200, 2_000, 20_000))))
+            began = time.perf_counter()
+            seconds.append(wait_for(sink, path) - began)
+        time.sleep(3)
+        before, idle = cpu_seconds(process.pid), options.pick(20, 150)
+        time.sleep(idle)
+        return {
+            "restart_cpu": restart,
+            "fresh_p50": quantile(seconds, 0.5),
+            "fresh_p99": quantile(seconds, 0.99),
+            "idle_percent": 100 * (cpu_seconds(process.pid) - before) / idle,
+            "idle_mb": now_megabytes(process.pid),
+        }
+
+
+def measure_growth(home: Home, place: Place, sink: HistorySink, options: Options) -> dict[str, float]:
+    megabytes = options.pick(200, 2_000)
+    home.fill(1, 1)
+    path = home.paths[0]
+    block = b"".join(home.make_line(size) for size in (300, 3_000, 30_000, 500, 60_000, 900, 5_000))
+    with path.open("ab") as file:
+        while file.tell() < megabytes * 1e6:
+            file.write(block)
+    began = time.perf_counter()
+    with run_watch(home, place) as process:
+        first = wait_for(sink, path, 1800) - began
+        before, behind = cpu_seconds(process.pid), 0.0
+        began = time.perf_counter()
+        written: list[tuple[float, int]] = []
+        while (now := time.perf_counter()) < began + options.pick(15, 60):
+            with path.open("ab") as file:
+                file.write((block * 2)[:100_000].rpartition(b"\n")[0] + b"\n")
+                written.append((time.perf_counter(), file.tell()))
+            archived = count_archived(sink, path)
+            waiting = [at for at, size in written if size > archived]
+            behind = max(behind, time.perf_counter() - waiting[0] if waiting else 0.0)
+            time.sleep(max(0.0, now + _CHUNK_SECONDS - time.perf_counter()))
+        elapsed = time.perf_counter() - began
+        wait_for(sink, path)
+        return {
+            "large_mb": megabytes,
+            "large_seconds": first,
+            "behind_seconds": behind,
+            "large_percent": 100 * (cpu_seconds(process.pid) - before) / elapsed,
+            "large_peak_mb": peak_megabytes(process.pid),
+        }
