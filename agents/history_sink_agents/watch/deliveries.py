@@ -14,7 +14,7 @@ WINDOW_BYTES = 4 * 1024 * 1024
 PATIENCE_SECONDS = 30.0
 """How long nothing may come of what is on its way. Then the file is looked at again later."""
 
-_FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.005, 0.25
+_FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.01, 0.25
 
 
 class Unconfirmed(Exception):
@@ -69,7 +69,7 @@ class Deliveries:
                 self._take_status()
                 return
             time.sleep(pause)
-            pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
+            pause = min(pause * 2, _LAST_PAUSE_SECONDS)
 
     def _take(self) -> bool:
         """Take in what is done of the oldest ones; whether it was any."""
