@@ -275,6 +275,7 @@ def test_what_cannot_be_seen_is_made_visible() -> None:
     for unseen in ("\x00", "\r", "\x1b", "\u200b", "\u2066", "\u200f", "\ufeff", "\U000e0041", "\u2028"):
         assert f"U+{ord(unseen):04X}" in show(unseen)
         assert unseen not in show(unseen)
+    assert "U+0000 x 4096</span>" in show("\x00" * 4096)
     assert str(show("a\tb\nc é 世界 👩\u200d👧")) == "a\tb\nc é 世界 👩\u200d👧"
 
 
@@ -293,6 +294,25 @@ def test_a_huge_line_is_cut_and_a_link_away(sink: MemorySink, client: TestClient
     whole = client.get(next(each for each in page.links if "/raw?start=35" in each))
     assert len(whole.content) > size_bytes
     assert "attachment" in whole.headers["content-disposition"]
+
+
+def test_a_line_of_many_parts_is_cut_too(sink: MemorySink, client: TestClient) -> None:
+    texts = [{"type": "text", "text": f"part {number}"} for number in range(5_000)]
+    sink.save("s", [{"role": "user", "content": texts}])
+    page = get(client, "/s/s")
+    assert "4,800 parts more" in page.text
+    large = [{"type": "tool_result", "tool_call_id": "c", "content": "x" * 40_000} for _ in range(20)]
+    sink.save("t", [{"role": "tool", "content": large}])
+    assert "14 parts more" in get(client, "/s/t").text
+
+
+def test_what_is_nested_deeply_is_shown_all_the_same(sink: MemorySink, client: TestClient) -> None:
+    for depth in (50, 300, 900, 990, 5_000):
+        deep = "[" * depth + "]" * depth
+        call = f'{{"type":"tool_call","id":"c","name":"run","arguments":{json.dumps(json.dumps({"x": 1}))}}}'
+        call = call.replace(json.dumps(json.dumps({"x": 1})), json.dumps(f'{{"x":{deep}}}'))
+        sink.save(f"s{depth}", [f'{{"role":"user","content":[{call},{deep}]}}', f'{{"x":{deep}}}', deep])
+        assert get(client, f"/s/s{depth}").turns == [0, 1, 2]
 
 
 def pieces(client: TestClient, url: str) -> Iterator[Page]:

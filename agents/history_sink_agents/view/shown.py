@@ -12,7 +12,11 @@ OPEN_CHARACTERS = 12_000
 FOLDED_CHARACTERS = 30_000
 """So much of a part is on the page; the whole line is a link away."""
 
+MOST_PARTS, TURN_CHARACTERS = 200, 200_000
+"""So many parts of a turn are on the page, and so much of them all."""
+
 _INDENT_UP_TO = 200_000
+_MOST_LINKS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class ShownTurn:
     parts: tuple[ShownPart, ...]
     links: tuple[int, ...]
     is_quiet: bool
+    left_parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,34 @@ class Run:
 def show_turn(turn: Turn) -> ShownTurn:
     """Decide how a turn is shown."""
     is_quiet = turn.shape not in ("plain", "raw", "json", "sealed") and all(each.kind == "raw" for each in turn.parts)
-    parts = tuple(_show_part(part, place, turn) for place, part in enumerate(turn.parts))
+    parts = _show_parts(turn)
     note = turn.note or (turn.shape if turn.shape in ("raw", "json", "sealed") else "")
-    number, when = turn.number, show_time(turn.at)
-    return ShownTurn(number, turn.who, when, turn.start, turn.end, note[:120], turn.shape, parts, turn.links, is_quiet)
+    return ShownTurn(
+        turn.number,
+        turn.who,
+        show_time(turn.at),
+        turn.start,
+        turn.end,
+        note[:120],
+        turn.shape,
+        parts,
+        turn.links[:_MOST_LINKS],
+        is_quiet,
+        len(turn.parts) - len(parts),
+    )
+
+
+def _show_parts(turn: Turn) -> tuple[ShownPart, ...]:
+    """The parts that are on the page: one at least, and no more than a browser carries."""
+    shown: list[ShownPart] = []
+    characters = 0
+    for place, part in enumerate(turn.parts[:MOST_PARTS]):
+        each = _show_part(part, place, turn)
+        characters += len(each.text) + sum(len(name) + len(text) for name, text in each.fields)
+        if shown and characters > TURN_CHARACTERS:
+            break
+        shown.append(each)
+    return tuple(shown)
 
 
 def group_quiet(turns: Iterable[ShownTurn]) -> list[Run]:

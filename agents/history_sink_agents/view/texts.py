@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from markupsafe import Markup, escape
 
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f]"
+    "([\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f])\\1*"
 )
 """Controls: those that turn the direction of what follows, end lines, hide text, or have no picture."""
 
@@ -16,12 +16,13 @@ _SUMMARY_CHARACTERS = 140
 
 
 def show(text: str) -> Markup:
-    """A text for a page: escaped, and each unseen character by its number, such as U+202E."""
+    """A text for a page: escaped, and unseen characters by their numbers, such as U+202E, or U+0000 x 4096."""
     return Markup(_UNSEEN.sub(_name_unseen, str(escape(text))))  # what is put in has no sign of HTML but its own
 
 
 def _name_unseen(found: re.Match[str]) -> str:
-    return f'<span class="unseen">U+{ord(found[0]):04X}</span>'
+    times = f" x {len(found[0])}" if len(found[0]) > 1 else ""
+    return f'<span class="unseen">U+{ord(found[1]):04X}{times}</span>'
 
 
 def summarize(text: str) -> str:
@@ -34,13 +35,10 @@ def read_fields(arguments: str) -> list[tuple[str, str]]:
     """A call's arguments by their names; none where they are no JSON object."""
     try:
         value = json.loads(arguments)
+        items = value.items() if isinstance(value, dict) else ()
+        return [(name, each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)) for name, each in items]
     except (ValueError, RecursionError):
         return []
-    if not isinstance(value, dict):
-        return []
-    return [
-        (name, each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)) for name, each in value.items()
-    ]
 
 
 def indent_json(text: str) -> str:
