@@ -121,7 +121,7 @@ def test_nothing_can_be_written(method: str, client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["/", "/s/s", "/s/s/turns?first=0", "/search?q=x", "/nothing", "/static/view.js", "/s/s/raw?end=9"]
+    "url", ["/", "/s/s", "/s/s/turns?turn=0", "/search?q=x", "/nothing", "/static/view.js", "/s/s/raw?end=9"]
 )
 def test_each_answer_forbids_the_browser_what_it_need_not_do(url: str, sink: MemorySink, client: TestClient) -> None:
     sink.save("s", MESSAGES)
@@ -261,7 +261,7 @@ def test_whatever_a_transcript_holds_it_is_text(text: str, sink: MemorySink, cli
     page = get(client, "/s/s")
     assert page.text.count(text) >= 10
     pointers = [get(client, each) for each in page.links if each.startswith("/pointer")]
-    for each in (page, get(client, "/s/s/turns?first=0"), get(client, f"/?{urlencode({'name': text})}"), *pointers):
+    for each in (page, get(client, "/s/s/turns?turn=0"), get(client, f"/?{urlencode({'name': text})}"), *pointers):
         assert {tag for tag, _ in each.elements} <= TAGS
         for tag, attributes in each.elements:
             assert not any(name.startswith("on") or name in ("style", "autofocus") for name in attributes)
@@ -336,8 +336,49 @@ def test_a_long_session_comes_in_pieces_that_are_all_of_it(sink: MemorySink, cli
     assert get(client, "/s/s?turn=last").turns[-1] == 1233
     assert get(client, get(client, "/s/s?turn=700").link("turn=600")).turns[0] == 598
     assert get(client, "/s/s?turn=9999").turns == []
+    assert get(client, "/s/s?turn=last").text.count("message ") == 100
     for wrong in ("x", "-1", "1e9", "٣", "9" * 30):
         get(client, f"/s/s?{urlencode({'turn': wrong})}", 400)
+
+
+class Counting(MemorySink):
+    """It knows how many bytes were asked for."""
+
+    asked_bytes = 0
+
+    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
+        answer = super().resolve(handle, timeout_seconds)
+        self.asked_bytes += len(answer) if isinstance(answer, bytes) else 0
+        return answer
+
+
+def test_a_long_log_is_not_read_to_show_its_beginning_its_end_or_a_hit() -> None:
+    sink = Counting()
+    sink.save("s", [say("user", f"message {number} " + "x" * 5_000) for number in range(2_000)])
+    start = sum(map(len, sink.archive.lines("s")[:1500]))
+    client = open_client(sink)
+    for url, first, last in (("", 0, 99), ("?turn=last", 1949, 1999), (f"?turn=1500&offset={start}", 1500, 1599)):
+        sink.asked_bytes = 0
+        page = get(client, f"/s/s{url}")
+        assert (page.turns[0], page.turns[-1]) == (first, last)
+        assert f"message {last} x" in page.text
+        assert sink.asked_bytes < 2_000_000
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 3_000_000])
+def test_an_end_that_is_one_long_line_is_shown(size_bytes: int, sink: MemorySink, client: TestClient) -> None:
+    sink.save("s", [say("user", "before"), say("user", "x" * size_bytes)])
+    assert get(client, "/s/s?turn=last").turns in ([1], [0, 1])
+    sink.save("t", [say("user", "x" * size_bytes)])
+    assert get(client, "/s/t?turn=last").turns == [0]
+
+
+def test_who_speaks_in_an_opencode_session_is_known_in_later_pieces(sink: MemorySink, client: TestClient) -> None:
+    info = {"type": "message.updated.1", "data": {"info": {"id": "m", "role": "user"}}}
+    part = {"type": "message.part.updated.1", "data": {"part": {"type": "text", "messageID": "m", "text": "Hello"}}}
+    sink.save("s", [info, *({**part, "seq": number} for number in range(150))])
+    first, second = pieces(client, "/s/s")
+    assert {each["class"] for page in (first, second) for each in page.all("article")} == {"turn user"}
 
 
 def test_a_piece_ends_at_its_bytes(sink: MemorySink, client: TestClient) -> None:
@@ -350,8 +391,10 @@ def test_a_piece_ends_at_its_bytes(sink: MemorySink, client: TestClient) -> None
 def test_a_log_that_grows_while_one_looks_goes_on(sink: MemorySink, client: TestClient) -> None:
     sink.save("s", MESSAGES)
     assert get(client, "/s/s").turns == [0, 1, 2, 3]
+    end = sum(map(len, sink.archive.lines("s")))
+    assert get(client, f"/s/s/turns?turn=4&offset={end}").turns == []
     sink.append("s", say("user", "later"))
-    assert "later" in get(client, "/s/s/turns?first=4").text
+    assert "later" in get(client, f"/s/s/turns?turn=4&offset={end}").text
 
 
 def test_branches_are_shown_side_by_side_from_where_they_part(sink: MemorySink, client: TestClient) -> None:
@@ -525,7 +568,7 @@ def test_hits_are_shown_with_what_matched_and_lead_to_their_turns() -> None:
     page = get(open_client(sink), "/search?q=file&session=short")
     assert page.all("mark") == [{}]
     assert "a <b>file</b> here" in page.text
-    assert "/s/short?turn=3#t3" in page.links
+    assert "/s/short?turn=3&offset=0#t3" in page.links
     assert "lacks something of 2 logs" in page.text
     assert sink.asked == ("file", "short")
 

@@ -64,6 +64,7 @@ def read_lines(
     end: int,
     timeout_seconds: float = 10.0,
     pause: Callable[[float], None] = time.sleep,
+    first_bytes: int = RANGE_BYTES,
 ) -> Iterator[list[bytes]]:
     """The lines in bytes ``[start, end)`` of a log, in batches of about 2 MiB.
 
@@ -76,6 +77,7 @@ def read_lines(
         end: Where a line ends, at most the log's end.
         timeout_seconds: How long to wait for each range.
         pause: What waits before a range is asked for again.
+        first_bytes: How much to ask for at first; each range is twice as large as the one before, up to 2 MiB.
 
     Returns:
         Lists of whole lines, each with its newline.
@@ -84,10 +86,11 @@ def read_lines(
         Faulted: A range was answered with a fault.
         Mismatch: Less came than the store says it has.
     """
-    rest = b""
-    for first in range(start, end, RANGE_BYTES):
-        behind = min(first + RANGE_BYTES, end)
+    rest, first, width = b"", start, first_bytes
+    while first < end:
+        behind = min(first + width, end)
         body = read_range(sink, PointerHandle(log.bucket, log.key, (first, behind)), timeout_seconds, pause)
+        first, width = behind, min(2 * width, RANGE_BYTES)
         whole, newline, tail = body.rpartition(b"\n")
         if newline:
             yield split_lines(rest + whole + newline)
@@ -114,6 +117,13 @@ def read_range(
     if len(answer) != end - start:
         raise Mismatch(f"bytes {start} to {end} of {handle.key} came as {len(answer)} bytes")
     return answer
+
+
+def read_pieces(sink: HistorySink, log: Log, start: int, end: int, timeout_seconds: float = 10.0) -> Iterator[bytes]:
+    """The bytes ``[start, end)`` of a log, range after range. Raises as `read_lines`."""
+    for first in range(start, end, RANGE_BYTES):
+        handle = PointerHandle(log.bucket, log.key, (first, min(first + RANGE_BYTES, end)))
+        yield read_range(sink, handle, timeout_seconds)
 
 
 def split_lines(body: bytes) -> list[bytes]:

@@ -1,12 +1,10 @@
 """Bytes of a transcript as they are: lines, whole logs, pictures. No browser is let take them for a page."""
 
-from collections.abc import Iterator
-
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
-from history_sink import Malformed, NotFound, PointerHandle
-from history_sink_agents.browse.log import RANGE_BYTES, Log, read_lines, read_range
+from history_sink import Malformed, NotFound
+from history_sink_agents.browse.log import read_lines, read_pieces
 from history_sink_agents.render import render
 from history_sink_agents.sealing.showing import open_for_show
 from history_sink_agents.view.access import BODY_POLICY
@@ -25,15 +23,8 @@ def send_raw(site: Site, request: Request) -> Response:
     headers = {"Content-Security-Policy": BODY_POLICY}
     if end - start > _SHOWN_BYTES or "end" not in request.query_params:
         headers["Content-Disposition"] = f'attachment; filename="{chosen.log.session}.jsonl"'
-    pieces = read_pieces(site, chosen.log, start, end)
+    pieces = read_pieces(site.sink, chosen.log, start, end, TIMEOUT_SECONDS)
     return StreamingResponse(pieces, headers=headers, media_type="text/plain; charset=utf-8")
-
-
-def read_pieces(site: Site, log: Log, start: int, end: int) -> Iterator[bytes]:
-    """A range of a log of any size, range after range. Raises as `read_range`."""
-    for first in range(start, end, RANGE_BYTES):
-        handle = PointerHandle(log.bucket, log.key, (first, min(first + RANGE_BYTES, end)))
-        yield read_range(site.sink, handle, TIMEOUT_SECONDS)
 
 
 def send_image(site: Site, request: Request) -> Response:

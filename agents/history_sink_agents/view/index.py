@@ -6,14 +6,14 @@ from collections import OrderedDict
 from threading import Lock
 
 from history_sink import HistorySink
-from history_sink_agents.browse.log import Log, read_lines
+from history_sink_agents.browse.log import Log, read_lines, read_pieces, split_lines
 from history_sink_agents.render import Turn, Who, render, speakers_of
-from history_sink_agents.sealing.showing import open_for_show
 
 PIECE_TURNS = 100
 PIECE_BYTES = 1024 * 1024
 """A piece ends at so many turns or bytes, whichever comes first; one line is always in it."""
 
+_FIRST_BYTES = 256 * 1024
 _MOST_INDEXES = 64
 
 
@@ -63,12 +63,14 @@ class LineIndex:
         """The number of the line that has the byte at `offset`, or of the last one that is known."""
         return max(0, min(bisect_right(self._starts, offset) - 1, self.lines - 1))
 
-    def bound(self, first: int, count: int) -> tuple[int, int, int]:
-        """A piece of at most `count` lines from `first` on: its bytes ``[start, end)`` and how many lines it has."""
-        start, stop = self._starts[first], first + 1
-        while stop < min(first + count, self.lines) and self._starts[stop + 1] - start <= PIECE_BYTES:
-            stop += 1
-        return start, self._starts[stop], stop - first
+    def find_start(self, line: int) -> int | None:
+        """Where a line starts, or the log ends; None where nobody has looked as far."""
+        return self._starts[line] if line < len(self._starts) else None
+
+    def learn(self, turns: list[Turn]) -> None:
+        """Keep who speaks, as these turns tell."""
+        with self._lock:
+            self._speakers |= speakers_of(turns)
 
 
 class Indexes:
@@ -88,11 +90,47 @@ class Indexes:
             return index
 
 
-def read_turns(sink: HistorySink, log: Log, index: LineIndex, first: int, count: int = PIECE_TURNS) -> list[Turn]:
-    """The turns of a piece from `first` on; none where the log ends before it. Raises as `read_lines`."""
-    index.reach(sink, log, line=first + count)
-    if not 0 <= first < index.lines:
+def read_turns(
+    sink: HistorySink, log: Log, index: LineIndex, first: int, offset: int | None = None, count: int = PIECE_TURNS
+) -> list[Turn]:
+    """The turns of a piece from `first` on; none where the log ends before it. Raises as `read_lines`.
+
+    `offset` is where the line `first` starts, as the piece before has told. Without it the log is read up to there.
+    """
+    if offset is None:
+        index.reach(sink, log, line=first)
+        offset = index.find_start(first)
+    if offset is None or offset >= log.end:
         return []
-    start, end, _ = index.bound(first, count)
-    lines = [line for batch in read_lines(sink, log, start, end) for line in batch]
-    return render(lines, first, start, index.speakers, open_for_show(log.session))
+    turns = render(take_lines(sink, log, offset, count), first, offset, index.speakers)
+    index.learn(turns)
+    return turns
+
+
+def take_lines(sink: HistorySink, log: Log, offset: int, count: int) -> list[bytes]:
+    """Lines from `offset` on: one, and more up to `count` and to a piece's bytes. Raises as `read_lines`."""
+    taken: list[bytes] = []
+    size_bytes = 0
+    for lines in read_lines(sink, log, offset, log.end, first_bytes=_FIRST_BYTES):
+        for line in lines:
+            size_bytes += len(line)
+            if taken and (len(taken) == count or size_bytes > PIECE_BYTES):
+                return taken
+            taken.append(line)
+    return taken
+
+
+def read_tail(sink: HistorySink, log: Log, index: LineIndex) -> list[Turn]:
+    """The last turns of a log, without reading what comes before: a worker has counted them. Raises as `read_range`."""
+    width = _FIRST_BYTES
+    while True:
+        start = max(0, log.end - width)
+        body = b"".join(read_pieces(sink, log, start, log.end))
+        offset = start + (body.find(b"\n") + 1 if start else 0)
+        if offset < log.end:
+            break
+        width *= 4  # one line is all that there is, and longer
+    lines = split_lines(body[offset - start :])
+    kept = lines[-PIECE_TURNS:]
+    offset += sum(map(len, lines[: len(lines) - len(kept)]))
+    return render(kept, log.messages - len(kept), offset, index.speakers)

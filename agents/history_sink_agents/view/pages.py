@@ -8,7 +8,6 @@ from starlette.responses import Response
 from history_sink import Fault, Malformed, NotFound, PointerHandle
 from history_sink_agents.browse.log import split_lines
 from history_sink_agents.render import render
-from history_sink_agents.view.index import PIECE_TURNS
 from history_sink_agents.view.overview import list_newest
 from history_sink_agents.view.parting import find_parting
 from history_sink_agents.view.search import ask
@@ -17,6 +16,7 @@ from history_sink_agents.view.site import TIMEOUT_SECONDS, Site, choose_log, lin
 
 SHOWN_SESSIONS = 500
 _MOST_TURNS = 500
+_TURNS_BEFORE = 2
 
 
 def show_sessions(site: Site, request: Request) -> Response:
@@ -28,21 +28,22 @@ def show_sessions(site: Site, request: Request) -> Response:
 
 
 def show_session(site: Site, request: Request) -> Response:
-    """One log of a session, from a turn on; ``turn=last``: its end."""
+    """One log of a session, from a turn on, or from a little before it; ``turn=last``: its end."""
     status, logs, chosen = site.find(request)
     if request.query_params.get("turn") == "last":
-        first = max(0, site.count_lines(chosen.log) - PIECE_TURNS)
+        piece = site.take_tail(chosen)
+    elif "offset" in request.query_params:
+        piece = site.take_piece(chosen, read_number(request, "turn"), read_number(request, "offset"))
     else:
-        first = max(0, read_number(request, "turn") - 2)
-    piece = site.take_piece(chosen, first, PIECE_TURNS)
+        first = max(0, read_number(request, "turn") - _TURNS_BEFORE)
+        piece = site.take_piece(chosen, first, None if first else 0)
     return site.render("session.html", status=status, logs=logs, chosen=chosen, piece=piece)
 
 
 def show_turns(site: Site, request: Request) -> Response:
     """More turns of a log, for a page that is open."""
     _, _, chosen = site.find(request)
-    count = min(read_number(request, "count", PIECE_TURNS) or 1, _MOST_TURNS)
-    piece = site.take_piece(chosen, read_number(request, "first"), count)
+    piece = site.take_piece(chosen, read_number(request, "turn"), read_number(request, "offset"))
     prefix = request.query_params.get("prefix", "t")
     return site.render("turns.html", piece=piece, prefix=prefix if prefix in ("l", "r") else "t")
 
@@ -54,7 +55,7 @@ def show_beside(site: Site, request: Request) -> Response:
     if right is None:
         raise NotFound(f"The store has no such log of session {status.session}.")
     parting = find_parting(site.sink, left.log, right.log, TIMEOUT_SECONDS)
-    pieces = [site.take_piece(each, parting.line, PIECE_TURNS) for each in (left, right)]
+    pieces = [site.take_piece(each, parting.line, parting.offset) for each in (left, right)]
     return site.render("beside.html", status=status, parting=parting, pieces=pieces)
 
 

@@ -58,7 +58,8 @@ def mark_excerpt(excerpt: str, marks: Iterable[tuple[int, int]]) -> tuple[tuple[
 
 def _show_hit(hit: Hit) -> ShownHit:
     query = {"branch": hit.branch} if hit.branch else {}
-    link = link_session(hit.session, query, turn=hit.message) + f"#t{hit.message}"
+    start = hit.handle.byte_range[0] if hit.handle.byte_range else 0
+    link = link_session(hit.session, query, turn=hit.message, offset=start) + f"#t{hit.message}"
     return ShownHit(
         hit.session, hit.branch, hit.message, hit.role, show_time(hit.at), link, mark_excerpt(hit.excerpt, hit.marks)
     )

@@ -11,7 +11,8 @@ from starlette.responses import HTMLResponse
 
 from history_sink import HistorySink, Malformed, NotFound, Status
 from history_sink_agents.browse.log import Log
-from history_sink_agents.view.index import Indexes, read_turns
+from history_sink_agents.render import Turn
+from history_sink_agents.view.index import PIECE_TURNS, Indexes, read_tail, read_turns
 from history_sink_agents.view.overview import ShownLog, describe_logs
 from history_sink_agents.view.shown import Run, group_quiet, show_turn
 from history_sink_agents.view.texts import show, show_bytes, show_time
@@ -22,13 +23,12 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some turns of a log as they are shown, and where those before and behind them begin."""
+    """Some turns of a log as they are shown, where those before begin, and those behind, as number and offset."""
 
     shown: ShownLog
     runs: tuple[Run, ...]
-    first: int
     before: int | None
-    behind: int | None
+    behind: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +52,25 @@ class Site:
             raise NotFound(f"The store has no such log of a session {status.session}.")
         return status, logs, chosen
 
-    def take_piece(self, shown: ShownLog, first: int, count: int) -> Piece:
-        """The turns of a log from `first` on. Raises as `read_turns`."""
-        turns = read_turns(self.sink, shown.log, self.indexes.get(shown.log), first, count)
-        behind = first + len(turns)
-        end = turns[-1].end if turns else shown.log.end
-        return Piece(
-            shown,
-            tuple(group_quiet(map(show_turn, turns))),
-            first,
-            max(0, first - count) if first else None,
-            behind if end < shown.log.end else None,
-        )
+    def take_piece(self, shown: ShownLog, first: int, offset: int | None = None) -> Piece:
+        """The turns of a log from `first` on, which starts at `offset` where that is known. Raises as `read_turns`."""
+        turns = read_turns(self.sink, shown.log, self.indexes.get(shown.log), first, offset)
+        return _make_piece(shown, turns, first)
 
-    def count_lines(self, log: Log) -> int:
-        """How many lines the log has, which a worker has told or is found by reading. Raises as `read_lines`."""
-        index = self.indexes.get(log)
-        index.reach(self.sink, log)
-        return index.lines
+    def take_tail(self, shown: ShownLog) -> Piece:
+        """The last turns of a log. Raises as `read_tail`."""
+        turns = read_tail(self.sink, shown.log, self.indexes.get(shown.log))
+        return _make_piece(shown, turns, turns[0].number if turns else 0)
+
+
+def _make_piece(shown: ShownLog, turns: list[Turn], first: int) -> Piece:
+    end = turns[-1].end if turns else shown.log.end
+    return Piece(
+        shown,
+        tuple(group_quiet(map(show_turn, turns))),
+        max(0, first - PIECE_TURNS) if first else None,
+        (first + len(turns), end) if end < shown.log.end else None,
+    )
 
 
 def choose_log(logs: list[ShownLog], branch: str, stray: str) -> ShownLog | None:
