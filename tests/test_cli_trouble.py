@@ -37,12 +37,16 @@ def lonely(redis_server: RedisServer) -> Command:
     return Command({BROKER_URL: redis_server.new_database()})
 
 
-def test_check_finds_that_all_is_well(run: Command) -> None:
+def test_check_finds_that_all_is_well(run: Command, worker: Worker) -> None:
+    said = len(worker.process.log())
     for _ in range(2):  # the second goes on in the session of the first
         found = objects(run("check", "--json"))
         assert [each["part"] for each in found] == ["broker", "clock", "worker", "store", "round trip"]
         assert all(each["ok"] for each in found)
     assert len(objects(run("check", "--read-only", "--json"))) == 4
+    log = worker.process.log()[said:]
+    assert '"asked": "whether a worker answers"' in log
+    assert '"level": "warning"' not in log
 
 
 def test_check_finds_that_no_worker_answers(lonely: Command) -> None:

@@ -12,7 +12,7 @@ from history_sink.errors import Malformed
 from history_sink.protocol.contract import SENT_AT, UPLOAD
 from history_sink_worker import log
 from history_sink_worker.headers import FIRST_TRIED, REPLAYED
-from history_sink_worker.intake.description import Description, describe, describe_result, show
+from history_sink_worker.intake.description import ASKED_FOR_AN_ANSWER, Description, describe, describe_result, show
 from history_sink_worker.results import Results
 from history_sink_worker.store import Away, Denied, Rejected, StoreError
 from history_sink_worker.task_errors import Refused, Unexpected, Waiting, unexpected
@@ -111,7 +111,8 @@ class Task(_CeleryTask):
 
     def _tell_end(self, about: Description, ending: Description, seconds: float, requests: list[str]) -> None:
         attempts = self.request.retries + 1
-        write = _log.warning if "reason" in ending else _log.info
+        is_expected = "reason" not in ending or about == ASKED_FOR_AN_ANSWER
+        write = _log.info if is_expected else _log.warning
         fields = {**about, **ending, "attempts": attempts, "seconds": round(seconds, 4), **trail.show(requests)}
         write("task ended", **fields)
         note_task(self.name, ending["outcome"], seconds, ending)

@@ -13,7 +13,7 @@ from history_sink.client.ranges import NotFound
 from history_sink.errors import Expired, HistorySinkError, Unavailable
 from history_sink.protocol.chain import split_lines
 from history_sink.protocol.contract import CLOCK_PROBLEM_SECONDS, READ_QUEUE, RESOLVE, UPLOAD_QUEUE
-from history_sink.protocol.pointer import Fault, PointerHandle
+from history_sink.protocol.pointer import NOWHERE, Fault
 from history_sink.settings import BROKER_URL, RESULT_URL, ProducerSettings
 from history_sink.sink import HistorySink
 from history_sink.transport.broker import Broker
@@ -25,9 +25,6 @@ _STANDS_ALONE: frozenset[Part] = frozenset({"clock"})
 """The other parts may work where this one does not."""
 
 _WRITES: frozenset[Part] = frozenset({"round trip"})
-
-_NOWHERE = PointerHandle("", "")
-"""A pointer that every worker refuses without asking its store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ class _Bench:
         if not self.broker.has_answers:
             raise Trouble(f"saves can go out, but answers have no way back: set {RESULT_URL} to a Redis")
         try:
-            self._asked = self.broker.send(RESOLVE, (_NOWHERE.encode(),), {}, expires_seconds=self._timeout_seconds)
+            self._asked = self.broker.send(RESOLVE, (NOWHERE.encode(),), {}, expires_seconds=self._timeout_seconds)
             self.broker.look([self._asked])
         except Unavailable as error:
             raise Trouble(

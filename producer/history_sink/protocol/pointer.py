@@ -93,6 +93,10 @@ class PointerHandle:
         return cls(value["bucket"], value["key"], _decode_range(value.get("byte_range")))
 
 
+NOWHERE = PointerHandle("", "")
+"""A pointer that every worker refuses without asking its store: to be asked for where only an answer is wanted."""
+
+
 def _decode_range(value: object) -> tuple[int, int] | None:
     if value is None:
         return None

@@ -19,9 +19,13 @@ from history_sink.protocol.contract import (
     check_branch,
     check_session,
 )
+from history_sink.protocol.pointer import NOWHERE
 from history_sink_worker.intake.privacy import Bytes
 
 Description = dict[str, Any]
+
+ASKED_FOR_AN_ANSWER: Description = {"asked": "whether a worker answers"}
+"""The description of a question whose answer is known: `history-sink check` asks it."""
 
 _FLAGS = ("idle", "everything")
 _KEY = re.compile(r"[A-Za-z0-9._~/-]{1,1024}\.jsonl")
@@ -120,6 +124,8 @@ def _count_lines(kwargs: Mapping[str, Any]) -> int | None:
 def _handle(value: object) -> Description:
     fields = value if isinstance(value, Mapping) else {}
     key, wanted = fields.get("key"), fields.get("byte_range")
+    if (fields.get("bucket"), key) == (NOWHERE.bucket, NOWHERE.key):
+        return dict(ASKED_FOR_AN_ANSWER)
     known = isinstance(key, str) and _KEY.fullmatch(key)
     shown: Description = {"key": key if known else f"<{type(key).__name__}>"}
     if isinstance(wanted, (list, tuple)) and len(wanted) == 2 and all(type(number) is int for number in wanted):
