@@ -29,4 +29,6 @@ def run(session: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     run(sys.argv[1])

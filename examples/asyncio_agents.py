@@ -29,4 +29,6 @@ async def run(sessions: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     asyncio.run(run(sys.argv[1:]))

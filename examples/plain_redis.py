@@ -32,6 +32,8 @@ def make_message(task_id: str, session: str, messages: list[Any]) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     client = redis.Redis.from_url(os.environ["CODETETHER_HISTORY_BROKER_URL"])
     task_id = str(uuid.uuid4())
     client.lpush(QUEUE, make_message(task_id, sys.argv[1], json.loads(Path(sys.argv[2]).read_text())))

@@ -32,4 +32,6 @@ def run(session: str, question: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     run(*sys.argv[1:])

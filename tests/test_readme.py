@@ -21,12 +21,6 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
 PROGRAMS = Path(sys.executable).parent
 
-MESSAGES = [
-    {"role": "user", "content": [{"type": "text", "text": "Hvad er klokken?"}]},
-    {"role": "assistant", "content": [{"type": "text", "text": "半"}]},
-    {"role": "user", "content": [{"type": "text", "text": "Tak"}]},
-]
-
 
 def blocks(language: str) -> list[str]:
     found = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
@@ -71,13 +65,13 @@ def test_the_authors_lines_and_the_operators_lines_work_together(
     bucket: str,
 ) -> None:
     save, read, plain = (block_with("python", text) for text in ("HistorySink", "sink.read", "send_task"))
-    assert len(save.splitlines()) == 3
+    assert len(save.splitlines()) == 4
     check = """
 expected = "".join(json.dumps(each, ensure_ascii=False, separators=(",", ":")) + "\\n" for each in messages).encode()
 assert whole == expected, whole
 assert answer == b"".join(expected.splitlines(keepends=True)[:2]), answer
 """
-    code = f"import json\nmessages = {MESSAGES!r}\n{save}\n{read}\n{check}\n{plain}\nassert sink.flush('my-session')"
+    code = f"import json\n{save}\n{read}\n{check}\n{plain}\nassert sink.flush('my-session')"
     done = subprocess.run(
         [sys.executable, "-c", code], env=producer, capture_output=True, text=True, timeout=60, check=False
     )
