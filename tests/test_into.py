@@ -29,11 +29,12 @@ from agent_homes import (
     text,
 )
 from command import Command
-from history_sink import HistorySink
+from history_sink import HistorySink, LogStatus, Mismatch
 from history_sink.testing import MemorySink
 from history_sink_agents.formats.manifest import make_line
 from history_sink_agents.formats.names import name_manifest
 from history_sink_agents.restore import command
+from history_sink_agents.restore.archive import SinkArchive
 from history_sink_agents.restored import recall
 from stack.stack import producer_environment
 from stack.worker import Worker
@@ -184,6 +185,40 @@ def test_a_file_with_other_bytes_is_never_overwritten(sink: MemorySink, restore:
     assert read_tree(tmp_path / "new") == {str(path.relative_to(tmp_path / "new")): b"mine"}
 
 
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_a_restore_that_fails_leaves_nothing(
+    sink: MemorySink, restore: Restore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    make_claude(tmp_path / "old")
+    archive_home(sink, "claude", tmp_path / "old")
+    left, link = [count], os.link
+
+    def fail(piece: Path, path: Path) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        link(piece, path)
+
+    monkeypatch.setattr(os, "link", fail)
+    assert restore(A, "--into", "claude", "--home", tmp_path / "new").exit_code != 0
+    assert read_tree(tmp_path / "new") == {}
+
+
+def test_bytes_that_are_not_those_of_the_store_are_not_put_there(
+    sink: MemorySink, restore: Restore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_claude(tmp_path / "old")
+    archive_home(sink, "claude", tmp_path / "old")
+
+    def read(self: SinkArchive, session: str, log: LogStatus) -> Iterator[bytes]:
+        yield b"x" * (log.bytes - 1) + b"\n"
+
+    monkeypatch.setattr(SinkArchive, "_read_pieces", read)
+    done = restore(A, "--into", "claude", "--home", tmp_path / "new")
+    assert isinstance(done.exception, Mismatch)
+    assert read_tree(tmp_path / "new") == {}
+
+
 def test_nothing_is_written_through_a_link(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:
     make_claude(tmp_path / "old")
     archive_home(sink, "claude", tmp_path / "old")
@@ -247,9 +282,14 @@ def test_a_session_at_work_is_left_alone(sink: MemorySink, restore: Restore, tmp
     home = tmp_path / "old"
     make_claude(home)
     archive_home(sink, "claude", home)
-    done = restore(A, "--into", "claude", "--home", home)
-    assert done.exit_code == 1
-    assert "s ago" in done.stderr
+    assert restore(A, "--into", "claude", "--home", home).exit_code == 0  # all is there
+    part = home / "projects" / "-w-proj" / A / "tool-results" / "out.txt"
+    for spoil in (part.unlink, lambda: part.write_text("other bytes")):
+        spoil()
+        done = restore(A, "--into", "claude", "--home", home)
+        assert done.exit_code == 1
+        assert "s ago" in done.stderr
+    part.unlink()
     age(home)
     put(home, f"sessions/{os.getpid()}.json", {"sessionId": A, "pid": os.getpid()})
     done = restore(A, "--into", "claude", "--home", home)

@@ -55,13 +55,13 @@ def plan_restore(archive: SinkArchive, agent: PatternFormat, wish: Wish) -> Plan
     session = find_id(agent, items, wish.asked)
     beside = [] if wish.is_new else _find_beside(agent, wish.home, items)
     if not wish.is_new:
-        _refuse_live(agent, wish.home, items, beside)
+        _refuse_live(agent, wish.home, items)
     notes += _describe_versions(items)
     items = place_items(items, agent, wish.home, wish.project)
     if wish.is_new:
         session, items = _rename(agent, items)
     edit = _plan_edit(archive, agent, wish, items)
-    there = [item for item in items if find_there(archive.sink, wish.home, item)]
+    there = _find_all_there(archive, wish.home, items, None if wish.is_new else _describe_recent(agent, beside))
     ordered = order_items([item for item in items if item not in there])
     notes += _describe_beside(wish.home, items, beside)
     notes += agent.describe_resume(session, wish.project, [item.relative for item in items])
@@ -107,21 +107,34 @@ def _find_beside(agent: PatternFormat, home: Path, items: Items) -> list[Found]:
     return [found for found in agent.find(home) if name_whole(found.session) in wholes]
 
 
-def _refuse_live(agent: PatternFormat, home: Path, items: Items, beside: list[Found]) -> None:
+def _refuse_live(agent: PatternFormat, home: Path, items: Items) -> None:
     for whole in sorted({name_whole(item.session) for item in items}):
         session = find_id(agent, [item for item in items if name_whole(item.session) == whole], whole)
         if sign := agent.find_live(home, session):
             raise Refused(f"{agent.name} is at work on {session}: {sign}")
+
+
+def _describe_recent(agent: PatternFormat, beside: list[Found]) -> str | None:
+    """Why a session may be at work of which its agent gives no sign."""
     for found in beside:
         try:
             age_seconds = time.time() - found.path.stat().st_mtime
         except OSError:  # gone meanwhile
             continue
         if age_seconds < QUIET_SECONDS:
-            path = found.path
-            raise Refused(
-                f"{path} was written {age_seconds:.0f} s ago: {agent.name} may be at work on it; wait a minute"
-            )
+            return f"{found.path} was written {age_seconds:.0f} s ago: {agent.name} may be at work on it; wait a minute"
+    return None
+
+
+def _find_all_there(archive: SinkArchive, home: Path, items: Items, recent: str | None) -> Items:
+    """Those that need not be written. Raises `Refused` where something is in the way, or `recent` if any is left."""
+    try:
+        there = [item for item in items if find_there(archive.sink, home, item)]
+    except Refused as error:
+        raise Refused(recent or str(error)) from None
+    if recent and len(there) < len(items):
+        raise Refused(recent)
+    return there
 
 
 def _describe_beside(home: Path, items: Items, beside: list[Found]) -> list[str]:
