@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+import history_sink_commands
 from command import COMMAND, Command, number, objects, write
 from history_sink.protocol.contract import UPLOAD_QUEUE
 from stack.minio import MinioServer
@@ -147,6 +148,23 @@ def test_ctrl_c_ends_a_save_and_says_what_was_handed_over(
     assert b"Done with 0 of 2 files." in err
     assert b"a.jsonl: 3 messages handed over" in err
     assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "start", [history_sink_commands.run_history_sink, history_sink_commands.run_history_sink_worker]
+)
+def test_ctrl_c_while_the_packages_are_loaded_ends_in_a_line(
+    start: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt(name)
+
+    monkeypatch.setattr(history_sink_commands, "import_module", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        start()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "Interrupted.\n")
+    code = "import sys, history_sink_commands; print({'history_sink', 'history_sink_worker', 'click'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
 
 
 def test_a_missing_or_malformed_variable_is_named_and_never_quoted() -> None:

@@ -12,7 +12,7 @@ import click
 from history_sink.errors import ConfigurationError, HistorySinkError, Unavailable
 from history_sink.protocol.dashes import NamedGroup, take_names
 
-FAILED, MISUSED, FAULT, UNAVAILABLE, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 143
+FAILED, MISUSED, FAULT, UNAVAILABLE, TERMINATED = 1, 2, 3, 4, 143
 
 
 PLUGINS = "history_sink.commands"
@@ -67,9 +67,6 @@ class Commands(NamedGroup):
             if error.errno == errno.EPIPE:  # click ends it quietly: nobody reads on
                 raise
             raise Failure(f"stdout cannot be written: {error.strerror}", FAILED) from None
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
-            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 def end_sentence(text: object) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+INTERRUPTED = 130
+"""The exit status of what a Ctrl-C has ended, as shells have it."""
+
 
 class Named(click.Command):
     """A command whose arguments may begin with a dash.
@@ -42,9 +45,12 @@ class NamedGroup(click.Group):
     command_class = Named
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that is named. A question that nobody can answer is wrong usage."""
+        """Run the command that is named. A question that nobody can answer is wrong usage; Ctrl-C ends it in a line."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except click.Abort as error:
             if not isinstance(error.__context__, EOFError):
                 raise
