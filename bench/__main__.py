@@ -25,6 +25,7 @@ MEASURES = (
     "store",
     "producer",
     "resolve",
+    "recall",
     "backlog",
     "memory",
     "undo",

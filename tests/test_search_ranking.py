@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.known_items import make_corpus
 from history_sink_worker.search.excerpt import EXCERPT_CHARACTERS, make_excerpt
 from history_sink_worker.search.extraction import extract
 from history_sink_worker.search.index import Index
 from history_sink_worker.search.places import Place, Scope
-from known_items import make_corpus
 
 
 def make_index(folder: Path, sessions: dict[str, Sequence[bytes]]) -> Index:

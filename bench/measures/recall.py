@@ -1,0 +1,268 @@
+"""Recall: whether people find what they look for, what a question costs, what an index costs, how fresh it is.
+
+``RECALL_TRANSCRIPTS=DIR`` has the transcripts (``*.jsonl``) of a directory indexed and asked about, too.
+"""
+
+import os
+import random
+import re
+import resource
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import floor
+from bench.figures import Findings, Goal, Table, median, quantile
+from bench.known_items import Item, make_corpus
+from bench.older_recall import OlderRecall
+from bench.options import Options
+from bench.scene import Scene
+from history_sink import Fault
+from history_sink.protocol.chain import split_lines
+from history_sink_worker.search.extraction import Extract, extract
+from history_sink_worker.search.index import Index
+from history_sink_worker.search.places import Place, Scope
+from history_sink_worker.search.state import State
+
+Ask = Callable[[str], list[tuple[str, int]]]
+"""A question to session and number of the messages found, the best first; at most ten."""
+_FEWER = 100
+"""So many of the items the others are asked for: they take their time."""
+_WORD = re.compile(r"[A-Za-z]{4,}")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is indexed: each message with its place; and the items to be found, by where they come from."""
+
+    messages: list[tuple[Place, Extract, bytes]]
+    items: dict[str, list[Item]]
+
+
+def measure(scene: Scene, options: Options) -> Findings:
+    """20,000 made-up messages, in full 650,000; and transcripts, if there are any."""
+    texts = read_texts(options, options.pick(20_000, 650_000))
+    folder = scene.stack.directory / "recall"
+    began = time.process_time()
+    index = build(folder, texts)
+    build_seconds = time.process_time() - began
+    text_bytes = sum(len(what.text.encode("utf-8", "replace")) for _, what, _ in texts.messages)
+    older, fts = build_older(texts), build_fts(texts)
+    contestants: dict[str, Ask] = {
+        "ours": lambda query: ask_index(index, query),
+        "AND of all words (FTS5)": lambda query: ask_fts(fts, query, " AND "),
+        "OR of all words (FTS5)": lambda query: ask_fts(fts, query, " OR "),
+        "the older program's ranking (documents of four messages)": lambda query: older.search(query, 10),
+    }
+    rows, goals, costs = [], [], {}
+    for name, items in texts.items.items():
+        for who, ask in contestants.items():
+            asked = items if who == "ours" else items[:_FEWER]
+            first, in_five, seconds = score(ask, asked, 4 if who.startswith("the older") else 1)
+            rows.append((name, who, 100 * first, 100 * in_five, 1000 * median(seconds), 1000 * quantile(seconds, 0.99)))
+            costs[who] = median(seconds)
+            if who == "ours":
+                goals.append(Goal(f"right message first, %: {name}", 100 * first, "at least", 94))
+                goals.append(Goal(f"right message in five, %: {name}", 100 * in_five, "at least", 98))
+    bound_ms = 2.0 if len(texts.messages) < 100_000 else 5.0
+    goals += [
+        Goal("question p50, CPU ms in the index", 1000 * costs["ours"], "at most", bound_ms),
+        Goal("question: FTS5's OR against ours", costs["OR of all words (FTS5)"] / costs["ours"], "at least", 10),
+        Goal("index against text", _folder_bytes(folder) / text_bytes, "at most", 0.45),
+        Goal("building, CPU µs a message", 1e6 * build_seconds / len(texts.messages), "at most", 60),
+    ]
+    fresh, asked, trip = measure_queue(scene, options)
+    goals += [
+        Goal("save to found p99, seconds, 50 saves a second", quantile(fresh, 0.99), "at most", 2.0),
+        Goal(
+            "recall p50 through the queue against a no-op round trip and the question",
+            median(asked) / (median(trip) + costs["ours"]),
+            "at most",
+            1.25,
+        ),
+    ]
+    megabytes = text_bytes / 1e6
+    return Findings(
+        "recall",
+        "Recall",
+        goals=tuple(goals),
+        tables=(
+            Table(
+                f"Known items, {len(texts.messages):,} messages of {megabytes:.0f} MB of text",
+                ("texts", "who", "first %", "in five %", "CPU ms p50", "CPU ms p99"),
+                tuple(rows),
+            ),
+            Table(
+                "The index",
+                ("messages", "MB of text", "CPU s", "CPU ms a MB", "of text", "peak MB of this process"),
+                ((
+                    len(texts.messages), megabytes, build_seconds, 1000 * build_seconds / megabytes,
+                    _folder_bytes(folder) / text_bytes, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
+                ),),
+            ),
+            Table(
+                "Through the queue, seconds",
+                ("what", "p50", "p99"),
+                (
+                    ("save to found", median(fresh), quantile(fresh, 0.99)),
+                    ("a question with ten excerpts", median(asked), quantile(asked, 0.99)),
+                    ("a no-op round trip", median(trip), quantile(trip, 0.99)),
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def read_texts(options: Options, count: int) -> Texts:
+    """Made-up sessions, and the transcripts that a variable names."""
+    corpus = make_corpus(options.seed, sessions=count // 130, messages=130, items=300)
+    lines = dict(corpus.lines)
+    items = {"made up": corpus.items}
+    folder = os.environ.get("RECALL_TRANSCRIPTS")
+    paths = sorted(Path(folder).glob("*.jsonl")) if folder else []
+    real = {path.stem: split_lines(path.read_bytes()) for path in paths}
+    messages = [each for name, each_lines in {**lines, **real}.items() for each in _read(name, each_lines)]
+    if real:
+        items["transcripts"] = draw_items([each for each in messages if each[0].session in real], options.seed)
+    return Texts(messages, items)
+
+
+def _read(session: str, lines: Iterable[bytes]) -> Iterable[tuple[Place, Extract, bytes]]:
+    for number, line in enumerate(lines):
+        what = extract(line)
+        if what.text.strip():
+            yield Place(session, None, number, number + 1, number), what, line
+
+
+def draw_items(messages: Sequence[tuple[Place, Extract, bytes]], seed: int) -> list[Item]:
+    """300 messages that somebody said, by four of their words, every second time with a wrong fifth."""
+    rng = random.Random(seed)
+    said = {place: sorted({word.lower() for word in _WORD.findall(what.said)}) for place, what, _ in messages}
+    pool = [(place, words) for place, words in said.items() if len(words) >= 8]
+    everything = sorted({word for words in said.values() for word in words})
+    items = []
+    for number in range(300):
+        place, words = rng.choice(pool)
+        asked = rng.sample(words, 4)
+        if number % 2:
+            asked.append(rng.choice([word for word in rng.sample(everything, 50) if word not in words]))
+            rng.shuffle(asked)
+        items.append(Item(place.session, place.number, " ".join(asked)))
+    return items
+
+
+def build(folder: Path, texts: Texts) -> Index:
+    """As a search worker does, from the lines on."""
+    index = Index(folder, is_writer=True)
+    for number, (place, _, line) in enumerate(texts.messages):
+        what = extract(line)
+        index.add(place, what, what.project)
+        if number % 5000 == 4999:
+            index.commit()
+    index.commit()
+    return index
+
+
+def build_older(texts: Texts) -> OlderRecall:
+    """The older program's documents."""
+    sessions: dict[str, list[tuple[str, str]]] = {}
+    for place, what, _ in texts.messages:
+        messages = sessions.setdefault(place.session, [])
+        messages += [("", "")] * (place.number - len(messages))
+        messages.append((what.said, what.done))
+    older = OlderRecall()
+    for session, messages in sessions.items():
+        older.add(session, messages)
+    return older
+
+
+def build_fts(texts: Texts) -> sqlite3.Connection:
+    """SQLite's FTS5, as most tools of this kind use it."""
+    fts = sqlite3.connect(":memory:")
+    fts.execute("CREATE VIRTUAL TABLE m USING fts5(text, session UNINDEXED, number UNINDEXED, tokenize='unicode61')")
+    rows = ((what.text.replace("\0", " "), place.session, place.number) for place, what, _ in texts.messages)
+    fts.executemany("INSERT INTO m VALUES (?, ?, ?)", rows)
+    return fts
+
+
+def ask_index(index: Index, query: str) -> list[tuple[str, int]]:
+    """Ours, ten hits."""
+    return [(each.place.session, each.place.number) for each in index.search(index.read(query), Scope(), 10)]
+
+
+def ask_fts(fts: sqlite3.Connection, query: str, joined: str) -> list[tuple[str, int]]:
+    """Ten hits by bm25."""
+    words = joined.join(f'"{word}"' for word in query.split())
+    found = fts.execute("SELECT session, number FROM m WHERE m MATCH ? ORDER BY rank LIMIT 10", (words,))
+    return [(str(session), int(number)) for session, number in found]
+
+
+def score(ask: Ask, items: Sequence[Item], messages: int) -> tuple[float, float, list[float]]:
+    """Shares found first and in five, and the CPU seconds of each question. A document has so many `messages`."""
+    first = in_five = 0
+    seconds = []
+    for item in items:
+        began = time.process_time()
+        found = ask(item.query)
+        seconds.append(time.process_time() - began)
+        fits = [session == item.session and start <= item.number < start + messages for session, start in found]
+        first += fits[:1] == [True]
+        in_five += any(fits[:5])
+    return first / len(items), in_five / len(items), seconds
+
+
+def measure_queue(scene: Scene, options: Options) -> tuple[list[float], list[float], list[float]]:
+    """Seconds from save to found at 50 saves a second; of a question through the queue; of a no-op round trip."""
+    place = scene.place().changed(search_dir=str(scene.stack.directory / "search"))
+    home, seconds = scene.stack.directory / "search", options.pick(8, 60)
+    with (
+        scene.workers(place),
+        scene.workers(place, queues=["history.search"], threads=2),
+        scene.stock_worker("floor", place, threads=2),
+        scene.sink(place) as sink,
+    ):
+        saved: dict[str, float] = {}
+        found: dict[str, float] = {}
+        began = time.monotonic()
+        for number in range(50 * seconds):
+            name = f"fresh{number}"
+            saved[name] = time.monotonic()
+            sink.save(name, [{"role": "user", "content": f"okapi number{number}"}])
+            if number % 5 == 0:
+                _look(home, saved, found)
+            time.sleep(max(0.0, began + (number + 1) / 50 - time.monotonic()))
+        deadline = time.monotonic() + 30
+        while len(found) < len(saved) and time.monotonic() < deadline:
+            _look(home, saved, found)
+            time.sleep(0.02)
+        fresh = [found.get(name, deadline) - at for name, at in saved.items()]
+        asked = []
+        for number in range(options.pick(30, 150)):
+            start = time.perf_counter()
+            answer = sink.recall(f"okapi number{number}")
+            asked.append(time.perf_counter() - start)
+            assert not isinstance(answer, Fault)
+        producer, trip = floor.connect_producer(place.broker_url), []
+        for _ in range(options.pick(30, 150)):
+            start = time.perf_counter()
+            floor.ask(producer, 4000)
+            trip.append(time.perf_counter() - start)
+    return fresh, asked, trip
+
+
+def _look(home: Path, saved: dict[str, float], found: dict[str, float]) -> None:
+    """Note which saves the index has by now."""
+    state = State.read(home)
+    if state is None or state.folder is None:
+        return
+    index = Index(home / state.folder)
+    now = time.monotonic()
+    for cursor in index.cursors():
+        if cursor.session in saved:
+            found.setdefault(cursor.session, now)
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
