@@ -13,7 +13,10 @@ from itertools import pairwise
 
 _WORD = re.compile(r"[A-Za-z0-9_]+")
 _MESSAGES, _DOCUMENTS, _BYTES, _PART_BYTES, _WORDS, _DIMENSIONS = 4, 128, 4096, 2048, 512, 96
-_STOP = frozenset("a an and are as at be by for from has in is it of on or that the to was with".split())
+_STOP = {
+    "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "has", "in", "is", "it", "of", "on", "or", "that",
+    "the", "to", "was", "with",
+}  # fmt: skip
 _CANDIDATES = 40
 
 

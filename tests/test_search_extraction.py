@@ -267,6 +267,11 @@ def test_a_sealed_line_says_nothing_but_that() -> None:
     assert not read({"enc": "c2VjcmV0", "role": "user"}).is_sealed
 
 
+def test_half_a_surrogate_pair_is_no_trouble() -> None:
+    found = extract(b'{"role":"user","content":"half \\ud800 a pair","cwd":"/home/\\udfff"}')
+    assert (found.said, found.project) == ("half ? a pair", "/home/?")
+
+
 def test_a_long_result_keeps_its_beginning_and_its_end() -> None:
     text = "first " + "x " * 100_000 + "last"
     found = read({"role": "tool", "content": text})

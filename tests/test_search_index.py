@@ -16,16 +16,18 @@ import pytest
 from history_sink import HistorySink
 from history_sink.settings import ProducerSettings
 from history_sink_worker.archive.compaction import compact
+from history_sink_worker.archive.names import Log
 from history_sink_worker.life.deletion import delete
+from history_sink_worker.search.feed import Feed
 from history_sink_worker.search.index import Index
-from history_sink_worker.search.indexer import Pace
+from history_sink_worker.search.indexer import Indexer, Pace
 from history_sink_worker.search.notices import Notices
 from history_sink_worker.search.places import Scope
 from history_sink_worker.search.state import InUse, State, take_home
 from history_sink_worker.service.redis_hints import RedisShelf
 from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
-from history_sink_worker.store import Put
+from history_sink_worker.store import Away, Put, Steps
 from indexes import Contents, current, make_indexer, read_contents, settle
 from stack.processes import wait_until
 from stack.redis import RedisServer
@@ -138,10 +140,16 @@ def test_redis_that_forgets_leads_to_a_comparison(
             redis.delete(key)
     notices._checked_at = float("-inf")
     settle(indexer)
-    settle(indexer)
+    wait_until(lambda: is_compared(indexer), timeout_seconds=30, what="another comparison")
     contents = read_contents(indexer._feed.index)
     indexer.close()
     assert contents == built_anew(work, tmp_path / "anew")
+
+
+def is_compared(indexer: Indexer) -> bool:
+    """What was lost makes the index doubtful, until it has been compared again."""
+    indexer.turn(time.time())
+    return indexer._compared_at is not None and not indexer._is_busy
 
 
 def test_a_deleted_session_leaves_the_index_and_then_its_files(
@@ -204,6 +212,35 @@ def test_what_another_program_overwrites_is_not_kept(sink: HistorySink, work: Se
     found = index.search(index.read("foreign walrus1 capybara"), Scope(session="foreign"), 10)
     assert [each.place.number for each in found] == [0]
     indexer.close()
+
+
+def test_a_log_that_cannot_be_read_keeps_no_other_out(
+    sink: HistorySink, work: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bad-log", "good-log"):
+        save(sink, name, talk(name, 2))
+    follow = Feed._follow
+
+    def failing(self: Feed, log: Log, offset: int) -> Steps[None]:
+        if log.session == "bad-log" and broken:
+            raise Away("GetObject failed: 503")
+        return follow(self, log, offset)
+
+    broken = True
+    monkeypatch.setattr(Feed, "_follow", failing)
+    indexer = make_indexer(work, tmp_path / "own")
+    settle(indexer)
+    assert list(indexer._feed.index.cursors("good-log"))
+    indexer._beat(time.time())
+    state = State.read(tmp_path / "own")
+    assert state is not None
+    assert state.behind == 1
+    broken = False
+    indexer._later = dict.fromkeys(indexer._later, (0.0, 0))
+    settle(indexer)
+    contents = read_contents(indexer._feed.index)
+    indexer.close()
+    assert contents == built_anew(work, tmp_path / "anew")
 
 
 def overwrite(key: str, etag: str):  # type: ignore[no-untyped-def]  # Steps[None]

@@ -115,4 +115,4 @@ def mark_excerpt(hit: "Hit", is_styled: bool) -> str:
 
 
 def _tame(text: str) -> str:
-    return "".join(" " if unicodedata.category(each) in ("Cc", "Cf", "Zl", "Zp") else each for each in text)
+    return "".join(" " if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") else each for each in text)

@@ -120,11 +120,16 @@ def _find_role(layers: list[dict[str, Any]]) -> str:
 
 
 def _join(texts: list[str]) -> str:
-    return "\n".join(texts)[:MOST_CHARACTERS]
+    text = "\n".join(texts)[:MOST_CHARACTERS]
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can escape and nobody can write
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 def _text(value: object) -> str:
-    return value[:1000] if isinstance(value, str) else ""
+    return _join([value[:1000]]) if isinstance(value, str) else ""
 
 
 def read_time(value: object) -> float | None:

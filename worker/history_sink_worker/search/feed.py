@@ -4,10 +4,12 @@ A flat LIST tells which logs have changed: names carry offsets, and the LIST has
 grown only what is new is read. Its chain is followed on the way: so what another program has overwritten is noticed.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from history_sink.protocol.chain import ORIGIN, advance, shorten, split_lines
+from history_sink_worker import log as log_of
 from history_sink_worker.archive.changed import look_again
 from history_sink_worker.archive.names import Log, TailName
 from history_sink_worker.archive.piece import read_tail_meta
@@ -15,16 +17,20 @@ from history_sink_worker.archive.snapshot import LogSnapshot, look
 from history_sink_worker.archive.tombstone import Deleted
 from history_sink_worker.archive.trace import Walk, trace
 from history_sink_worker.archive.written import last_write
-from history_sink_worker.search.extraction import extract
+from history_sink_worker.search.extraction import Extract, extract
 from history_sink_worker.search.index import Index
 from history_sink_worker.search.listed import arrange_logs, by_session, needs_look
 from history_sink_worker.search.places import Cursor, Place
 from history_sink_worker.service.service import Service
-from history_sink_worker.store import Blob, Corrupt, Entry, Get, Steps
+from history_sink_worker.store import Blob, Corrupt, Entry, Get, Steps, StoreError
+from history_sink_worker.task_errors import unexpected
 
 COMMIT_MESSAGES = 5000
 """So many are committed at once; a log may have any number."""
 
+_LOOKS_KEPT = 20_000
+_MOST_FAILURES = 3
+_log = log_of.get("history_sink_worker")
 _Name = tuple[str, str | None]
 """A log's session and branch."""
 
@@ -51,7 +57,9 @@ class Feed:
             self.sealed += cursor.sealed
         self._service = work
         self._moved: dict[_Name, Cursor | None] = {}
-        self._looked_at: dict[_Name, float] = {}
+        self._looked_at: OrderedDict[_Name, float] = OrderedDict()
+        self.failed: set[Log] = set()
+        """Logs that a comparison could not read, and went on."""
 
     @property
     def has_uncommitted(self) -> bool:
@@ -94,12 +102,19 @@ class Feed:
 
         Yields the number of objects listed so far, after each log.
         """
-        prefix, seen, objects = self._service.settings.prefix, set[int](), 0
+        prefix, seen, objects, failures = self._service.settings.prefix, set[int](), 0, 0
         for session, entries in by_session(prefix, self._service.walk(prefix)):
             objects += len(entries)
             seen.add(hash(session))
             for log in self._find_changed(session, entries):
-                self.update(log)
+                try:
+                    self.update(log)
+                    failures = 0
+                except StoreError:
+                    self.failed.add(log)
+                    failures += 1
+                    if failures >= _MOST_FAILURES:  # then it is not this log's trouble
+                        raise
                 yield objects
             yield objects
         gone = {cursor.session for cursor in self.index.cursors() if hash(cursor.session) not in seen}
@@ -177,6 +192,8 @@ class Feed:
         if cursor is None and not (yield from self._read(start, seen)):
             raise Corrupt(f"{log.base} does not hold the lines that its metadata promises")
         self._looked_at[log.session, log.branch] = asked_at
+        while len(self._looked_at) > _LOOKS_KEPT:
+            self._looked_at.popitem(last=False)
 
     def _read(self, cursor: Cursor, seen: LogSnapshot) -> Steps[bool]:
         """Index what a log has behind the cursor; False where the cursor is not on it."""
@@ -202,7 +219,7 @@ class Feed:
 
     def take(self, place: Place, line: bytes, project: str) -> tuple[str, bool]:
         """Not public. Index one line; returns the project that it is of, and whether it is sealed."""
-        what = extract(line)
+        what = _extract(line)
         project = what.project or project
         self.uncommitted += self.index.add(place, what, project)
         self.sealed += what.is_sealed
@@ -213,6 +230,15 @@ class Feed:
         if self.uncommitted >= COMMIT_MESSAGES:
             self._move(cursor)
             self.commit()
+
+
+def _extract(line: bytes) -> Extract:
+    """A line that we cannot read is a defect of ours: it is told, and keeps no other line out of the index."""
+    try:
+        return extract(line)
+    except Exception as error:  # noqa: BLE001
+        _log.error("line not indexed", error=str(unexpected(error)), bytes=len(line))
+        return Extract()
 
 
 class _Reader:

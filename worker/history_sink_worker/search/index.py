@@ -7,6 +7,7 @@ whatever a kill cuts off, the index is that of its last commit, and nothing is i
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -96,10 +97,11 @@ class Index:
 
     def close(self) -> None:
         """Let go of the folder; what was not committed is lost."""
-        if self._writer is not None:
-            self._writer.rollback()
-            self._writer.wait_merging_threads()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with suppress(ValueError):  # tantivy's word for a writer that has died of a full disk, say
+                writer.rollback()
+                writer.wait_merging_threads()
 
     @property
     def _writing(self) -> tantivy.IndexWriter:
@@ -120,8 +122,9 @@ class Index:
     def cursor(self, session: str, branch: str | None) -> Cursor | None:
         """How far a log was indexed at the last commit."""
         query = tantivy.Query.term_query(self._schema, "cursor", log_term(session, branch), "basic")
-        hits = self._searcher.search(query, 1, count=False).hits
-        return _read_cursor(self._searcher.doc(hits[0][1])) if hits else None
+        searcher = self._searcher  # another thread may refresh it, and addresses are those of one searcher
+        hits = searcher.search(query, 1, count=False).hits
+        return _read_cursor(searcher.doc(hits[0][1])) if hits else None
 
     def cursors(self, session: str | None = None) -> Iterator[Cursor]:
         """The cursors of all logs, or of one session's."""
@@ -146,20 +149,21 @@ class Index:
         if terms.is_empty:
             return []
         query, found, asked = make_query(self._schema, terms, scope), list[Found](), 0
-        is_last = False
+        searcher, is_last = self._searcher, False
         while len(found) < limit and not is_last and asked < MOST_FOUND:
             asked = min(MOST_FOUND, max(5 * limit, 4 * asked, 20))
-            hits = self._searcher.search(query, asked, count=False).hits
+            hits = searcher.search(query, asked, count=False).hits
             is_last = len(hits) < asked
-            each = (_read_found(score, self._searcher.doc(address)) for score, address in hits)
+            each = (_read_found(score, searcher.doc(address)) for score, address in hits)
             found = fold(each, limit, scope.session is None)
         return found
 
     def count_messages(self) -> int:
         """All that are indexed, without the cursors."""
         query = tantivy.Query.term_query(self._schema, "cursors", "all", "basic")
-        logs: int = self._searcher.search(query, 1).count  # type: ignore[attr-defined]  # its stub lacks it
-        return self._searcher.num_docs - logs
+        searcher = self._searcher
+        logs: int = searcher.search(query, 1).count  # type: ignore[attr-defined]  # its stub lacks it
+        return searcher.num_docs - logs
 
     def count_in_files(self, word: str) -> int:
         """In how many messages the files have `word`, those included that are deleted and still to be purged."""

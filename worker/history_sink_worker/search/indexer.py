@@ -25,6 +25,8 @@ from history_sink_worker.service.service import Service
 from history_sink_worker.store import StoreError
 
 _log = log.get("history_sink_worker")
+_LATER_SECONDS = 5.0
+_MOST_FAILURES = 3
 _LEVEL = "level"
 """A file in an index's folder: it has been level with the bucket once, and is no first build any more."""
 
@@ -34,7 +36,7 @@ class Pace:
     """In seconds. `purge`: at the latest so long after a deletion an index without its words is begun."""
 
     tick: float = 0.1
-    commit: float = 1.0
+    commit: float = 0.5
     beat: float = 1.0
     compare: float = 3600.0
     compare_again: float = 10.0
@@ -55,11 +57,12 @@ class Indexer:
         self._work, self._home, self._notices, self._pace, self._tell = work, home, notices, pace, tell
         self._wishes = Wishes(home)
         self._pending: dict[Log, int] = {}
+        self._later: dict[Log, tuple[float, int]] = {}  # when a log that could not be read is tried again
         self._wished: set[Log] = set()
         self._behind_since: float | None = None
         self._outage = Outage()
         self._comparing: Iterator[int] | None = None
-        self._compare_at = 0.0
+        self._compare_at = self._compare_seconds = 0.0
         self._compared_at: float | None = None
         self._compare_began = 0.0
         self._committed_at = self._beat_at = 0.0
@@ -68,18 +71,18 @@ class Indexer:
         self._progress = Progress(self._feed.done, time.monotonic())
 
     def run(self, ending: threading.Event) -> None:
-        """Until `ending` is set. What fails is told, and tried again."""
+        """Until `ending` is set. A store that is away is waited for. Raises what is wrong with the index itself."""
         while not ending.wait(self._pace.tick if not self._is_busy else 0.0):
             try:
                 self.turn(time.time())
                 self._came_back()
             except StoreError as error:
-                self._comparing = None
+                self._comparing, self._compare_at = None, time.time() + self._pause_seconds
                 self._tell_away(error)
                 ending.wait(1.0)
-            except Exception:  # noqa: BLE001  # it must not end for the rest of the worker's life
-                _log.exception("search index failed")
-                ending.wait(5.0)
+            except Exception:
+                self.abandon()
+                raise
         self.close()
 
     def turn(self, now: float) -> None:
@@ -100,6 +103,18 @@ class Indexer:
         self._beat(time.time())
         self._feed.index.close()
         self._wishes.close()
+
+    def abandon(self) -> None:
+        """Let go of the index as its last commit has it."""
+        if self._rebuild is not None:
+            self._rebuild.give_up()
+        self._feed.index.close()
+        self._wishes.close()
+
+    @property
+    def _pause_seconds(self) -> float:
+        """Between two comparisons, where only they tell: a LIST that takes long is not made all the time."""
+        return max(self._pace.compare_again, 20 * self._compare_seconds)
 
     @property
     def _is_busy(self) -> bool:
@@ -133,7 +148,8 @@ class Indexer:
         if self._notices is not None:
             told = self._notices.read(time.monotonic())
             if told is None:
-                self._compare_at = min(self._compare_at, now + self._pace.compare_again)
+                self._compare_at = min(self._compare_at, now + self._pause_seconds)
+                self._compared_at = None
             for notice in told or ():
                 self._want(notice.log, notice.offset, now)
         for line in self._wishes.take():
@@ -150,18 +166,30 @@ class Indexer:
             self._behind_since = now
 
     def _see_to_pending(self, now: float) -> None:
-        began = time.monotonic()
+        began, failures = time.monotonic(), 0
+        for place in [place for place, (at, _) in self._later.items() if at <= now]:
+            self._want(place, self._later.pop(place)[1], now)
         for place in sorted(self._pending, key=lambda place: place not in self._wished):
-            self._feed.update(place, self._pending[place])
-            if self._rebuild is not None and self._rebuild.is_level:
-                self._rebuild.feed.update(place, self._pending[place])
-            del self._pending[place]
+            offset = self._pending.pop(place)
+            try:
+                self._update(place, offset)
+                failures = 0
+            except StoreError:
+                self._later[place] = now + _LATER_SECONDS, offset
+                failures += 1
+                if failures >= _MOST_FAILURES:  # then it is not these logs' trouble
+                    raise
             if time.monotonic() - began > self._pace.commit:
                 break
 
+    def _update(self, place: Log, offset: int) -> None:
+        self._feed.update(place, offset)
+        if self._rebuild is not None and self._rebuild.is_level:
+            self._rebuild.feed.update(place, offset)
+
     def _compare(self, now: float) -> None:
         if self._comparing is None:
-            if now < self._compare_at and self._compared_at is not None:
+            if now < self._compare_at:
                 return
             self._comparing, self._compare_began = self._feed.reconcile(), now
             self._compare_at = now + self._pace.compare
@@ -172,12 +200,16 @@ class Indexer:
                 return
         self._comparing = None
         self._feed.commit()
+        self._compare_seconds = time.time() - self._compare_began
+        for place in self._feed.failed:
+            self._want(place, 0, now)
+        self._feed.failed.clear()
         if not self._is_level:
             (self._feed.index.folder / _LEVEL).touch(0o600)
             self._progress.end(time.monotonic(), "search index built")
         self._compared_at = self._compare_began
         if self._notices is None:
-            self._compare_at = time.time() + max(self._pace.compare_again, 20 * (time.time() - self._compare_began))
+            self._compare_at = time.time() + self._pause_seconds
 
     def _see_to_rebuild(self, now: float) -> None:
         """Words of deleted sessions stay in the files: so there is a new index in time, which never had them."""
@@ -214,7 +246,7 @@ class Indexer:
             self._feed.commit()
             self._committed_at = time.time()
             self._wished &= self._pending.keys()
-        if not self._pending:
+        if not self._pending and not self._later:
             self._behind_since = None
             self._wished.clear()
         if now - self._beat_at >= self._pace.beat:
@@ -226,7 +258,7 @@ class Indexer:
             folder=index.folder.name,
             beat_at=now,
             newest_write=self._feed.newest_write,
-            behind=len(self._pending),
+            behind=len(self._pending) + len(self._later),
             behind_since=self._behind_since,
             is_rebuilding=not self._is_level,
             compared_at=self._compared_at,

@@ -48,11 +48,13 @@ class Recall:
         index = self._open(state.folder)
         if index is None:
             return Fault("backend_error", "the search index is being replaced; ask again")
-        if question.at_least is not None:
-            missing = self._wait(index, *question.at_least)
+        try:
+            missing = self._wait(index, *question.at_least) if question.at_least is not None else None
             if missing is not None:
                 return missing
-        hits = self._find(index, question)
+            hits = self._find(index, question)
+        except OSError:
+            return Fault("backend_error", "the search index is being replaced; ask again")
         state = State.read(self._home) or state
         is_dead = self._now() - state.beat_at > DEAD_SECONDS
         return Recalled(
