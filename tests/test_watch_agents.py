@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent_writers import ClaudeCode, Codetether, Codex, Copilot, Gemini, OpenCode, Pi, line_of, settle, uuid_of
+from history_sink_agents.sealing import Keyring, Opener, Sealing
 from history_sink_agents.watch import runner
 from watched_home import WatchedHome
 
@@ -329,3 +330,43 @@ def test_what_is_no_session_never_leaves_the_machine(place: WatchedHome) -> None
     assert b"session.created.1" in everything
     assert canary.encode() not in everything
     assert canary not in " ".join([*place.said, *place.archive.sessions()])
+
+
+def test_what_goes_through_filters_goes_on_where_it_was_without_state(place: WatchedHome, tmp_path: Path) -> None:
+    def shorten(line: bytes) -> bytes:
+        return line.replace(b"words", b"")
+
+    place.filters = [shorten, Sealing(Keyring({"m": bytes(32)}), tmp_path)]
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 5)
+    assert place.watch_once() == 5
+    place.forget()
+    assert place.watch_once() == 0
+    claude.talk(5, 7)
+    assert place.watch_once() == 2
+    name = f"claude.{claude.session}"
+    (log,) = place.logs(name)
+    assert [b"enc" in line for line in log.splitlines()] == [True] * 7
+    lines = [*Opener(Keyring({"m": bytes(32)})).open_log(name, log.splitlines(keepends=True))]
+    assert b"".join(lines) == shorten(claude.path.read_bytes())
+    assert len(place.archive.lines(f"{name}.manifest")) == 1
+
+
+def test_a_filter_that_fails_lets_nothing_out_and_says_so(place: WatchedHome) -> None:
+    def fail(line: bytes) -> bytes:
+        if b"canary" in line:
+            raise ValueError("canary")
+        return line
+
+    place.filters = [fail]
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 2)
+    claude.append(line_of(text="canary"))
+    claude.talk(2, 3)
+    assert place.make_program().run_once() == 1
+    assert len(place.archive.lines(f"claude.{claude.session}")) == 2
+    assert any("fail" in said for said in place.said)
+    place.forget()
+    assert place.make_program().run_once() == 1
+    assert len(place.sent) == 2
+    assert "canary" not in " ".join(place.said)

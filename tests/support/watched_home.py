@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from history_sink import HistorySink, LogEnd, Message, ProducerSettings, Receipt, SessionId, Unencodable
+from history_sink import Filter, HistorySink, LogEnd, Message, ProducerSettings, Receipt, SessionId, Unencodable
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.watch.program import Program
 
@@ -38,10 +38,11 @@ class WatchedHome:
         self.archive = MemoryArchive()
         self.sent: list[bytes] = []
         self.said: list[str] = []
+        self.filters: list[Filter] = []
         self.url = "redis://in-memory.invalid/0"
 
     def open_sink(self, settings: ProducerSettings) -> HistorySink:
-        sink = CountingSink(self.archive)
+        sink = CountingSink(self.archive, filters=self.filters)
         sink.lines_sent = self.sent
         return sink
 

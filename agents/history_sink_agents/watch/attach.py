@@ -5,10 +5,11 @@ that the file goes on from is its log. A file that goes on from none is a new ge
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from history_sink import HistorySink, LogEnd, LogStatus, Status
-from history_sink_agents.watch.sources import Source
+from history_sink import BadMessage, HistorySink, LogEnd, LogStatus, Status
+from history_sink_agents.watch.sources import LineTooLong, Source
 
 ASKED_PLACES = 2048
 """So many places of a file are asked about at a time."""
@@ -60,8 +61,7 @@ def attach(sink: HistorySink, session: str, source: Source, timeout_seconds: flo
 
     Raises:
         Unavailable: No worker says what the store has.
-        BadMessage: A filter of the sink refuses a line.
-        LineTooLong, OSError: The file cannot be read.
+        OSError: The file cannot be read.
     """
     status = sink.status(session, timeout_seconds, known=())
     if not status.logs:
@@ -88,12 +88,13 @@ def _on(log: LogStatus, place: Place) -> Place:
 
 
 def _walk(sink: HistorySink, session: str, source: Source, start: Place) -> Iterator[Place]:
-    """The place behind each line."""
+    """The place behind each line, up to one that the archive does not take: who hands the lines over says which."""
     end = start.end
-    for lines, stops in source.read(start.position):
-        for line, stop in zip(lines, stops, strict=True):
-            end = sink.measure((line,), end, session_id=session)
-            yield Place(stop, end)
+    with suppress(BadMessage, LineTooLong):
+        for lines, stops in source.read(start.position):
+            for line, stop in zip(lines, stops, strict=True):
+                end = sink.measure((line,), end, session_id=session)
+                yield Place(stop, end)
 
 
 def _place_beside(sink: HistorySink, session: str, source: Source, timeout_seconds: float, sample: _Sample) -> Place:
@@ -112,13 +113,13 @@ def _place_beside(sink: HistorySink, session: str, source: Source, timeout_secon
         held = [place for place in sample.places if place.end.bytes <= best.common]
         before = held[-1] if held else sample.places[0]
         if sample.stride == 1:
-            return _open_branch(sink, source, status, before)
+            return _open_branch(sink, session, source, status, before)
         count, sample = sample.stride, _Sample(before)
         for _, place in zip(range(count), _walk(sink, session, source, before), strict=False):
             sample.add(place)
 
 
-def _open_branch(sink: HistorySink, source: Source, status: Status, common: Place) -> Place:
+def _open_branch(sink: HistorySink, session: str, source: Source, status: Status, common: Place) -> Place:
     """A branch is named after the place behind the first line that is on no log. A taken name is passed over."""
     taken = {log.branch for log in status.logs}
     branch = None

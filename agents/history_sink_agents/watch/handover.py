@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from history_sink import BadMessage, HistorySink, Malformed, Receipt, Unavailable
+from history_sink import HistorySink, Malformed, Receipt, Unavailable
 from history_sink_agents.watch.attach import START, Place, attach
 from history_sink_agents.watch.deliveries import Deliveries, Parted, Unconfirmed
 from history_sink_agents.watch.look import Mark, Step
@@ -93,8 +93,6 @@ class Handover:
             return attach(self._sink, parcel.session, parcel.source, self._timeout_seconds, start)
         except Malformed:  # a mark that cannot be
             return attach(self._sink, parcel.session, parcel.source, self._timeout_seconds)
-        except BadMessage as error:
-            raise Refused(str(error)) from None
 
     def _send(self, parcel: Parcel, place: Place, describe: Describe, keep: Keep, sent: Sent) -> None:
         told = parcel.mark.manifest if parcel.mark else ""

@@ -96,8 +96,15 @@ class Manifests:
         return deliveries
 
     def _has(self, name: str, line: bytes) -> bool:
-        """Whether the manifest has the line; it is short, and read only where the watch has forgotten."""
+        """Whether the manifest has the line, as filters make it. It is read only where the watch has forgotten."""
         try:
-            return line in b"".join(self._sink.read(name, self._timeout_seconds)).splitlines(keepends=True)
+            stored = b"".join(self._sink.read(name, self._timeout_seconds)).splitlines(keepends=True)
         except NotFound:
             return False
+        end = LogEnd()
+        for each in stored:
+            chain = sha256(bytes.fromhex(end.chain) + each).hexdigest()
+            if self._sink.measure((line,), end, session_id=name).chain == chain:
+                return True
+            end = LogEnd(end.messages + 1, end.bytes + len(each), chain)
+        return False
