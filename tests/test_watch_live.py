@@ -1,5 +1,6 @@
 """The watch as it runs: told by the system of what changes, through outages, beside agents that delete."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -23,9 +24,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WatchedHome:
     monkeypatch.setattr(runner, "_LAST_PAUSE_SECONDS", 0.2)
     monkeypatch.setattr(runner, "_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(deliveries, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "_FIND_SECONDS", 0.2)
     for module in (carry, runner, watch):
         monkeypatch.setattr(module, "QUIET_SECONDS", 0.3)
     return WatchedHome(tmp_path)
+
+
+def is_held(path: Path) -> bool:
+    """Whether this process has the file open."""
+    return any(os.path.realpath(link) == str(path) for link in Path("/proc/self/fd").iterdir())
 
 
 def test_a_line_is_archived_soon_after_it_was_written(place: WatchedHome) -> None:
@@ -119,7 +126,7 @@ def test_a_file_that_is_deleted_while_it_waits_is_archived_whole(place: WatchedH
             stray = gemini.resume(100_000)
             bodies = [gemini.path.read_bytes(), stray.read_bytes()]
             wait_until(lambda: any("nothing is archived now" in said for said in place.said))
-            time.sleep(1.5)  # the stray is found within a second
+            wait_until(lambda: is_held(stray))
             gemini.lose()
         wait_until(lambda: all(map(place.has, [*bodies, gemini.path.read_bytes()])))
     assert place.count_beside() == 0
