@@ -248,6 +248,36 @@ def test_opencodes_export() -> None:
     assert write_markdown(whole) == "[user]\n\nHello\n\n[assistant]\n\nHello"
 
 
+def copilot(kind: str, **data: Any) -> Turn:
+    return turn_of({"type": kind, "data": data, "id": "1", "timestamp": "2026-01-22T03:29:18Z", "parentId": None})
+
+
+def test_copilot_cli() -> None:
+    said = copilot("user.message", content="Hello", attachments=[])
+    assert (said.who, said.shape, write_markdown(said), said.at) == ("user", "copilot", "Hello", 1769052558.0)
+    call = {"toolCallId": "c", "name": "bash", "arguments": {"command": "ls"}}
+    asked = copilot("assistant.message", messageId="m", content="", reasoningText="Hm", toolRequests=[call])
+    assert write_markdown(asked) == '[thinking]\nHm\n\n[tool_call bash]\n{"command":"ls"}'
+    back = copilot("tool.execution_complete", toolCallId="c", success=True, result={"content": "a b"})
+    assert (back.who, write_markdown(back)) == ("tool", "[tool_result tool_call_id=c]\na b")
+    failed = copilot("tool.execution_complete", toolCallId="c", success=False, error={"message": "no"})
+    assert failed.parts == (Part("tool_result", "no", "", "c", True),)
+    start = copilot("session.start", sessionId="s")
+    assert (start.shape, start.who, kinds(start)) == ("copilot", "system", ["raw"])
+
+
+def test_pi_and_qwen_code_wrap_messages_as_claude_code_does() -> None:
+    inner = {"role": "toolResult", "toolCallId": "c", "toolName": "bash", "content": [{"type": "text", "text": "a"}]}
+    back = turn_of({"type": "message", "id": "1", "parentId": "0", "message": {**inner, "isError": True}})
+    assert back.parts == (Part("tool_result", "a", "bash", "c", True),)
+    call = {"type": "toolCall", "id": "c", "name": "bash", "arguments": {"command": "ls"}}
+    asked = turn_of({"type": "message", "message": {"role": "assistant", "content": [call]}})
+    assert write_markdown(asked) == '[tool_call bash]\n{"command":"ls"}'
+    parts = [{"text": "Hm", "thought": True}, {"text": "Yes"}, {"functionCall": {"id": "c", "name": "ls", "args": {}}}]
+    qwen = turn_of({"type": "assistant", "sessionId": "s", "message": {"role": "model", "parts": parts}})
+    assert (qwen.who, write_markdown(qwen)) == ("assistant", "[thinking]\nHm\n\nYes\n\n[tool_call ls]\n{}")
+
+
 def test_chat_completions() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "run", "arguments": '{"a":1}'}}
     asked = turn_of({"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "Hm"})

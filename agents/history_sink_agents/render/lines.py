@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
-from history_sink_agents.render import claude_code, codex, gemini, opencode, plain
+from history_sink_agents.render import claude_code, codex, copilot, gemini, opencode, plain
 from history_sink_agents.render.links import link
 from history_sink_agents.render.turns import Draft, Part, Shape, Turn, Who
 from history_sink_agents.render.values import clean, find_time, pick_dict, pick_text
@@ -21,9 +21,9 @@ def render(
 ) -> list[Turn]:
     """Turn lines into turns: who, when, and the parts of what is said. One line is one turn.
 
-    It knows the messages of this family, Claude Code, Codex, Gemini CLI, OpenCode, and any object with a role and
-    content. Another JSON object is shown as its JSON, a line that is no JSON object as its text, a sealed line as
-    sealed. It reads nothing but its arguments, and it never raises for what a line holds.
+    It knows the messages of this family, Claude Code, Codex, Gemini CLI, OpenCode, Copilot CLI, and any object with a
+    role and content. Another JSON object is shown as its JSON, a line that is no JSON object as its text, a sealed line
+    as sealed. It reads nothing but its arguments, and it never raises for what a line holds.
 
     Args:
         lines: The lines, each with its newline or without.
@@ -68,7 +68,8 @@ def _read_record(record: dict[str, Any], text: str, speakers: MutableMapping[str
         key = pick_text(record, "enc").rpartition(":")[2][:40]
         return Draft("system", (Part("raw", f"sealed with the key {key or '?'}"),), "sealed")
     draft = (
-        opencode.read(record, speakers)
+        copilot.read(record)
+        or opencode.read(record, speakers)
         or codex.read(record)
         or gemini.read(record)
         or claude_code.read(record)
@@ -93,6 +94,8 @@ def _describe_inside(record: Mapping[str, Any]) -> str:
 def _guess_shape(record: Mapping[str, Any]) -> Shape:
     if isinstance(record.get("payload"), dict) and "timestamp" in record:
         return "codex"
+    if copilot.is_event(record):
+        return "copilot"
     if record.keys() & {"$set", "$rewindTo", "projectHash"}:
         return "gemini"
     if pick_text(record, "type").startswith(("message.", "session.")) and "data" in record:

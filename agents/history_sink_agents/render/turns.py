@@ -8,7 +8,7 @@ Who: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 PartKind: TypeAlias = Literal["text", "thinking", "tool_call", "tool_result", "image", "file", "raw"]
 
-Shape: TypeAlias = Literal["plain", "claude-code", "codex", "gemini", "opencode", "json", "raw", "sealed"]
+Shape: TypeAlias = Literal["plain", "claude-code", "codex", "gemini", "opencode", "copilot", "json", "raw", "sealed"]
 """Whose line it is; ``plain``: a role and its content, ``json``: an unknown object, ``raw``: no JSON object at all."""
 
 

@@ -1,7 +1,7 @@
 """A turn as the page shows it: what is open, what is folded, how much of it, and under which heading."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from history_sink_agents.render import Part, Turn
@@ -124,7 +124,8 @@ def _show_part(part: Part, place: int, turn: Turn) -> ShownPart:
         case "raw":
             is_open = turn.shape in ("raw", "sealed")
             text = indent_json(part.text) if not is_open and len(part.text) <= _INDENT_UP_TO else part.text
-            return _cut("raw", text, "" if is_open else "JSON", who)
+            shown = _cut("raw", text, "" if is_open else "JSON", who)
+            return shown if is_open else replace(shown, summary=summarize(part.text))
         case _:
             return _cut("text", part.text, "", who)
 
