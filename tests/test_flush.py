@@ -129,7 +129,7 @@ def test_deleted_when_an_operator_has_deleted_the_session(
     assert sink.flush(session, 0.1) == FlushResult("deleted", DELETED)
 
 
-def test_parted_when_another_writer_was_first_and_the_beginning_is_let_go_of(
+def test_stored_when_another_writer_has_saved_before_what_is_appended(
     sink: HistorySink, session: str, environment: Mapping[str, str]
 ) -> None:
     sink.append(session, *messages("a", "b"))
@@ -139,12 +139,9 @@ def test_parted_when_another_writer_was_first_and_the_beginning_is_let_go_of(
         assert another.flush(session, 20)
     for text in "cd":
         sink.append(session, message(text))
-        flushed = sink.flush(session, 30)
-        assert flushed.state == "parted"
-        stray = (flushed.reason or "").rpartition("stray ")[2]
-        assert stray in {each.key for each in sink.status(session).strays}
-    handle = type(sink.pointer(session))(sink.pointer(session).bucket, stray)
-    assert sink.resolve(handle) == b"".join(lines_of(messages("a", "b", "c", "d")))
+        assert sink.flush(session, 30).state == "stored"
+    assert b"".join(sink.read(session)) == b"".join(lines_of(messages("a", "b", "another's", "c", "d")))
+    assert not sink.status(session).strays
 
 
 def test_a_whole_history_that_parts_is_stored_in_a_branch(

@@ -360,77 +360,86 @@ def test_a_line_over_the_limit_is_refused(ledger: Ledger, store: PlainStore) -> 
     assert str(LINE_BYTES) in ledger.refusal.reason
 
 
-def test_appended_lines_follow_those_before(ledger: Ledger, store: PlainStore) -> None:
-    history = messages("a", "b")
-    save(ledger, store, history)
-    ledger.append(messages("c"))
-    (piece,) = hand_over(ledger, store)
-    assert piece.upload.start.messages == 2
-    assert store.logs[None] == lines_of(messages("a", "b", "c"))
-
-
-def test_appended_lines_follow_the_shorter_list_after_an_undo(ledger: Ledger, store: PlainStore) -> None:
-    history = messages("a", "b")
-    save(ledger, store, history)
-    save(ledger, store, history[:1])
-    ledger.append(messages("x"))
-    hand_over(ledger, store)
-    assert store.logs[ledger.log.branch] == lines_of(messages("a", "x"))
-    assert ledger.log.branch is not None
-
-
-def test_appended_messages_are_let_go_of_once_the_store_has_them(ledger: Ledger, store: PlainStore) -> None:
-    class Traced(dict[str, Any]):
-        alive = 0
-
-        def __init__(self) -> None:
-            super().__init__(role="user")
-            Traced.alive += 1
-
-        def __del__(self) -> None:
-            Traced.alive -= 1
-
-    for _ in range(50):
-        ledger.append([Traced()])
-        hand_over(ledger, store)
-    assert Traced.alive == 0
-    assert len(store.logs[None]) == 50
-
-
-def test_appends_go_on_where_the_store_has_lost_what_was_let_go_of(ledger: Ledger, store: PlainStore) -> None:
-    for text in "abc":
-        ledger.append(messages(text))
-        hand_over(ledger, store)
-    store.logs[None].append(b'{"by":"another"}\n')
-    ask(ledger, store)
-    del store.logs[None][1:]
-    store.logs[None].append(b'{"by":"a third"}\n')
-    ledger.append(messages("d"))
-    ask(ledger, store)
-    hand_over(ledger, store)
-    assert ledger.refusal is None
-    assert [stray.lines for stray in store.strays] == [tuple(lines_of(messages("d")))]
+def graft(ledger: Ledger, store: PlainStore, *texts: str, is_exact: bool = False) -> None:
+    """What a session does with lines that a stream carries, when a list comes."""
+    tail = Points(ledger.log.points.end)
+    tail.extend(lines_of(messages(*texts)))
+    store.logs.setdefault(ledger.log.branch, []).extend(lines_of(messages(*texts)))
+    ledger.graft(tail, is_exact)
 
 
 def test_a_list_after_appends_is_recognised(ledger: Ledger, store: PlainStore) -> None:
-    history = messages("a", "b", "c")
-    for one in history:
-        ledger.append([one])
-        hand_over(ledger, store)
-    assert save(ledger, store, history) == []
+    save(ledger, store, messages("a"))
+    graft(ledger, store, "b", "c")
+    assert save(ledger, store, messages("a", "b", "c")) == []
+    (piece,) = save(ledger, store, messages("a", "b", "c", "d"))
+    assert piece.upload.lines == tuple(lines_of(messages("d")))
     assert ledger.log.branch is None
 
 
-def test_appends_to_a_log_that_has_parted_are_kept_beside_it(ledger: Ledger, store: PlainStore) -> None:
-    ledger.append(messages("a"))
-    hand_over(ledger, store)
-    store.logs[None].append(b'{"by":"another"}\n')
-    for text in "b", "c":
-        ledger.append(messages(text))
-        hand_over(ledger, store)
-    assert [stray.lines for stray in store.strays] == [(line,) for line in lines_of(messages("b", "c"))]
-    save(ledger, store, messages("a", "b", "c"))  # and now somebody has all of it
+def test_where_appended_lines_lie_is_asked_unless_the_store_has_said_so(ledger: Ledger, store: PlainStore) -> None:
+    graft(ledger, store, "b", is_exact=True)
+    assert not ledger.is_uncertain
+    assert ledger.log.confirmed == ledger.log.firm == 1
+    graft(ledger, store, "c")
+    assert ledger.is_uncertain
+    assert ledger.log.firm == 1
+    ledger.trust()
+    assert not ledger.is_uncertain
+
+
+def test_a_list_with_another_writers_lines_goes_on_on_the_log(ledger: Ledger, store: PlainStore) -> None:
+    store.logs[None] = lines_of(messages("another's"))
+    graft(ledger, store, "b")
+    (piece,) = save(ledger, store, messages("another's", "b", "c"))
+    assert piece.upload.lines == tuple(lines_of(messages("c")))
+    assert store.logs == {None: lines_of(messages("another's", "b", "c"))}
+
+
+def test_a_list_without_the_lines_that_came_between_goes_to_a_branch(ledger: Ledger, store: PlainStore) -> None:
+    save(ledger, store, messages("a"))
+    store.logs[None] += lines_of(messages("another's"))
+    graft(ledger, store, "b")
+    save(ledger, store, messages("a", "b", "c"))
+    assert ledger.log.branch is not None
     assert store.logs[ledger.log.branch] == lines_of(messages("a", "b", "c"))
+    assert not store.strays
+
+
+def test_saves_that_the_store_lacks_are_sent_again_without_what_streams_carry(
+    ledger: Ledger, store: PlainStore
+) -> None:
+    history = messages("a", "b", "c", "d")
+    ledger.give(history[:1])
+    ledger.decide()
+    while piece := ledger.next_piece():
+        ledger.accept(piece)
+    tail = Points(ledger.log.points.end)
+    tail.extend(lines_of(history[1:2]))
+    ledger.graft(tail, is_exact=False)
+    ledger.trust()
+    ledger.give(history)
+    ledger.decide()
+    while piece := ledger.next_piece():
+        ledger.accept(piece)
+    ledger.rewind(0, is_in_flight=True)
+    assert not ledger.is_handed_over
+    ledger.decide()
+    sent = []
+    while piece := ledger.next_piece():
+        ledger.accept(piece)
+        sent.append((piece.upload.start.messages, piece.upload.lines))
+    assert sent == [(0, tuple(lines_of(history[:1]))), (2, tuple(lines_of(history[2:])))]
+    assert ledger.is_handed_over
+    assert ledger.log.points.end == ends_of(lines_of(history))[-1]
+
+
+def test_a_tail_that_does_not_follow_what_was_saved_is_not_taken_for_it(ledger: Ledger, store: PlainStore) -> None:
+    save(ledger, store, messages("a"))
+    tail = Points()
+    tail.extend(lines_of(messages("b")))
+    ledger.graft(tail, is_exact=False)
+    assert len(ledger.log.points) == 1
 
 
 def test_a_diverged_history_goes_on_in_a_branch(ledger: Ledger, store: PlainStore) -> None:
@@ -706,11 +715,10 @@ TestAgent.settings = settings(max_examples=150, stateful_step_count=30, deadline
 
 def test_a_refusal_goes_with_the_message_that_it_is_about() -> None:
     ledger, store = Ledger(), PlainStore()
-    ledger.append([message("a"), object()])  # type: ignore[list-item]  # what cannot become a line
+    ledger.give([message("a"), object()])  # type: ignore[list-item]  # what cannot become a line
     ledger.question()
-    refusal = ledger.refusal
-    assert refusal is not None
-    ledger.drop(refusal.index)
+    assert ledger.refusal is not None
+    ledger.give(messages("a"))
     hand_over(ledger, store)
     assert ledger.refusal is None
     assert ledger.is_handed_over

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar, get_args
+from typing import Self, TypeVar, get_args, overload
 
 from history_sink.client.call_queue import CallQueue, run_beside
 from history_sink.client.checks import check_choice, check_limit, check_list, check_range, check_timeout
@@ -184,24 +185,72 @@ class HistorySink:
             self.forget(session_id)
             raise
 
-    def append(self, session_id: SessionId, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
-        """Hand over `messages`, which follow the session's messages that this sink was given last.
+    @overload
+    def append(
+        self,
+        session_id: SessionId,
+        *messages: Message,
+        unencodable: Unencodable = "replace",
+        after: LogEnd | None = None,
+        wait_seconds: None = None,
+    ) -> Receipt: ...
 
-        A new sink takes them for the beginning of a history. So if there is a history already, begin with `save`.
-        Never raises.
+    @overload
+    def append(
+        self,
+        session_id: SessionId,
+        *messages: Message,
+        unencodable: Unencodable = "replace",
+        after: LogEnd | None = None,
+        wait_seconds: float,
+    ) -> Receipt | Outcome: ...
+
+    def append(
+        self,
+        session_id: SessionId,
+        *messages: Message,
+        unencodable: Unencodable = "replace",
+        after: LogEnd | None = None,
+        wait_seconds: float | None = None,
+    ) -> Receipt | Outcome:
+        """Hand over `messages`, which come next, whoever has written before. Never raises.
+
+        Any number of processes may append to one session. Their lines are all on the one log, those of each process in
+        its order. After a `save` in this process they follow the saved history, and go to its log; else they go to the
+        main log. What the broker does not take is kept, and goes with the next call: do not append it again.
 
         Args:
             session_id: As for `save`.
             messages: What comes next; see `Message`.
             unencodable: As for `save`.
+            after: From `resume`, an outcome or a status. The messages go there, all or none, and only if the log ends
+                there; else their outcome is ``conflict``, with the end that there is. They have `LINE_BYTES` together
+                at most. They are not kept: if the broker does not take them, append them again. `flush` knows nothing
+                of them.
+            wait_seconds: How long to wait for the store, in seconds. None: not at all.
 
         Returns:
             As `save`. Its `index` counts from the first of these `messages`. A refused message and those after it are
-            not kept: append them again.
+            not kept: append them again. With `wait_seconds`, the outcome in place of the receipt, if it came in time;
+            of several, the first that says that lines are not on the log, else the last.
         """
-        return self._guard(
-            session_id, unencodable, self._in_session(lambda session: session.append(messages, unencodable))
-        )
+        if after is None:
+            act = self._in_session(lambda session: session.append(messages, unencodable))
+        else:
+            act = partial(self._append_after, messages, after, unencodable)
+        receipt = self._guard(session_id, unencodable, act)
+        return receipt if wait_seconds is None else self._wait(receipt, wait_seconds)
+
+    def _append_after(
+        self, messages: tuple[Message, ...], after: LogEnd, unencodable: Unencodable, name: str
+    ) -> Receipt:
+        return self._extension.append(name, messages, after, unencodable)
+
+    def _wait(self, receipt: Receipt, wait_seconds: float) -> Receipt | Outcome:
+        try:
+            return self._reading.wait(receipt, check_timeout(wait_seconds))
+        except Malformed as error:
+            return replace(receipt, reason=str(error).replace("timeout_seconds", "wait_seconds"))
 
     def extend(
         self,
@@ -258,6 +307,8 @@ class HistorySink:
     def resume(self, session_id: SessionId, timeout_seconds: float = 10.0, branch: str | None = None) -> LogEnd:
         """Ask where a log ends, without reading a byte of it: what `extend` goes on after.
 
+        The first `append` behind it is spared the search for the end.
+
         Args:
             session_id: As for `save`.
             timeout_seconds: How long to wait for a worker's answer, in seconds.
@@ -274,7 +325,10 @@ class HistorySink:
         check_choice(branch)
         check_timeout(timeout_seconds)
         self._check_open()
-        return self._reading.find_end(take_session(session_id), branch, timeout_seconds)
+        name = take_session(session_id)
+        end = self._reading.find_end(name, branch, timeout_seconds)
+        self._sessions.open(name).note_end(end)
+        return end
 
     def outcomes(self, task_ids: Iterable[str]) -> dict[str, Outcome]:
         """What workers have made of uploads, as far as they are done. Waits for none of them.
@@ -309,7 +363,7 @@ class HistorySink:
             return FlushResult("unreachable", CLOSED)
         try:
             session = self._sessions.get(take_session(session_id))
-            if session is None:
+            if session is None or not session.was_given:
                 return FlushResult("unknown", "this sink was given nothing of the session since it began or forgot it")
             try:
                 check_timeout(timeout_seconds)
@@ -578,9 +632,44 @@ class HistorySink:
         given = [*messages] if isinstance(messages, list) else messages
         return await self._in_turn(session_id, lambda: self.save(session_id, given, unencodable))
 
-    async def aappend(self, session_id: SessionId, *messages: Message, unencodable: Unencodable = "replace") -> Receipt:
-        """Do what `append` does, in the order that `asave` keeps. Args and Returns: as `append`. Never raises."""
-        return await self._in_turn(session_id, lambda: self.append(session_id, *messages, unencodable=unencodable))
+    @overload
+    async def aappend(
+        self,
+        session_id: SessionId,
+        *messages: Message,
+        unencodable: Unencodable = "replace",
+        after: LogEnd | None = None,
+        wait_seconds: None = None,
+    ) -> Receipt: ...
+
+    @overload
+    async def aappend(
+        self,
+        session_id: SessionId,
+        *messages: Message,
+        unencodable: Unencodable = "replace",
+        after: LogEnd | None = None,
+        wait_seconds: float,
+    ) -> Receipt | Outcome: ...
+
+    async def aappend(
+        self,
+        session_id: SessionId,
+        *messages: Message,
+        unencodable: Unencodable = "replace",
+        after: LogEnd | None = None,
+        wait_seconds: float | None = None,
+    ) -> Receipt | Outcome:
+        """Do what `append` does, in the order that `asave` keeps. Args and Returns: as `append`. Never raises.
+
+        The messages go out in that order. The wait for their outcome keeps no other call waiting.
+        """
+        receipt = await self._in_turn(
+            session_id, lambda: self.append(session_id, *messages, unencodable=unencodable, after=after)
+        )
+        if wait_seconds is None:
+            return receipt
+        return await self._calls.run_aside(lambda: self._wait(receipt, wait_seconds))
 
     async def aflush(self, session_id: SessionId, timeout_seconds: float = 30.0) -> FlushResult:
         """Do what `flush` does, after the saves that were begun before. Args and Returns: as `flush`. Never raises."""

@@ -31,11 +31,11 @@ def _accept_at_once(self: Ledger) -> Sent | None:
     return piece
 
 
-def _open_a_branch(self: Session, piece: Sent) -> str:
+def _open_a_branch(self: Session, sent: Any, where: str) -> str:
     try:
-        return _send(self, piece)
+        return _send(self, sent, where)
     except Unavailable:
-        self.ledger.part(piece.upload.branch, piece.upload.start.offset)
+        self.ledger.part(sent.branch, sent.start.offset)
         raise
 
 

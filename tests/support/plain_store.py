@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,9 +12,19 @@ from kombu import Connection, Message, Queue
 from kombu.utils.json import dumps
 from redis import Redis
 
+from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import START, Junction, shorten, walk
-from history_sink.protocol.contract import LIST_SESSIONS, READ_QUEUE, RESOLVE, STATUS, UPLOAD, UPLOAD_QUEUE
+from history_sink.protocol.contract import (
+    APPEND_VERSION,
+    LIST_SESSIONS,
+    READ_QUEUE,
+    RESOLVE,
+    STATUS,
+    UPLOAD,
+    UPLOAD_QUEUE,
+)
 from history_sink.protocol.lines import encode_line
+from history_sink.protocol.log_end import LogEnd, make_end
 from history_sink.protocol.outcome import Outcome, OutcomeKind, Parted
 from history_sink.protocol.pointer import Fault, PointerHandle
 from history_sink.protocol.status import LogStatus, Status, StrayStatus
@@ -45,6 +55,7 @@ class PlainStore:
     logs: dict[str | None, list[bytes]] = field(default_factory=dict)
     strays: list[Upload] = field(default_factory=list)
     written: dict[str | None, float] = field(default_factory=dict)
+    placed: dict[str, int] = field(default_factory=dict)
 
     def take(self, upload: Upload) -> tuple[OutcomeKind, int]:
         """The outcome, and the offset up to which the log and the upload agree."""
@@ -64,7 +75,21 @@ class PlainStore:
             at += 1
         return "stored", ends_of(log)[at].offset
 
-    def answer(self, junctions: list[tuple[int, str]]) -> Status:
+    def append(self, batch: Batch) -> tuple[OutcomeKind, LogEnd]:
+        """Put what is not there yet at the end of the log."""
+        log = self.logs.setdefault(batch.branch, [])
+        at, placed = batch.position or 0, self.placed.get(batch.writer, 0)
+        assert at <= placed, "its queue keeps the order"
+        is_first = batch.anchor is not None and batch.anchor.is_first
+        assert not is_first or batch.anchor.place in ends_of(log), "nobody parts here from what is saved"  # type: ignore[union-attr]
+        for line in batch.lines:
+            if at >= placed:
+                log.append(line)
+            at += len(line)
+        self.placed[batch.writer] = max(at, placed)
+        return "stored" if at > placed else "duplicate", make_end(ends_of(log)[-1], batch.branch)
+
+    def answer(self, junctions: list[tuple[int, str]], writers: Sequence[str] = ()) -> Status:
         logs = []
         for branch, log in self.logs.items():
             ends = ends_of(log)
@@ -81,6 +106,8 @@ class PlainStore:
                 end.offset,
                 self.written.get(branch, 0.0),
                 common,
+                end.chain.hex(),
+                {writer: self.placed.get(writer, 0) for writer in writers},
             )
             logs.append(told)
         strays = tuple(StrayStatus(_stray_key(stray), *_span(stray), len(stray.lines)) for stray in self.strays)
@@ -158,16 +185,23 @@ class PlainWorker:
 
     def upload(self, session: str, messages: None, **fields: Any) -> dict[str, Any]:
         assert messages is None
+        if fields["v"] == APPEND_VERSION:
+            return self.append(session, Batch.decode(fields))
         upload = Upload.decode(fields)
         outcome, offset = self.sessions.setdefault(session, PlainStore(session)).take(upload)
         parted = Parted(0, offset) if outcome == "diverged" else None
         answer = Outcome(outcome, session, upload.branch, len(upload.lines), upload.size_bytes, "key", 1, parted)
         return answer.encode()
 
-    def status(self, session: str, junctions: list[tuple[int, str]]) -> dict[str, Any]:
+    def append(self, session: str, batch: Batch) -> dict[str, Any]:
+        outcome, end = self.sessions.setdefault(session, PlainStore(session)).append(batch)
+        about = session, batch.branch, len(batch.lines), batch.size_bytes
+        return Outcome(outcome, *about, "key", end=end).encode()
+
+    def status(self, session: str, junctions: list[tuple[int, str]], writers: Sequence[str] = ()) -> dict[str, Any]:
         self.questions += 1
         store = self.sessions.get(session, PlainStore(session))
-        return store.answer([(offset, chain) for offset, chain in junctions]).encode()
+        return store.answer([(offset, chain) for offset, chain in junctions], writers).encode()
 
     def resolve(self, handle: dict[str, Any]) -> Any:
         asked = PointerHandle.decode(handle)

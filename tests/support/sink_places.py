@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
+
 from history_sink import HistorySink
 from history_sink.testing import MemoryArchive, MemorySink
 from stack.processes import free_port
@@ -33,6 +35,15 @@ class Place(Protocol):
 
     def without_store(self, session: str, messages: list[Any]) -> AbstractContextManager[HistorySink]:
         """A sink that has saved these, and whose store is then away."""
+
+
+def make_place(request: pytest.FixtureRequest) -> Place:
+    """The place that a fixture's parameter names: memory or servers."""
+    if request.param == "memory":
+        return InMemory()
+    request.getfixturevalue("worker")
+    get = request.getfixturevalue
+    return OnServers(get("environment"), get("redis_server"), lambda: get("site"))
 
 
 class InMemory:

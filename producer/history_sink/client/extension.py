@@ -1,16 +1,18 @@
-"""Lines that follow a known place of a history: handed over as they come, and nothing of them is kept.
+"""Lines that follow a known place: handed over as they come, and nothing of them is kept.
 
 A ledger keeps 40 bytes and more for each message. Whoever streams files of gigabytes has the file for a ledger.
 """
 
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from history_sink.errors import BadMessage, Unavailable
+from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import Junction, advance
 from history_sink.protocol.contract import LINE_BYTES, SAVE_BYTES, UPLOAD
-from history_sink.protocol.lines import EncodeFor, Line, Message, PlacedEncode, encode_at
+from history_sink.protocol.lines import EncodeFor, Line, Message, PlacedEncode, check_line, encode_at
 from history_sink.protocol.log_end import LogEnd, make_end, take_end
 from history_sink.protocol.outcome import Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
@@ -54,11 +56,35 @@ class Extension:
         try:
             self._broker.check()
             for batch in _cut(self._lines(session, start, messages, unencodable), done):
-                self._send(session, after.branch, batch, done)
+                upload = Upload(after.branch, done.end, tuple(line.data for line in batch))
+                self._send(session, upload, f"offset: {upload.start.offset}", batch, done)
         except Unavailable as error:
             return self._receipt("unreachable", session, after, start, done, str(error))
         if done.refusal is not None:
             return self._receipt("refused", session, after, start, done, done.refusal)
+        return self._receipt("enqueued" if done.task_ids else "unchanged", session, after, start, done)
+
+    def append(self, session: str, messages: Iterable[Message], after: LogEnd, unencodable: Unencodable) -> Receipt:
+        """See `HistorySink.append`, with `after`. All of it is one batch, or nothing goes out. Raises `Malformed`."""
+        start = take_end(after)
+        done = _Progress(start)
+        batch: list[Line] = []
+        try:
+            self._broker.check()
+            batch += self._lines(session, start, messages, unencodable)
+            size = sum(len(line.data) for line in batch)
+            if size > LINE_BYTES:
+                done.refusal = f"{size} bytes are over the limit of {LINE_BYTES} for messages that go together"
+            elif batch:
+                sent = Batch(after.branch, secrets.token_hex(8), None, tuple(line.data for line in batch), after=start)
+                self._send(session, sent, f"after: {start.offset}", batch, done)
+        except BadMessage as error:
+            receipt = self._receipt("refused", session, after, start, done, str(error))
+            return replace(receipt, index=len(batch))
+        except Unavailable as error:
+            return self._receipt("unreachable", session, after, start, done, str(error))
+        if done.refusal is not None:
+            return replace(self._receipt("refused", session, after, start, done, done.refusal), index=None)
         return self._receipt("enqueued" if done.task_ids else "unchanged", session, after, start, done)
 
     def _lines(
@@ -66,18 +92,14 @@ class Extension:
     ) -> Iterator[Line]:
         encode, before = self._encode_for(session), after.chain
         for message in messages:
-            line = encode_at(encode, message, unencodable, before)
-            if len(line.data) > LINE_BYTES:
-                raise BadMessage(f"a line of {len(line.data)} bytes is over the limit of {LINE_BYTES}")
+            line = check_line(encode_at(encode, message, unencodable, before))
             before = advance(before, line.data) if isinstance(encode, PlacedEncode) else before
             yield line
 
-    def _send(self, session: str, branch: str | None, batch: list[Line], done: _Progress) -> None:
-        upload = Upload(branch, done.end, tuple(line.data for line in batch))
-        described = f"{{messages: {len(batch)}, bytes: {upload.size_bytes}, offset: {upload.start.offset}"
-        described += f", branch: {branch}}}" if branch else "}"
-        done.task_ids.append(self._broker.send(UPLOAD, (session, None), upload.encode(), described))
-        for line in batch:
+    def _send(self, session: str, sent: Upload | Batch, where: str, lines: list[Line], done: _Progress) -> None:
+        described = describe_upload(sent, where)
+        done.task_ids.append(self._broker.send(UPLOAD, (session, None), sent.encode(), described))
+        for line in lines:
             done.end = done.end.step(line.data)
             done.replaced += line.replaced
             done.raw += line.raw
@@ -108,6 +130,12 @@ class Extension:
             clock_ahead_seconds=find_skew(self._broker.clock_ahead_seconds),
             end=make_end(done.end, after.branch),
         )
+
+
+def describe_upload(sent: Upload | Batch, where: str) -> str:
+    """What events show of it, in place of its lines."""
+    described = f"{{messages: {len(sent.lines)}, bytes: {sent.size_bytes}, {where}"
+    return described + (f", branch: {sent.branch}}}" if sent.branch else "}")
 
 
 def _cut(lines: Iterator[Line], done: _Progress) -> Iterator[list[Line]]:

@@ -6,7 +6,6 @@ import time
 from history_sink.client.session import DELETED, Session
 from history_sink.errors import Expired, Malformed, NoAnswer, Unavailable, WorkerFailed
 from history_sink.ledger.question import Question
-from history_sink.protocol.chain import shorten
 from history_sink.protocol.outcome import FlushResult
 from history_sink.protocol.status import LogStatus, Status
 from history_sink.transport.link import NO_ANSWERS
@@ -21,7 +20,7 @@ _FIRST_PAUSE_SECONDS = 0.02
 _LAST_PAUSE_SECONDS = 0.5
 
 _NOT_ASKED = FlushResult("time", "the time was up before the store was asked")
-_ANSWERED = ("no_store", "clock", "time", "parted")
+_ANSWERED = ("no_store", "clock", "time")
 """What is found out by a worker's answer."""
 
 
@@ -50,8 +49,6 @@ def flush(session: Session, timeout_seconds: float) -> FlushResult:
             found = _ask(session, min(ASK_SECONDS, remaining), lookout)
             if found:
                 return _judge(session)
-            if found.state == result.state == "parted":
-                return found  # the first time the answer may show another log that holds it all
             is_cut_short = found.state == "no_worker" and remaining < ASK_SECONDS
             if not (is_cut_short and result.state in _ANSWERED and result is not _NOT_ASKED):
                 result = found
@@ -82,22 +79,19 @@ def _ask(session: Session, timeout_seconds: float, lookout: "_Lookout") -> Flush
     except Unavailable as error:
         return FlushResult("unreachable", str(error))
     told = next((log for log in status.logs if log.branch == question.branch), None)
-    if question.is_whole and told is not None and told.common >= question.end.offset:
-        return FlushResult("stored")
-    if session.is_beside and (stray := _find_stray(status, question)):
-        parted = f"another writer's lines are on the log behind byte {told.common if told else 0}"
-        return FlushResult("parted", f"{parted}; this history is whole beside it, as stray {stray}")
-    if lookout.is_stuck(status, question):
-        session.rewind(_last_held(told, question), question)
     held = _last_held(told, question)
-    return FlushResult("time", f"the store has {held} of {question.end.offset} bytes")
-
-
-def _find_stray(status: Status, question: Question) -> str | None:
-    """The key of the stray that ends where this history does, if there is one."""
-    ending = f"~{shorten(question.end.chain)}.jsonl"
-    strays = (stray.key for stray in status.strays if stray.end == question.end.offset)
-    return next((key for key in strays if key.endswith(ending)), None)
+    is_held = question.is_whole and (held >= question.end.offset or not len(question.points))
+    is_settled, placed, given = session.tell_appends()
+    if is_held and is_settled:
+        return FlushResult("stored")
+    if lookout.is_stuck(status, question):
+        if not is_held:
+            session.rewind(held, question)
+        session.rewind_appends()
+    lacking = f"the store has {held} of {question.end.offset} bytes"
+    if is_held:
+        lacking = f"the store has {placed} of {given} appended bytes"
+    return FlushResult("time", lacking)
 
 
 class _Lookout:
@@ -122,7 +116,8 @@ class _Lookout:
 
 def _measure(status: Status, question: Question) -> object:
     logs = [log.bytes for log in status.logs]
-    return logs, len(status.strays), status.pending, question.branch, question.end
+    placed = [sorted(log.placed.items()) for log in status.logs]
+    return logs, placed, len(status.strays), status.pending, question.branch, question.end
 
 
 def _last_held(told: LogStatus | None, question: Question) -> int:

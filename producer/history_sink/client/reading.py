@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from history_sink.client.ranges import NotFound, find_source, read_source
 from history_sink.errors import HistorySinkError, NoAnswer, Unavailable
 from history_sink.protocol.contract import LIST_SESSIONS, LISTED, RECALL, RESOLVE, SEARCH_QUEUE, STATUS
 from history_sink.protocol.listing import Listing
 from history_sink.protocol.log_end import LogEnd
-from history_sink.protocol.outcome import Outcome
+from history_sink.protocol.outcome import NOT_ON_THE_LOG, Outcome, Receipt
 from history_sink.protocol.pointer import Fault, PointerHandle, parse_json
 from history_sink.protocol.search import Question, Recalled
 from history_sink.protocol.status import LATEST, Status
@@ -103,6 +104,22 @@ class Reading:
             if answer.failure is None:
                 found[task_id] = Outcome.decode(answer.value)
         return found
+
+    def wait(self, receipt: Receipt, wait_seconds: float) -> Receipt | Outcome:
+        """The worst of the outcomes of what was handed over, else the last; the receipt where not all came in time."""
+        try:
+            if receipt.state != "enqueued" or not self._broker.has_answers:
+                return receipt
+            answers = self._broker.watch(receipt.task_ids, wait_seconds)
+            failed = next((answer.failure for answer in answers.values() if answer.failure is not None), None)
+            if failed is not None:
+                return replace(receipt, reason=f"the worker failed with {failed}")
+            if len(answers) < len(receipt.task_ids):
+                return receipt
+            outcomes = [Outcome.decode(answers[task_id].value) for task_id in reversed(receipt.task_ids)]
+            return max(outcomes, key=lambda outcome: outcome.outcome in NOT_ON_THE_LOG)
+        except HistorySinkError as error:
+            return replace(receipt, reason=str(error))
 
     def read(self, session: str, branch: str | None, timeout_seconds: float) -> Iterator[bytes]:
         """The whole log, as far as the store has it now, range after range."""

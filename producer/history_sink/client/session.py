@@ -8,19 +8,26 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from history_sink.errors import Malformed, Unavailable
+from history_sink.client.extension import describe_upload
+from history_sink.errors import BadMessage, Malformed, Unavailable
+from history_sink.ledger.appends import Appends
 from history_sink.ledger.comparison import Comparison
 from history_sink.ledger.history import Refusal
 from history_sink.ledger.ledger import CountedUpload, Ledger
 from history_sink.ledger.question import Question
+from history_sink.ledger.stream import Stream
+from history_sink.protocol.batch import Batch
+from history_sink.protocol.chain import ORIGIN, advance
 from history_sink.protocol.contract import STATUS, UPLOAD
-from history_sink.protocol.lines import Encode, Message, encode_line
+from history_sink.protocol.lines import Encode, Line, Message, PlacedEncode, check_line, encode_at, encode_line
+from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.outcome import Outcome, Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
 from history_sink.protocol.status import Status
+from history_sink.protocol.upload import Upload
 from history_sink.transport.broker import Broker
 from history_sink.transport.clock import find_skew
 from history_sink.transport.link import NO_ANSWERS
@@ -46,6 +53,32 @@ FILTERED_OTHERWISE = (
 )
 
 
+_FLIGHT_PAUSE_SECONDS = 0.02
+"""Between two questions whether what was appended has arrived."""
+
+
+@dataclass(slots=True)
+class _Accepted:
+    """What the broker has accepted in one call."""
+
+    messages: int = 0
+    bytes: int = 0
+    replaced: int = 0
+    raw: int = 0
+    filtered: Counter[str] = field(default_factory=Counter)
+    task_ids: list[str] = field(default_factory=list)
+
+    def count(self, sent: Upload | Batch, task_id: str) -> None:
+        self.messages += len(sent.lines)
+        self.bytes += sent.size_bytes
+        self.task_ids.append(task_id)
+
+    def note(self, made: CountedUpload | Line) -> None:
+        self.replaced += made.replaced
+        self.raw += made.raw
+        self.filtered.update(made.filtered)
+
+
 class Session:
     """One session. Safe for threads: each method holds the lock while it uses the ledger."""
 
@@ -53,12 +86,15 @@ class Session:
         self.name = name
         self.lock = threading.RLock()
         self.ledger = Ledger(encode)
+        self.appends = Appends()
+        self.was_given = False  # whether the agent has given it anything
         self._encode = encode
         self._may_be_filtered_otherwise = is_filtered  # said once, of what the store has from before
         self._broker = broker
         self._is_asked = False
         self._question: tuple[str, Question] | None = None  # asked and not answered yet, by task id
-        self._sent: OrderedDict[str, tuple[str | None, int]] = OrderedDict()  # branch and end, by task id
+        # By task id: the branch, and where the lines end on it, or in their stream.
+        self._sent: OrderedDict[str, tuple[str | None, int, Stream | None]] = OrderedDict()
         self._next_look = time.monotonic() + LOOK_SECONDS
         self._has_failed = False
         self._is_deleted = False
@@ -68,18 +104,12 @@ class Session:
     def is_empty(self) -> bool:
         """Whether nothing was handed over to the log that this session is on, and nothing is to be handed over."""
         with self.lock:
-            return not len(self.ledger.log.points) and not self.ledger.sendable
+            return not len(self.ledger.log.points) and not self.ledger.sendable and self.appends.is_empty
 
     @property
     def is_deleted(self) -> bool:
         """Whether an operator has deleted it, as far as this process knows."""
         return self._is_deleted
-
-    @property
-    def is_beside(self) -> bool:
-        """Whether workers keep what it hands over beside its log: see `Ledger.is_beside`."""
-        with self.lock:
-            return self.ledger.is_beside
 
     @property
     def refusal(self) -> Refusal | None:
@@ -91,7 +121,7 @@ class Session:
     def is_handed_over(self) -> bool:
         """Whether the broker has taken all that was given."""
         with self.lock:
-            return self.ledger.is_handed_over
+            return self.ledger.is_handed_over and self.appends.is_handed_over
 
     @property
     def can_ask(self) -> bool:
@@ -104,8 +134,7 @@ class Session:
         if not self.lock.acquire(blocking=False):
             return False
         try:
-            # Appended messages are not in the agent's list: without them the next append would not fit.
-            return self.ledger.is_handed_over and self.ledger.listed == len(self.ledger)
+            return self.ledger.is_handed_over and self.appends.is_settled
         finally:
             self.lock.release()
 
@@ -122,42 +151,63 @@ class Session:
             return self.ledger.log.branch, self.ledger.log.points.end.offset
 
     def measure(self, start: int, stop: int) -> tuple[int, int] | None:
-        """The byte offsets of messages ``[start, stop)`` on this session's log; None: not all were handed over."""
+        """The byte offsets of messages ``[start, stop)`` on this session's log; None: it is not known that they are."""
         with self.lock:
-            points = self.ledger.log.points
-            return (points[start].offset, points[stop].offset) if stop <= len(points) else None
+            log = self.ledger.log
+            if stop > log.firm:
+                return self.appends.measure(start, stop, log.points)
+            return log.points[start].offset, log.points[stop].offset
+
+    def note_end(self, end: LogEnd) -> None:
+        """Take in how far a log reaches in the store."""
+        with self.lock:
+            self.appends.note_end(end)
 
     def save(self, messages: list[Message], unencodable: Unencodable) -> Receipt:
         """See `HistorySink.save`."""
         with self.lock:
-            if not self._is_deleted:
-                self.ledger.give(messages, unencodable)
+            self._give(messages, unencodable)
             return self._hand_over()
+
+    def _give(self, messages: list[Message], unencodable: Unencodable = "replace") -> None:
+        """Take the whole history. What was appended is part of it, and is not handed over again."""
+        if not self._is_deleted:
+            self.was_given = True
+            self.appends.drop_waiting()
+            self.ledger.graft(*self.appends.take_tail())
+            self.ledger.give(messages, unencodable)
 
     def append(self, messages: Sequence[Message], unencodable: Unencodable) -> Receipt:
         """See `HistorySink.append`."""
         with self.lock:
             if self._is_deleted:
                 return self._hand_over()
-            start = len(self.ledger)
-            self.ledger.append(messages, unencodable)
+            self.was_given = True
+            lines, refusal = self._make_lines(messages, unencodable)
+            self.appends.add(line.data for line in lines)
             receipt = self._hand_over()
-            if receipt.state == "unreachable":
-                self.ledger.check(start)  # a bad message is found now: else it would stay, and block those after it
-            refusal = self.ledger.refusal
-            if refusal is None:
-                return receipt
-            if refusal.index < self.ledger.listed:
-                self.ledger.drop(start)
-                return replace(
-                    receipt, index=None, reason=f"message {refusal.index} of the saved list: {refusal.reason}"
-                )
-            if refusal.index < start:  # it was good when it was appended, and was changed before it was sent
-                log.error("history-sink: session %s: an appended message was changed: %s", self.name, refusal.reason)
-                self.ledger.drop(refusal.index, refusal.index + 1)
-                return self._hand_over()
-            self.ledger.drop(refusal.index)
-            return _as_refused(receipt, Refusal(refusal.index - start, refusal.reason))
+            if receipt.state == "refused":
+                self.appends.withdraw(len(lines))
+                listed = f"message {receipt.index} of the saved list: {receipt.reason}"
+                return receipt if receipt.index is None else replace(receipt, index=None, reason=listed)
+            made = _Accepted(replaced=receipt.replaced, raw=receipt.raw, filtered=Counter(receipt.filtered))
+            for line in lines:
+                made.note(line)
+            receipt = replace(receipt, replaced=made.replaced, raw=made.raw, filtered=dict(made.filtered))
+            return _as_refused(receipt, refusal) if refusal else receipt
+
+    def _make_lines(self, messages: Sequence[Message], unencodable: Unencodable) -> tuple[list[Line], Refusal | None]:
+        """The lines of the messages before the first that cannot become one, and why that cannot."""
+        lines: list[Line] = []
+        is_placed = isinstance(self._encode, PlacedEncode)
+        before = self.appends.find_chain(self.ledger.find_chain()) if is_placed else ORIGIN
+        try:
+            for message in messages:
+                lines.append(check_line(encode_at(self._encode, message, unencodable, before)))
+                before = advance(before, lines[-1].data) if is_placed else before
+        except BadMessage as error:
+            return lines, Refusal(len(lines), str(error))
+        return lines, None
 
     def hand_over(self, whole: bool = False, asks: bool = True) -> Receipt:
         """Send what is missing. `whole`: look for edits in each message. `asks`: ask the store first, if need be."""
@@ -166,52 +216,69 @@ class Session:
 
     def _hand_over(self, whole: bool = False, asks: bool = True) -> Receipt:
         if self._is_deleted:
-            return self._receipt("refused", [], [], DELETED)
+            return self._receipt("refused", _Accepted(), DELETED)
+        done = _Accepted()
         try:
             self._broker.check()
+            self._send_batches(done)  # they come before what was saved since
             if asks:
                 self._ask_first()
-            self.ledger.decide(whole)
+            self._decide(whole)
+            self._send_pieces(done)
+            if self.ledger.is_handed_over:
+                self.appends.bind(self.ledger.log, self._broker.has_answers)
+                self._send_batches(done)
         except Unavailable as error:
-            return self._receipt("unreachable", [], [], str(error))
-        pieces: list[CountedUpload] = []
-        task_ids: list[str] = []
-        while piece := self.ledger.next_piece():
-            try:
-                task_ids.append(self._send(piece))
-            except Unavailable as error:
-                return self._receipt("unreachable", pieces, task_ids, str(error))
-            pieces.append(piece)
-            self.ledger.accept(piece)
+            return self._receipt("unreachable", done, str(error))
         self._look_in_passing()
-        receipt = self._receipt("enqueued" if pieces else "unchanged", pieces, task_ids)
+        receipt = self._receipt("enqueued" if done.task_ids else "unchanged", done)
         return _as_refused(receipt, self.ledger.refusal) if self.ledger.refusal else receipt
 
-    def _send(self, piece: CountedUpload) -> str:
-        upload = piece.upload
-        size = upload.size_bytes
-        described = f"{{messages: {len(upload.lines)}, bytes: {size}, offset: {upload.start.offset}"
-        described += f", branch: {upload.branch}}}" if upload.branch else "}"
-        task_id = self._broker.send(UPLOAD, (self.name, None), upload.encode(), described)
-        self._sent[task_id] = upload.branch, upload.start.offset + size
+    def _decide(self, whole: bool) -> None:
+        """Find the session's log. An edit of the list is looked for when a list comes, not behind what was appended."""
+        if self.ledger.has_news or not (self.appends.has_tail and self.ledger.is_handed_over):
+            self.ledger.decide(whole)
+        self.appends.follow(self.ledger.log)
+
+    def _send_pieces(self, done: _Accepted) -> None:
+        while piece := self.ledger.next_piece():
+            upload = piece.upload
+            task_id = self._send(upload, f"offset: {upload.start.offset}")
+            self._remember(task_id, upload.branch, upload.start.offset + upload.size_bytes)
+            self.ledger.accept(piece)
+            done.count(upload, task_id)
+            done.note(piece)
+
+    def _send_batches(self, done: _Accepted) -> None:
+        while following := self.appends.next_batch():
+            stream, batch = following
+            task_id = self._send(batch, f"position: {batch.position}")
+            stream.accept(batch)
+            self._remember(task_id, batch.branch, stream.sent, stream)
+            done.count(batch, task_id)
+            if not self._broker.has_answers:
+                self.appends.confirm(stream, stream.sent)  # nobody can ever tell
+
+    def _send(self, sent: Upload | Batch, where: str) -> str:
+        return self._broker.send(UPLOAD, (self.name, None), sent.encode(), describe_upload(sent, where))
+
+    def _remember(self, task_id: str, branch: str | None, end: int, stream: Stream | None = None) -> None:
+        self._sent[task_id] = branch, end, stream
         while len(self._sent) > LOOKED_AT:
             self._sent.popitem(last=False)
-        return task_id
 
-    def _receipt(
-        self, state: ReceiptState, pieces: list[CountedUpload], task_ids: list[str], reason: str | None = None
-    ) -> Receipt:
+    def _receipt(self, state: ReceiptState, done: _Accepted, reason: str | None = None) -> Receipt:
         return Receipt(
             state=state,
             session=self.name,
             branch=self.ledger.log.branch,
-            messages=sum(len(piece.upload.lines) for piece in pieces),
-            bytes=sum(piece.upload.size_bytes for piece in pieces),
-            task_ids=tuple(task_ids),
+            messages=done.messages,
+            bytes=done.bytes,
+            task_ids=tuple(done.task_ids),
             reason=reason,
-            replaced=sum(piece.replaced for piece in pieces),
-            raw=sum(piece.raw for piece in pieces),
-            filtered=dict(sum((Counter(piece.filtered) for piece in pieces), Counter())),
+            replaced=done.replaced,
+            raw=done.raw,
+            filtered=dict(done.filtered),
             clock_ahead_seconds=find_skew(self._broker.clock_ahead_seconds),
         )
 
@@ -219,24 +286,35 @@ class Session:
 
     def _ask_first(self) -> None:
         """Ask the store how much it has, and wait a little: before the first upload, and if the ledger is uncertain."""
-        if not len(self.ledger) or (self._is_asked and not self.ledger.is_uncertain):
+        is_known = self._is_asked and not self.ledger.is_uncertain
+        if not len(self.ledger) or is_known or not self._broker.has_answers:
+            self.ledger.trust()
             return
-        if not self._broker.has_answers:
-            return
-        question = self.ledger.question()
-        task_id = self._ask(question, LATE_ANSWER_SECONDS)
-        self._is_asked, self._question = True, (task_id, question)
-        try:
-            answer = self._broker.take(task_id, FIRST_ANSWER_SECONDS)
-        except Unavailable:
-            return  # a later save looks at it
-        self._question = None
-        self._learn(answer, question)
+        deadline = time.monotonic() + FIRST_ANSWER_SECONDS
+        while True:
+            question = self.ledger.question()
+            task_id = self._ask(question, LATE_ANSWER_SECONDS)
+            self._is_asked, self._question = True, (task_id, question)
+            try:
+                answer = self._broker.take(task_id, max(0.0, deadline - time.monotonic()))
+            except Unavailable:
+                break  # a later save looks at it
+            self._question = None
+            self._learn(answer, question)
+            # What was appended and has not arrived may be among the messages: it tells more when that is there.
+            is_late = time.monotonic() + _FLIGHT_PAUSE_SECONDS > deadline
+            if is_late or not (self.ledger.is_uncertain and self.appends.is_in_flight(self.ledger.log.branch)):
+                break
+            time.sleep(_FLIGHT_PAUSE_SECONDS)
+        self.ledger.trust()
 
     def _ask(self, question: Question, expires_seconds: float) -> str:
-        junctions = question.junctions(self.ledger.log.confirmed)
-        described = f"{{junctions: {len(junctions)}}}"
-        return self._broker.send(STATUS, (self.name,), {"junctions": junctions}, described, expires_seconds)
+        asked: dict[str, Any] = {"junctions": question.junctions(self.ledger.log.confirmed)}
+        described = f"junctions: {len(asked['junctions'])}"
+        if self.appends.writers:  # an older worker knows none
+            asked["writers"] = self.appends.writers
+            described += f", writers: {len(asked['writers'])}"
+        return self._broker.send(STATUS, (self.name,), asked, f"{{{described}}}", expires_seconds)
 
     def ask(self, timeout_seconds: float) -> tuple[Status, Question]:
         """Ask the store about what was handed over, and learn from the answer. Raises `Unavailable`, `Malformed`."""
@@ -247,13 +325,13 @@ class Session:
             task_id = self._ask(question, timeout_seconds)
         status = Status.decode(self._broker.take(task_id, timeout_seconds))
         with self.lock:
-            self.ledger.learn(status, question)
+            self._take_status(status, question)
         return status, question
 
     def compare(self, messages: list[Message], timeout_seconds: float) -> Comparison:
         """Ask the store about `messages`, the whole history, and hand over nothing. Raises what `ask` raises."""
         with self.lock:
-            self.ledger.give(messages)
+            self._give(messages)
         status, _ = self.ask(timeout_seconds)
         with self.lock:
             self._is_asked = True
@@ -263,11 +341,27 @@ class Session:
         """Have the next save hand over again what is after `offset`: the store lacks it."""
         with self.lock:
             if self.ledger.log.branch == question.branch:
-                self.ledger.rewind(offset)
+                self.ledger.rewind(offset, self.appends.is_in_flight(question.branch))
+
+    def tell_appends(self) -> tuple[bool, int, int]:
+        """Whether the store has confirmed all that was appended; how many bytes of it it has; how many were given."""
+        with self.lock:
+            return self.appends.is_settled, *self.appends.size_bytes
+
+    def rewind_appends(self) -> None:
+        """Have the next save hand over again what was appended and is not confirmed: the store lacks it."""
+        with self.lock:
+            self.appends.rewind()
+
+    def _take_status(self, status: Status, question: Question) -> None:
+        self.appends.learn(status)
+        is_about_more = len(question.points) > len(self.ledger.log.points)
+        if not (is_about_more and self.appends.is_in_flight(self.ledger.log.branch)):
+            self.ledger.learn(status, question)  # else messages that a stream carries would be taken for missing
 
     def _learn(self, answer: Any, question: Question) -> None:
         try:
-            self.ledger.learn(Status.decode(answer), question)
+            self._take_status(Status.decode(answer), question)
         except Malformed as error:
             log.error("history-sink: session %s: an answer that cannot be read: %s", self.name, error)
 
@@ -288,7 +382,7 @@ class Session:
         for task_id, answer in answers.items():
             self._take_outcome(answer, *self._sent.pop(task_id))
 
-    def _take_outcome(self, answer: Answer, branch: str | None, end: int) -> None:
+    def _take_outcome(self, answer: Answer, branch: str | None, end: int, stream: Stream | None) -> None:
         if answer.failure is not None:
             self._report_failure(answer.failure)
             return
@@ -298,9 +392,14 @@ class Session:
             self._report_failure(f"an outcome that cannot be read: {error}")
             return
         if outcome.outcome == "deleted":
-            self.ledger, self._is_deleted = Ledger(self._encode), True  # what was not sent is not kept either
+            # What was not sent is not kept either.
+            self.ledger, self.appends, self._is_deleted = Ledger(self._encode), Appends(), True
         elif outcome.outcome == "diverged":
             self.ledger.part(branch, outcome.parted.offset if outcome.parted else 0)
+        elif stream is not None:
+            self.appends.confirm(stream, end)
+            if outcome.end is not None:
+                self.appends.note_end(outcome.end)
         elif outcome.outcome != "pending":
             self.ledger.confirm(branch, end)
 
@@ -328,6 +427,7 @@ class Session:
         """Make a new lock in a forked child. Returns False if a thread of the parent was at work on this session."""
         was_idle = self.lock.acquire(blocking=False)
         self.lock = threading.RLock()
+        self.appends.renew_after_fork()
         return was_idle
 
 

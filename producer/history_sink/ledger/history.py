@@ -3,7 +3,6 @@
 Nobody else keeps that count. A log's points say what was handed over for the log, and not what the agent wants now.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,21 +38,14 @@ class Wanted:
     def __init__(self, encode: Encode = encode_line) -> None:
         self._encode = encode
         self.matched = 0  # how many messages are known to be on the log; only the methods of this class change it
-        self.listed = 0  # how many came as the agent's list; the others were appended
-        self._messages: list[Message | None] = []  # None: it was appended, the store has it, and it is no longer kept
+        self._messages: list[Message] = []
         self._shapes: list[Any] = []
         self._encoded: dict[int, Any] = {}  # by index: the shape of a message when it was last made into a line
-        self._released = 0  # the index after the last message that is no longer kept
         self._rolling = 0  # the index after the older messages that `match` looked at last
         self._unencodable: Unencodable = "replace"
 
     def __len__(self) -> int:
         return len(self._messages)
-
-    @property
-    def released(self) -> int:
-        """The index after the last message that is no longer kept, because the store has it; 0 if all are kept."""
-        return self._released
 
     @property
     def is_matched(self) -> bool:
@@ -70,30 +62,8 @@ class Wanted:
             pairs = enumerate(zip(self._messages[: self.matched], messages, strict=False))
             same = min(self.matched, len(messages))
             self.matched = next((index for index, (old, new) in pairs if old is not new), same)
-            self._released = 0
             self._encoded.clear()
         self._messages = [*messages]  # always the new objects: the agent will edit these
-        self.listed = len(self._messages)
-
-    def append(self, messages: Sequence[Message], unencodable: Unencodable) -> None:
-        """Take more messages, which follow the others."""
-        self._unencodable = unencodable
-        self._messages.extend(messages)
-
-    def drop(self, start: int, stop: int | None) -> None:
-        """Forget messages that are on no log."""
-        del self._messages[start:stop]
-        self._encoded.clear()
-
-    def release(self, stored: int) -> None:
-        """No longer keep appended messages that are on the log and among the first `stored`, which the store has.
-
-        Perhaps nobody else needs them.
-        """
-        start, stop = max(self.listed, self._released), min(stored, self.matched)
-        if start < stop:
-            self._messages[start:stop] = self._shapes[start:stop] = [None] * (stop - start)
-            self._released = stop
 
     @property
     def is_placed(self) -> bool:
@@ -143,10 +113,6 @@ class Wanted:
         # The shapes from when the messages were encoded, and not from now: the log has what was encoded.
         self._shapes.extend(self._encoded.pop(index, UNLIKE) for index in range(len(self._shapes), matched))
 
-    def skip(self, matched: int) -> None:
-        """Count the first `matched` messages as on the log, although not all are: there is no other place for them."""
-        self.matched = matched
-
     def doubt(self, sure: int, handed_over: int) -> None:
         """Note that only the first `sure` messages are known to be on the log, for which `handed_over` were."""
         self.matched = min(self.matched, sure)
@@ -169,8 +135,6 @@ class Wanted:
     def _is_on(self, points: Points, index: int) -> bool:
         message = self._messages[index]
         if index < len(self._shapes) and is_like(self._shapes[index], message):
-            return True
-        if message is None and index < self._released:
             return True
         line = self.encode(index, points[index].chain)
         if isinstance(line, Refusal) or not points.leads_to(index, line.data):

@@ -4,19 +4,19 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
 
-from history_sink.protocol.chain import ORIGIN, SHORT_DIGITS, Junction, advance
+from history_sink.protocol.chain import ORIGIN, SHORT_DIGITS, START, Junction, advance
 
 _CHAIN_BYTES = len(ORIGIN)
 
 
 class Points:
-    """The junctions of a history that only grows at its end; number 0 is the start."""
+    """The junctions of a history, or of its end behind `start`, that only grows; number 0 is the start."""
 
     __slots__ = ("_chains", "_offsets")
 
-    def __init__(self) -> None:
-        self._offsets = array("Q", [0])
-        self._chains = bytearray(ORIGIN)
+    def __init__(self, start: Junction = START) -> None:
+        self._offsets = array("Q", [start.offset])
+        self._chains = bytearray(start.chain)
 
     def __len__(self) -> int:
         """How many messages the history has."""
@@ -37,6 +37,11 @@ class Points:
             offset, chain = offset + len(line), advance(chain, line)
             self._offsets.append(offset)
             self._chains += chain
+
+    def join(self, tail: "Points") -> None:
+        """Go on over the junctions of `tail`, which starts at the end."""
+        self._offsets.extend(tail._offsets[1:])
+        self._chains += tail._chains[_CHAIN_BYTES:]
 
     def leads_to(self, messages: int, line: bytes) -> bool:
         """Whether `line` is the line behind that many messages."""

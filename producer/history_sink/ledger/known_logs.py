@@ -1,7 +1,7 @@
 """The logs of one session that this process knows, and the decision which of them a history belongs on."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from history_sink.ledger.junctions import Points
 from history_sink.protocol.chain import Junction, shorten
@@ -20,7 +20,9 @@ class KnownLog:
     `confirmed` counts the messages that the store has said it holds. `parted` counts the messages that the log shares
     with this history before it goes another way; None: it is not known to go another way. `end` is the log's (offset,
     chain16) in the store, as the store told it last. `holds_more`: the log goes on after this history, and it is not
-    known yet whether the agent's next messages are the ones that the log has there.
+    known yet whether the agent's next messages are the ones that the log has there. `saved` counts the messages up to
+    the end of the last upload. `appended` are the ranges of messages that streams carry, as far as the store has not
+    confirmed them; no upload does. `resend` is the first message of those that uploads are to carry once more.
     """
 
     branch: str | None
@@ -29,6 +31,9 @@ class KnownLog:
     parted: int | None = None
     end: tuple[int, str] | None = None
     holds_more: bool = False
+    saved: int = 0
+    appended: list[tuple[int, int]] = field(default_factory=list)
+    resend: int | None = None
 
     @property
     def is_blank(self) -> bool:
@@ -44,19 +49,69 @@ class KnownLog:
         """Whether `history` continues this log: it has all messages that are known to be on the log, and more."""
         return self.points.count_common(history) == len(self.points) < len(history)
 
+    def is_shorter_than(self, common: int, asked: Points) -> bool:
+        """Whether the store has the first `common` messages of `asked`, which continues this log, and this log fewer.
+
+        Then they take its place; also where they are fewer than were handed over, but for what streams carry.
+        """
+        is_lost = common < len(self.points)
+        return self.is_start_of(asked) and self.confirmed <= common and not (is_lost and self.appended)
+
     def learn(self, told: LogStatus, asked: Points) -> None:
         """Take in the store's answer about this log. The question was about the history `asked`."""
         self.end = (told.bytes, told.chain)
         is_asked = self.points.count_common(asked) == len(asked)
         end = self.points.find(*self.end)
         if end:
-            self.confirmed, self.parted, self.holds_more = max(self.confirmed, end), None, False
+            self.confirm(end)
+            self.parted, self.holds_more = None, False
         elif is_asked and told.common >= asked.end.offset:
-            self.confirmed = self.parted = max(self.confirmed, len(asked))
+            self.confirm(len(asked))
+            self.parted = self.confirmed
             self.holds_more = told.bytes > self.points.end.offset
         elif is_asked:
             self.part(told.common)
             self.end = (told.bytes, told.chain)
+
+    @property
+    def firm(self) -> int:
+        """How many messages lie where they are counted, but for a log that parts: no other writer's are between."""
+        return self.appended[0][0] if self.appended else len(self.points)
+
+    def confirm(self, messages: int) -> None:
+        """Note that the store has the first `messages` messages."""
+        self.confirmed = max(self.confirmed, messages)
+        self.appended = [each for each in self.appended if each[1] > self.confirmed]
+
+    def graft(self, tail: Points) -> None:
+        """Note that a stream carries the messages of `tail`, which follow the others."""
+        start = len(self.points)
+        self.points.join(tail)
+        self.appended.append((start, len(self.points)))
+        self.parted, self.holds_more = None, False
+
+    def compare_end(self, told: LogStatus, asked: Points) -> None:
+        """Part where the log in the store has an end that is not among `points`, whose end is a guess."""
+        if self.parted is None and self.points.find(told.bytes, told.chain) is None:
+            common = min(asked.find(told.common) or 0, self.points.count_common(asked))
+            self.part(self.points[common].offset)
+            self.end = (told.bytes, told.chain)
+
+    def replace(self, points: Points) -> None:
+        """Note that the store has the log as in `points`, and nothing more."""
+        self.points, self.confirmed, self.parted, self.holds_more = points, len(points), None, False
+        self.saved, self.appended, self.resend = 0, [], None
+
+    def skip(self, messages: int) -> int | None:
+        """From which message on uploads go on behind so many. None: no upload carries what is left."""
+        for start, stop in self.appended:
+            messages = stop if start <= messages < stop else messages
+        return messages if messages < len(self.points) else None
+
+    def count_resent(self) -> int:
+        """How many messages behind `resend` come before the next that a stream carries."""
+        start = self.resend or 0
+        return next((each for each, _ in self.appended if each > start), len(self.points)) - start
 
     def part(self, offset: int) -> None:
         """The log in the store goes another way after `offset`."""
@@ -86,7 +141,7 @@ class KnownLogs:
         if told.branch and end is None and (asked.find(*_junction_of(told.branch)) or 0) > common:
             self._spent.add(told.branch)  # its name is of this history, but the log is not known to follow it so far
         log = self._logs.get(told.branch)
-        if log is not None and len(log.points) and not (log.is_start_of(asked) and log.confirmed <= common):
+        if log is not None and len(log.points) and not log.is_shorter_than(common, asked):
             log.learn(told, asked)
             return
         log = KnownLog(told.branch, asked.prefix(common), common, end=(told.bytes, told.chain))
@@ -152,6 +207,6 @@ def _place(history: Points, log: KnownLog) -> tuple[int, bool]:
     """How many messages of `history` are on `log`, and whether it can be saved there."""
     end = history.find(*log.end) if log.parted is not None and log.end else None
     if end:  # a redo: the log's end, which was not on the history that was asked about, is on this history
-        log.points, log.confirmed, log.parted, log.holds_more = history.prefix(end), end, None, False
+        log.replace(history.prefix(end))
     common = min(history.count_common(log.points), log.sure)
     return common, common == len(history) or (common == len(log.points) and (log.parted is None or log.holds_more))

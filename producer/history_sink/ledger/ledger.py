@@ -1,12 +1,12 @@
 """What one process knows of one session: the history that the agent wants kept, and how much of it is handed over.
 
-Pure: no I/O and no clock. Its user calls, in this order: `give` or `append` with the agent's messages; `decide`, which
-finds the log that they belong on; `next_piece`, until it returns None, and `accept` for each piece that the broker has
-taken. `learn`, `confirm`, `part` and `rewind` take in what the store says.
+Pure: no I/O and no clock. Its user calls, in this order: `give` with the agent's messages; `decide`, which finds the
+log that they belong on; `next_piece`, until it returns None, and `accept` for each piece that the broker has taken.
+`graft` takes in what streams carry. `learn`, `confirm`, `part` and `rewind` take in what the store says.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from history_sink.ledger.comparison import Comparison
@@ -43,8 +43,7 @@ class Ledger:
         self.refusal: Refusal | None = None
         self._wanted = Wanted(encode)
         self._has_news = False
-        # Another writer's lines are on the log, and no other log can hold this history whole.
-        self.is_beside = False
+        self._is_guess = False  # messages that streams carry are taken to be where a process alone would have them
         self._history: Points | None = None  # the points of all wanted messages, if `question` has just computed them
 
     @property
@@ -57,11 +56,6 @@ class Ledger:
         return len(self._wanted)
 
     @property
-    def listed(self) -> int:
-        """How many of them came as a list."""
-        return self._wanted.listed
-
-    @property
     def sendable(self) -> int:
         """How many messages there are before the first that cannot become a line."""
         return self.refusal.index if self.refusal else len(self._wanted)
@@ -69,7 +63,12 @@ class Ledger:
     @property
     def is_handed_over(self) -> bool:
         """Whether the broker has taken all that is wanted, as far as `decide` has looked."""
-        return self._wanted.is_matched
+        return self._wanted.is_matched and self.log.resend is None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the store has said something that `decide` has not looked at yet."""
+        return self._has_news
 
     # What the agent says
 
@@ -78,15 +77,18 @@ class Ledger:
         self._history = None
         self._wanted.give(messages, unencodable)
 
-    def append(self, messages: Sequence[Message], unencodable: Unencodable = "replace") -> None:
-        """Take more messages, which follow those that were given last."""
-        self._history = None
-        self._wanted.append(messages, unencodable)
+    def graft(self, tail: Points, is_exact: bool) -> None:
+        """Note that a stream carries the messages of `tail`, which follow all that was handed over.
 
-    def drop(self, start: int, stop: int | None = None) -> None:
-        """Forget wanted messages that were never handed over, and that one of them was refused."""
-        self._history = self.refusal = None
-        self._wanted.drop(start, stop)
+        `is_exact`: the store has said that they lie there, with nobody's lines between.
+        """
+        self._history = None
+        if not len(tail) or tail[0].chain != self.log.points.end.chain:
+            return
+        self.log.graft(tail)
+        if is_exact:
+            self.log.confirm(len(self.log.points))
+        self._is_guess = not is_exact
 
     # Which log it belongs on
 
@@ -110,12 +112,6 @@ class Ledger:
         history = self._draft() if self._history is None else self._history
         before = self.log
         log, on_log = self.logs.choose(history)
-        self.is_beside = on_log < self._wanted.released and log is not before
-        if self.is_beside:
-            # The history's beginning is no longer kept, so a new branch could not hold all of it. Workers keep what
-            # follows beside the log.
-            self._wanted.skip(len(before.points))
-            return
         self.logs.current = log
         self._wanted.move(on_log, sound=log.points.count_common(before.points))
 
@@ -130,14 +126,18 @@ class Ledger:
 
     def next_piece(self) -> CountedUpload | None:
         """The next lines for the broker. None: there are no more, or the next message cannot become a line."""
-        start = len(self.log.points)
+        log = self.log
+        if log.resend is not None and not self._is_on_log_at(log.resend):
+            log.resend = None  # the history belongs on another log now
+        start = len(log.points) if log.resend is None else log.resend
         if self._wanted.matched < start:
             return None
+        most = None if log.resend is None else log.count_resent()
         lines: list[bytes] = []
         size = replaced = raw = 0
         filtered: Counter[str] = Counter()
         for line in self._lines(start):
-            if lines and size + len(line.data) > SAVE_BYTES:
+            if len(lines) == most or (lines and size + len(line.data) > SAVE_BYTES):
                 break
             lines.append(line.data)
             size += len(line.data)
@@ -146,7 +146,18 @@ class Ledger:
             filtered.update(line.filtered)
         if not lines:
             return None
-        return CountedUpload(Upload(self.log.branch, self.log.points.end, tuple(lines)), replaced, raw, filtered)
+        return CountedUpload(Upload(log.branch, log.points[start], tuple(lines)), replaced, raw, filtered)
+
+    def _is_on_log_at(self, index: int) -> bool:
+        """Whether the message is wanted as it was handed over."""
+        if index >= self._wanted.matched:
+            return False
+        line = self._wanted.encode(index, self.log.points[index].chain)
+        return not isinstance(line, Refusal) and self.log.points.leads_to(index, line.data)
+
+    def find_chain(self) -> bytes:
+        """The chain behind all that is wanted."""
+        return (self.log.points if self.is_handed_over else self._draft()).end.chain
 
     def compare(self, is_known: bool) -> Comparison:
         """Call `decide`, and tell how much `next_piece` would then hand over. `is_known`: the store has the session."""
@@ -163,14 +174,13 @@ class Ledger:
 
     def accept(self, piece: CountedUpload) -> None:
         """Note that the broker has taken `piece`, which `next_piece` returned last."""
+        count = len(piece.upload.lines)
+        if self.log.resend is not None:
+            self.log.resend = self.log.skip(piece.upload.start.messages + count)
+            return
         self.log.points.extend(piece.upload.lines)
-        self._wanted.accept(len(piece.upload.lines))
-
-    def check(self, start: int) -> None:
-        """Look for a message, from `start` on, that cannot become a line, and set `refusal`."""
-        self.refusal = None
-        for _ in self._lines(start):
-            pass
+        self.log.saved = len(self.log.points)
+        self._wanted.accept(count)
 
     def _lines(self, start: int) -> Iterator[Line]:
         points, is_placed = self.log.points, self._wanted.is_placed
@@ -187,8 +197,15 @@ class Ledger:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether to ask the store before the next `decide`: its log has more lines, and they may be this history's."""
-        return self.log.holds_more and len(self._wanted) > self.log.sure
+        """Whether to ask the store before the next `decide`: its log has, or may have, more lines than are known.
+
+        They may be this history's.
+        """
+        return self._is_guess or (self.log.holds_more and len(self._wanted) > self.log.sure)
+
+    def trust(self) -> None:
+        """Note that the store was asked about what is a guess: it is not asked again."""
+        self._is_guess = False
 
     def question(self) -> Question:
         """What to ask the store about: all that was handed over.
@@ -207,6 +224,8 @@ class Ledger:
         is_first = bool(status.logs) and (self.is_uncertain or not len(self.log.points))
         for told in sorted(status.logs, key=lambda told: told.common):  # the last one is remembered for longest
             self.logs.learn(told, question.points)
+            if self._is_guess and told.branch == self.log.branch:
+                self.log.compare_end(told, question.points)
         self._after_news(is_first)
 
     def confirm(self, branch: str | None, offset: int) -> None:
@@ -214,8 +233,7 @@ class Ledger:
         log = self.logs.get(branch)
         messages = log.points.find(offset) if log else None
         if log and messages:
-            log.confirmed = max(log.confirmed, messages)
-        self._release()
+            log.confirm(messages)
 
     def part(self, branch: str | None, offset: int) -> None:
         """Note that the log `branch` goes another way after `offset`. If this history is on it, it needs a branch."""
@@ -224,17 +242,22 @@ class Ledger:
             log.part(offset)
             self._after_news()
 
-    def rewind(self, offset: int) -> None:
-        """Note that the store lacks what was handed over after `offset`: it is to be handed over again."""
-        messages = max(self.log.points.find(offset) or 0, self._wanted.released)
-        self.log.points.cut(messages)
-        self.log.confirmed = min(self.log.confirmed, messages)
+    def rewind(self, offset: int, is_in_flight: bool = False) -> None:
+        """Note that the store lacks what was handed over after `offset`: it is to be handed over again.
+
+        `is_in_flight`: what streams carry is perhaps on its way. Else uploads carry it, too.
+        """
+        log = self.log
+        messages = log.points.find(offset) or 0
+        log.confirmed = min(log.confirmed, messages)
+        if log.appended and is_in_flight:
+            log.resend = log.skip(messages)
+            return
+        log.points.cut(messages)
+        log.appended.clear()
+        log.saved = min(log.saved, messages)
         self._after_news()
 
     def _after_news(self, is_first: bool = False) -> None:
         self._wanted.doubt(self.log.sure, len(self.log.points))
         self._has_news = self._has_news or is_first or self.log.parted is not None
-        self._release()
-
-    def _release(self) -> None:
-        self._wanted.release(self.log.confirmed)

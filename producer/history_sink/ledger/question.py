@@ -27,7 +27,7 @@ class Question:
     def junctions(self, since: int = 0) -> list[tuple[int, str]]:
         """(offset, chain16), rising: all behind message `since`, if not too many, and ever fewer before that."""
         end = len(self.points)
-        at = max(since, end - DENSE_JUNCTIONS, 1)
+        at = max(min(since, end), end - DENSE_JUNCTIONS, 1)
         chosen, step = [*range(at, end + 1)], 1
         while (at := at - step) > 0:
             chosen.insert(0, at)

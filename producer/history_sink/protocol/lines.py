@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from history_sink.errors import BadMessage
+from history_sink.protocol.contract import LINE_BYTES
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.plain import Unencodable, make_plain, write_json
 
@@ -91,6 +92,13 @@ def encode_line(message: Any, unencodable: Unencodable = "replace", default: Def
         return Line((write_json(plain) + "\n").encode(), replaced)
     except RecursionError:
         raise BadMessage("nested too deeply") from None
+
+
+def check_line(line: Line) -> Line:
+    """Return `line`, or raise `BadMessage`: it is too long."""
+    if len(line.data) > LINE_BYTES:
+        raise BadMessage(f"a line of {len(line.data)} bytes is over the limit of {LINE_BYTES}")
+    return line
 
 
 def _write_as_it_is(message: Mapping[Any, Any]) -> bytes | None:

@@ -8,6 +8,9 @@ from history_sink.errors import Malformed
 from history_sink.protocol.log_end import LogEnd, read_end
 
 OutcomeKind: TypeAlias = Literal["stored", "duplicate", "pending", "diverged", "deleted", "conflict"]
+NOT_ON_THE_LOG = frozenset({"conflict", "deleted", "diverged", "pending"})
+"""Outcomes of lines that are not on the log."""
+
 FlushState: TypeAlias = Literal[
     "stored",
     "unknown",

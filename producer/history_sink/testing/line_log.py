@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from history_sink.ledger.junctions import Points
+from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import START, Junction, shorten, walk
 from history_sink.protocol.outcome import OutcomeKind, Parted
 
@@ -53,6 +54,11 @@ class Verdict:
     outcome: OutcomeKind
     stray: str | None = None
     parted: Parted | None = None
+    end: Junction | None = None
+
+
+class Early(Exception):  # no error: it waits
+    """A batch has come before what it follows."""
 
 
 class Size(NamedTuple):
@@ -71,6 +77,9 @@ class LineLog:
         self.points = Points()
         self.strays: list[Run] = []
         self.waiting: list[Run] = []
+        self.placed: dict[str, int] = {}  # how many bytes of each writer's stream are here
+        self._ends: dict[tuple[str, int], Junction] = {}  # where each writer's batches end, by their ends in its stream
+        self._conditional: dict[bytes, tuple[str, Junction]] = {}  # by chain: who went on there by `after`, and its end
 
     @property
     def size(self) -> Size:
@@ -81,10 +90,50 @@ class LineLog:
         """Put the lines where they belong, and those that have waited for them."""
         verdict = self._place(run)
         if verdict.outcome in ("stored", "diverged"):
-            waiting, self.waiting = self.waiting, []
-            for each in sorted(waiting, key=lambda each: each.start.offset):
-                self._place(each)
+            self._place_waiting()
         return verdict
+
+    def append(self, batch: Batch) -> Verdict:
+        """Put the lines of a batch at the end. Raises `Early` where they must wait."""
+        if batch.after is not None:
+            return self._append_after(batch, batch.after)
+        start, placed = batch.position or 0, self.placed.get(batch.writer, 0)
+        end = start + batch.size_bytes
+        if end <= placed:
+            return Verdict("duplicate", end=self._ends.get((batch.writer, end)))
+        anchor, is_early = batch.anchor, start > placed
+        if is_early or (anchor is not None and anchor.is_first and not self._has(anchor.place)):
+            if anchor is None or not self._follows_stray(anchor.place):
+                raise Early
+            verdict = self._keep(Run(anchor.place, batch.lines), None)
+            self._place_waiting()
+            return verdict
+        lines = [*batch.lines]
+        while start < placed:
+            start += len(lines.pop(0))
+        self.placed[batch.writer] = end
+        return self._put(lines, (batch.writer, end))
+
+    def _append_after(self, batch: Batch, after: Junction) -> Verdict:
+        end = self.points.end
+        if (end.offset, end.chain) == (after.offset, after.chain):
+            verdict = self._put([*batch.lines], (batch.writer, batch.size_bytes))
+            self._conditional[after.chain] = batch.writer, self.points.end
+            return verdict
+        writer, own_end = self._conditional.get(after.chain, ("", end))
+        return Verdict("duplicate", end=own_end) if writer == batch.writer else Verdict("conflict", end=end)
+
+    def _put(self, lines: list[bytes], known_as: tuple[str, int]) -> Verdict:
+        self.lines += lines
+        self.points.extend(lines)
+        self._ends[known_as] = end = self.points.end
+        self._place_waiting()
+        return Verdict("stored", end=end)
+
+    def _place_waiting(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for each in sorted(waiting, key=lambda each: each.start.offset):
+            self._place(each)
 
     def find_common(self, junctions: Iterable[tuple[int, str]]) -> int:
         """The offset of the last of these junctions (offset, chain16) that is on the log, else 0."""

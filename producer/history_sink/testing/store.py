@@ -3,17 +3,28 @@
 import re
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from history_sink.errors import Malformed
+from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import shorten
-from history_sink.protocol.contract import LIST_SESSIONS, RESOLVE, STATUS, UPLOAD, check_branch, check_session
+from history_sink.protocol.contract import (
+    APPEND_VERSION,
+    LIST_SESSIONS,
+    RESOLVE,
+    STATUS,
+    UPLOAD,
+    check_branch,
+    check_session,
+)
 from history_sink.protocol.listing import Listing, SessionSummary, are_names_alone
+from history_sink.protocol.log_end import make_end
 from history_sink.protocol.outcome import Outcome
 from history_sink.protocol.pointer import Fault, PointerHandle
 from history_sink.protocol.status import LogStatus, Status, StrayStatus
 from history_sink.protocol.upload import Upload
-from history_sink.testing.line_log import LineLog, Run
+from history_sink.testing.line_log import LineLog, Run, Size
 
 CAP_BYTES = 8 * 1024 * 1024
 """The largest answer to a pointer, as workers have it by default."""
@@ -63,27 +74,48 @@ class MemoryStore:
         self._sessions.pop(session, None)
 
     def upload(self, session: str, messages: None, **payload: Any) -> dict[str, Any]:
-        """What becomes of the lines of one save."""
-        upload = Upload.decode(payload)
+        """What becomes of the lines of one save or append."""
+        upload = Batch.decode(payload) if payload.get("v") == APPEND_VERSION else Upload.decode(payload)
         root = self._root(check_session(session), upload.branch)
         about = session, upload.branch, len(upload.lines), upload.size_bytes
         if session in self._deleted:
             return Outcome("deleted", *about, f"{root}history.jsonl").encode()
         log = self._sessions.setdefault(session, {}).setdefault(upload.branch, LineLog())
         before = log.size
-        verdict = log.take(Run(upload.start, upload.lines))
+        try:
+            verdict = log.append(upload) if isinstance(upload, Batch) else log.take(Run(upload.start, upload.lines))
+        finally:
+            self._note_change(session, upload.branch, log, before)
+        key = root + (verdict.stray or "history.jsonl")
+        end = make_end(verdict.end, upload.branch) if verdict.end else None
+        return Outcome(verdict.outcome, *about, key, 1, verdict.parted, end).encode()
+
+    def _note_change(self, session: str, branch: str | None, log: LineLog, before: Size) -> None:
+        if not log.lines and not log.strays and not log.waiting:
+            del self._sessions[session][branch]  # nothing came of it
+            if not self._sessions[session]:
+                del self._sessions[session]
+            return
         if log.size != before:
             self._active[session] = self._tick()
         if log.size.lines > before.lines:
-            self._written[session, upload.branch] = self._active[session]
-        key = root + (verdict.stray or "history.jsonl")
-        return Outcome(verdict.outcome, *about, key, 1, verdict.parted).encode()
+            self._written[session, branch] = self._active[session]
 
-    def status(self, session: str, junctions: Iterable[tuple[int, str]] = ()) -> dict[str, Any]:
-        """How far the archive is with a session, and with the history that has these junctions."""
+    def status(
+        self, session: str, junctions: Iterable[tuple[int, str]] = (), writers: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """How far the archive is with a session, with the history that has these junctions, and with these writers."""
         logs = self._list_logs(check_session(session))
         asked = [*junctions]
-        told = [self._describe(session, branch, log, asked) for branch, log in logs if log.lines]
+        asking = [*writers]
+        told = [
+            replace(
+                self._describe(session, branch, log, asked),
+                placed={writer: log.placed.get(writer, 0) for writer in asking},
+            )
+            for branch, log in logs
+            if log.lines
+        ]
         strays = [
             StrayStatus(
                 self._root(session, branch) + stray.name, stray.start.offset, stray.end.offset, stray.end.messages

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from history_sink.errors import Malformed, Unavailable
 from history_sink.protocol.contract import RECALL, RESOLVE, UPLOAD
 from history_sink.protocol.pointer import Fault
+from history_sink.testing.line_log import Early
 from history_sink.transport.results import Answer
 
 KEPT_ANSWERS = 10_000
@@ -100,24 +101,32 @@ class TaskQueue:
         """Do what can be done now."""
         if self._trouble.are_workers_away:
             return
-        tasks, self._tasks = self._tasks, deque()
-        for task in tasks:
-            if task.name == RECALL:
-                continue  # there is no search worker, and the question expires
-            if task.name == UPLOAD and self._trouble.is_store_away:
-                self._tasks.append(task)  # a worker tries it again until the store is back
-            elif not (task.name == UPLOAD and self._trouble.loses_uploads):
-                self._answers[task.id] = self._answer(task)
+        is_done = True
+        while is_done:  # what comes early is tried again when something else is done
+            tasks, self._tasks, is_done = self._tasks, deque(), False
+            for task in tasks:
+                if task.name == RECALL or (task.name == UPLOAD and self._trouble.loses_uploads):
+                    continue  # there is no search worker, and the question expires
+                answer = self._answer(task)
+                if answer is None:
+                    self._tasks.append(task)
+                else:
+                    self._answers[task.id], is_done = answer, True
         while len(self._answers) > KEPT_ANSWERS:
             del self._answers[next(iter(self._answers))]
 
-    def _answer(self, task: Task) -> Answer:
+    def _answer(self, task: Task) -> Answer | None:
+        """None: it is to be tried again, as a worker does until the store, or what comes before it, is there."""
         if task.name == RESOLVE and self._trouble.fault:
             return Answer(self._trouble.fault.encode())
+        if self._trouble.is_store_away and task.name == UPLOAD:
+            return None
         if self._trouble.is_store_away:
             fault = Fault("backend_error", f"the store is away: {AS_TOLD}")
             return Answer(fault.encode()) if task.name == RESOLVE else Answer(failure="Away")
         try:
             return Answer(self._do(task.name, task.args, task.kwargs))
+        except Early:
+            return None
         except Malformed:
             return Answer(failure="Refused")

@@ -18,7 +18,7 @@ from history_sink.transport.clock import BrokerClock, describe_skew, explain_exp
 from history_sink.transport.fork_gate import ForkGate
 from history_sink.transport.link import NO_ANSWERS, Busy, Link, Retired, make_app
 from history_sink.transport.resolver import check_name
-from history_sink.transport.results import Answer
+from history_sink.transport.results import Answer, pause_seconds
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -94,6 +94,16 @@ class Broker:
     def look(self, task_ids: Sequence[str]) -> dict[str, Answer]:
         """The answers of some tasks, as far as they are there. Raises `Unavailable`."""
         return self._try(self._look_breaker, lambda link: link.answers.look(task_ids))
+
+    def watch(self, task_ids: Sequence[str], timeout_seconds: float) -> dict[str, Answer]:
+        """Wait until the tasks have ended, and return the answers that are there, which stay. Raises `Unavailable`."""
+        start = time.monotonic()
+        while True:
+            answers = self.look(task_ids)
+            waited = time.monotonic() - start
+            if len(answers) == len(task_ids) or waited >= timeout_seconds:
+                return answers
+            time.sleep(min(pause_seconds(waited), timeout_seconds - waited))
 
     def take(self, task_id: str, timeout_seconds: float) -> Any:
         """Wait for a task's result and remove it. Raises `Unavailable`, also for a task that failed."""

@@ -57,8 +57,7 @@ class Answers:
             waited = time.monotonic() - start
             if waited >= timeout_seconds:
                 raise NoAnswer(f"no worker answered within {round(timeout_seconds, 2):g} s")
-            pause = min(max(_FIRST_PAUSE_SECONDS, waited * _PAUSE_SHARE), _LAST_PAUSE_SECONDS)
-            time.sleep(min(pause, timeout_seconds - waited))
+            time.sleep(min(pause_seconds(waited), timeout_seconds - waited))
 
     def read_time(self) -> float | None:
         """The server's clock, in Unix seconds; None where this user may not ask."""
@@ -92,6 +91,11 @@ class Answers:
         if state not in ("FAILURE", "REVOKED"):
             return None
         return Answer(failure=_describe(result) or state, is_expired=_is_expired(state, result))
+
+
+def pause_seconds(waited_seconds: float) -> float:
+    """How long to wait before the next look at answers that have not come for so long."""
+    return min(max(_FIRST_PAUSE_SECONDS, waited_seconds * _PAUSE_SHARE), _LAST_PAUSE_SECONDS)
 
 
 def _describe(result: Any) -> str | None:
