@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from bench.planted_secrets import Mint, Planted, opaque, plant
 from history_sink import ConfigurationError, Filtered
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.redaction import Redaction
+from history_sink_agents.redaction.chunks import cut
 from plain_store import message
 
 LEAST_SHARE = 0.94
@@ -118,6 +120,70 @@ def test_a_value_goes_by_the_name_beside_it() -> None:
     value = {"env": [{"name": "DB_PASSWORD", "value": Mint(6).text(16)}, {"name": "PORT", "value": "8080abcdefgh"}]}
     after = json.loads(REDACTION(line_of(value)))
     assert [each["value"] for each in after["env"]] == ["[REDACTED:contextual_secret]", "8080abcdefgh"]
+
+
+SURROUNDED = [
+    "\x1b[32m{name}\x1b[0m=\x1b[1m{value}\x1b[0m",
+    "The {name} is {value}.",
+    "Set `{name}` to `{value}`.",
+    "| {name} | {value} |",
+    "<{name}>{value}</{name}>",
+    "tool --{name} {value} -v",
+    "name,value\n{name},{value}\n",
+    "{name} => '{value}'",
+    "A=1\r\n{name}={value}\r\n",
+    "ALTER USER app WITH PASSWORD '{value}';",
+    '$env:{name} = "{value}"',
+]
+
+
+@pytest.mark.parametrize("surrounding", SURROUNDED)
+def test_a_random_password_is_found_where_its_name_stands(surrounding: str) -> None:
+    mint = Mint(12)
+    for _ in range(5):
+        value = mint.text(8) + mint.digits(3) + mint.text(8)
+        assert value not in REDACTION(line_of({"a": surrounding.format(name="DB_PASSWORD", value=value)})).decode()
+    jwt = mint.jwt()
+    assert jwt.split(".")[2] not in REDACTION(line_of({"a": surrounding.format(name="JWT", value=jwt)})).decode()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "token := opts.RefreshToken",
+        "password = getPassword()",
+        "secret: ${MY_SECRET_9a8b7c}",
+        "api_key=os.environ['KEY1']",
+        "var _ azcore.TokenCredential = (*DefaultAzureCredential)(nil)",
+        "CKA_TOKEN = 0x00000001",
+        'tokenPath := "/computeMetadata/v1/instance/token"',
+        "pt = decrypt(ct, self.passphrase, max_iteration_count=5000)",
+        "secret_key=S3_SECRET_KEY,",
+    ],
+)
+def test_names_and_expressions_in_code_are_no_secrets(code: str) -> None:
+    line = line_of({"a": f"     7\t    {code}\n"})
+    assert REDACTION(line) is line
+
+
+def test_a_text_that_is_full_of_candidates_takes_no_square_of_time() -> None:
+    """In one piece the engine alone would need a minute for each."""
+    mint = Mint(13)
+    secret, key = mint.checked("ghp_"), mint.rsa()
+    for filler in ("token=ab1cd2ef3 ", "token=ab1cd2ef3\n"):
+        text = filler * 8_000 + secret + " " + filler * 8_000 + "\n" + key + "\n" + filler * 2_000
+        began = time.thread_time()
+        after = json.loads(REDACTION(line_of({"a": text})))["a"]
+        assert time.thread_time() - began < 20
+        assert secret not in after
+        assert key[100:112] not in after
+        assert "[REDACTED:private_key]" in after
+
+
+@given(st.text(alphabet="ab=. \n-", max_size=200), st.integers(0, 300))
+def test_long_texts_are_cut_into_pieces_that_make_them_again(text: str, count: int) -> None:
+    whole = text * count
+    assert "".join(cut(whole)) == whole
 
 
 class TestExactValues:

@@ -3,7 +3,7 @@
 import re
 
 _EXPRESSION = re.compile(
-    r"[$%&*@!(]*[\w$]*[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)+(?:[(\[{<].*)?"  # opts.RefreshToken, a::b
+    r"[$%&*@!(]*(?=\d*[A-Za-z_$])[\w$]+(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)+(?:[(\[{<].*)?"  # opts.RefreshToken, a::b
     r"|[(*&\[]*[\w$.]*[)\]}]*[\w$.]*[(\[{].*"  # getToken(), tokens[0], (*Credential)(nil), []byte{0x03
     r"|\$\w+|\$[({].*|<[^>]*>?|\{\{.*|%[({]?\w+.*|0x[0-9a-fA-F]+|[\d._-]+",  # $TOKEN, ${TOKEN}, <token>, {{ token }}
     re.DOTALL,
@@ -13,6 +13,7 @@ _PLACE = re.compile(
     re.DOTALL,
 )
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_LONGEST_CHARACTERS = 200
 _IDENTIFIER = re.compile(r"[$@&*(]*[A-Za-z_][A-Za-z_-]*")
 _OWN_WORD = re.compile(r"token|secret|passw|key|cred|auth|pwd|user", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -24,6 +25,8 @@ def is_a_name(text: str, start: int, end: int) -> bool:
 
     In quotes it is a literal, and counts as a name only where it consists of words: random letters have short humps.
     """
+    if end - start > _LONGEST_CHARACTERS:
+        return False
     secret = text[start:end].rstrip(")]};,:")
     if _PLACE.fullmatch(secret) or _CONSTANT.fullmatch(secret):
         return True

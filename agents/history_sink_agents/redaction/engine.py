@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from history_sink import ConfigurationError
+from history_sink_agents.redaction.chunks import CHUNK_CHARACTERS, cut
 from history_sink_agents.redaction.code_names import is_a_name
 from history_sink_agents.redaction.placeholders import PLACEHOLDER, hide
 
@@ -53,6 +54,11 @@ class RedactSecret:
 
     def __call__(self, text: str) -> str:
         """Replace each finding."""
+        if len(text) <= 2 * CHUNK_CHARACTERS:
+            return self._replace(text)
+        return "".join(map(self._replace, cut(text)))
+
+    def _replace(self, text: str) -> str:
         parts: list[str] = []
         done = 0
         for finding in self._scan(text):

@@ -19,6 +19,8 @@ _TELLS = re.compile(
     r"pass|pwd|secret|token|key|auth|cred|dsn|ur[li]|conn|private|jwt|bearer|cookie|sign|pin$|salt|webhook|pat$|sid$|hash",
     re.IGNORECASE,
 )
+_ESCAPE = "\x1b"
+_COLOURS = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 _PLAIN = re.compile(r"[0-9TZ:.+-]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -31,7 +33,7 @@ def redact_line(line: str, scrub: Scrub, short: Change) -> str:
     """The line without its secrets. What is no JSON is looked at as text. The same again changes nothing."""
     for _ in range(_ROUNDS):
         change = partial(_redact_string, scrub, short, 0)
-        after = rewrite(line, change, short) if is_json(line) else scrub(line)
+        after = rewrite(line, change, short) if is_json(line) else _scrub_coloured(line, scrub)
         if after == line:
             break
         line = after
@@ -57,8 +59,15 @@ def _redact_string(scrub: Scrub, short: Change | None, depth: int, key: str, tex
     tells = not is_key and len(text) <= NAMED_CHARACTERS and _tells(key)
     if not tells and len(text) <= SHORT_CHARACTERS and _PLAIN.fullmatch(text):
         return text
-    text = scrub(text)
+    text = _scrub_coloured(text, scrub) if _ESCAPE in text else scrub(text)
     return _scrub_named(key, text, scrub) if tells else text
+
+
+def _scrub_coloured(text: str, scrub: Scrub) -> str:
+    """A terminal's colours hide where words begin: a text with a secret loses them."""
+    bare = _COLOURS.sub("", text)
+    after = scrub(bare)
+    return scrub(text) if after == bare else after
 
 
 @lru_cache(4096)

@@ -9,16 +9,21 @@ from history_sink_agents.redaction.placeholders import PLACEHOLDER, hide
 
 LABEL = hide("contextual_secret")
 
-_WORDS = ("passw", "passph", "secret", "token", "api", "access_key", "credential", "bearer")
+_WORDS = ("passw", "passph", "secret", "token", "api", "access_key", "access key", "credential", "bearer")
 _TAIL = re.compile(
-    r"""(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access_key|credential|bearer)s?
+    r"""(?:passw(?:or)?d|passphrase|secret|token|api[_ -]?key|access[_ ]key|credential|bearer)s?
     (?P<rest>[A-Za-z0-9_-]{0,40})["'`*]{0,2}
-    (?P<link>[ \t]*(?:=>|:=|[=:|>])[ \t]*|[ \t]+(?:is|to|as|was)[ \t]*:?[ \t]+|[ \t]+)
+    (?P<link>[ \t]*(?:=>|:=|[=:|>])[ \t]*|,|[ \t]+(?:is|to|as|was)[ \t]*:?[ \t]+|[ \t]+)
     ["'`]?(?P<value>[^\s"'`<>|,;\\]{8,200})""",
     re.VERBOSE | re.IGNORECASE,
 )
 _BEFORE = re.compile(r"(?:^|\s)--?[\w-]*$")
+_SEEN_CHARACTERS = 40
 _LETTER, _DIGIT = re.compile(r"[A-Za-z]"), re.compile(r"\d")
+
+
+_JWT = re.compile(r"eyJ[\w-]{16,}\.eyJ[\w-]{16,}\.[\w-]{16,}")  # the engine takes a full stop behind it for a part
+_JWT_LABEL = hide("jwt")
 
 
 def hide_named(text: str, allow: Iterable[re.Pattern[str]] = ()) -> str:
@@ -29,7 +34,15 @@ def hide_named(text: str, allow: Iterable[re.Pattern[str]] = ()) -> str:
         if start >= done and not any(each.fullmatch(text, start, end) for each in allow):
             parts += (text[done:start], LABEL)
             done = end
-    return "".join((*parts, text[done:])) if parts else text
+    text = "".join((*parts, text[done:])) if parts else text
+    return _hide_jwts(text, allow) if ".eyJ" in text else text
+
+
+def _hide_jwts(text: str, allow: Iterable[re.Pattern[str]]) -> str:
+    def replace(found: re.Match[str]) -> str:
+        return found[0] if any(each.fullmatch(found[0]) for each in allow) else _JWT_LABEL
+
+    return _JWT.sub(replace, text)
 
 
 def _find(text: str) -> Iterator[tuple[int, int]]:
@@ -52,17 +65,23 @@ def _find_all(text: str, word: str) -> Iterator[int]:
 def _is_secret(text: str, at: int, found: "re.Match[str]") -> bool:
     start, end = found.span("value")
     value = found["value"]
-    if not found["link"].strip() and not (
-        found[0][:6].lower() == "bearer" or _BEFORE.search(text, max(0, at - 40), at)
-    ):
+    if not found["link"].strip() and not _is_told(text, at, found):
         return False
-    if PLACEHOLDER.search(value) or not _is_random(value):
+    if not _is_random(value) or PLACEHOLDER.search(value):
         return False
     return not is_a_name(text, start, end)
 
 
+def _is_told(text: str, at: int, found: "re.Match[str]") -> bool:
+    """Whether a space alone is enough between name and value: behind ``Bearer``, of an option, or before a quote."""
+    is_quoted = text[found.start("value") - 1] in "'\""
+    return is_quoted or found[0][:6].lower() == "bearer" or _BEFORE.search(text, max(0, at - 40), at) is not None
+
+
 def _is_random(value: str) -> bool:
     """Letters and digits mixed, as nobody writes names."""
-    kinds = ["d" if each.isdigit() else "a" if each.isalpha() else "s" for each in value]
+    if not (_DIGIT.search(value) and _LETTER.search(value)):
+        return False
+    kinds = ["d" if each.isdigit() else "a" if each.isalpha() else "s" for each in value[:_SEEN_CHARACTERS]]
     changes = sum(before != after and "d" in (before, after) for before, after in pairwise(kinds))
-    return len(set(value)) >= 6 and changes >= 2 and bool(_LETTER.search(value)) and bool(_DIGIT.search(value))
+    return changes >= 2 and len(set(value)) >= 6

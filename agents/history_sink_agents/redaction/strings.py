@@ -26,7 +26,8 @@ def rewrite(line: str, change: Change, short: Change | None = None) -> str:
     """A valid JSON text with each string that `change` makes another of; all between the strings keeps its bytes.
 
     Elements of a list go by the list's key. In an object such as ``{"name": "DB_PASSWORD", "value": "…"}`` the value
-    goes by the name beside it. `short`, where there is one, is asked in place of `change` for short texts.
+    goes by the name beside it, or else by the object's key. `short`, where there is one, is asked in place of `change`
+    for short texts.
     """
     short_characters = SHORT_CHARACTERS if short else 0
     short = short or change
@@ -53,7 +54,7 @@ def rewrite(line: str, change: Change, short: Change | None = None) -> str:
             key = text
         elif not lists[-1]:
             label = text if key in _NAMES else label
-            named = label if label and key in _VALUES else key
+            named = (label or around[-1]) if key in _VALUES else key
         if len(text) >= LEAST_CHARACTERS:
             after = (short if len(text) <= short_characters else change)(named, text, is_key)
             if after is not text and after != text:
