@@ -1,6 +1,6 @@
-"""Look again where a log changes under whoever works on it: one exception says so, one loop catches it.
+"""What is done where a log changes while a worker is at it: `Changed` says so, and one loop looks again.
 
-An object that a look showed may be gone, another, or longer, once it is asked for. What does not mind, asks on.
+After a look, an object that it showed may go, grow, or be replaced by another one before it is read.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ class Changed(Exception):
 
 
 def look_again(log: Log, attempt: Callable[[], Steps[T]]) -> Steps[T]:
-    """Make the attempt, which begins with a look, until the log stays as it was seen; its result.
+    """Make an attempt, which begins with a look, again and again until the log stays as that look saw it.
 
-    Raises `Away` where it never does: the work is tried again later.
+    Returns the attempt's result. Raises `Away` where the log never stays so: the task is then tried again later.
     """
     for _ in range(_LOOKS):
         with suppress(Changed):

@@ -1,7 +1,7 @@
 """Fold extents into the base, and sweep away what the base has held for long enough.
 
-A task of its own, so that no save waits for it. The base only grows, with ``If-Match``; an extent goes only
-after it has been placed once more below what the base has held for T. Strays are never deleted.
+This is a task of its own, so that no save waits for it. The base only grows, with ``If-Match``. An extent is deleted
+only when the base is proven to have held its lines for T. Strays are never deleted.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ DELETE_KEYS = 1000
 class Compacted:
     """Bytes folded, objects deleted, and objects `left` that a later run must see to.
 
-    `again_in_seconds` says when that makes sense; None: there is nothing that time would help.
+    `again_in_seconds` says when such a run makes sense. None: a later run would find nothing to do.
     """
 
     folded_bytes: int = 0
@@ -45,7 +45,7 @@ class Compacted:
 
 
 def compact(context: Context, log: Log, idle: bool = False, everything: bool = False) -> Steps[Compacted]:
-    """Sweep, then fold if it is due: by the policy, by that for an `idle` log, of a quiet one, or for `everything`."""
+    """Sweep, then fold if a fold is due by the policy. An `idle` log has another policy; `everything` folds always."""
     seen = yield from look(context, log, adopt=True, reads=True)
     if seen.line is None:
         return Compacted()
@@ -76,7 +76,7 @@ def fold_whole(context: Context, log: Log, offset: int) -> Steps[None]:
 
 
 def _fold_towards(context: Context, log: Log, offset: int) -> Steps[None]:
-    """Fold once, if the base does not reach `offset` yet; whether it does then, only another look can say."""
+    """Fold once, if the base does not reach `offset` yet. Only another look can say whether it reaches it then."""
     seen = yield from look(context, log, adopt=True, reads=True)
     if seen.line is not None and seen.line.base >= offset:
         return
@@ -115,7 +115,7 @@ def _fold(context: Context, log: Log, seen: LogSnapshot) -> Steps[int]:
 
 
 def _written(seen: LogSnapshot, segments: Sequence[Segment]) -> dict[str, str]:
-    """That the base has the lines of these extents is no write: it keeps the time of theirs."""
+    """The metadata of a base that takes in these extents. A fold is no write: the base gets the extents' time."""
     assert seen.listing.base is not None
     assert seen.info is not None
     folded = {segment.key for segment in segments}
@@ -172,7 +172,7 @@ def _write_base(log: Log, seen: LogSnapshot, tail: bytearray, meta: dict[str, st
 
 
 def _move_hint(context: Context, log: Log, hint: Hint, folded: int) -> None:
-    """Tell the writers of the new base. One that is ahead already keeps its junction, and learns the new counts."""
+    """Tell the writers of the new base by the hint. A hint that is ahead keeps its junction, with the new counts."""
     there = context.hints.get(log.root)
     if there is not None and there.offset > hint.offset:
         hint = replace(there, extents=max(there.extents - folded, 0), base_bytes=hint.base_bytes)
@@ -197,7 +197,7 @@ def _settled(context: Context, seen: LogSnapshot) -> int:
 
 
 def _sweep(context: Context, log: Log, seen: LogSnapshot, limit: int) -> Steps[tuple[int, int]]:
-    """Delete what starts below `limit`, the settled part of the base; place it before, where that is not proven.
+    """Delete what starts below `limit`, the settled part of the base. What the base may not hold is placed before.
 
     Returns how many objects went, and how many of them were placed: their lines may now be at the log's end.
     """
@@ -217,9 +217,10 @@ def _sweep(context: Context, log: Log, seen: LogSnapshot, limit: int) -> Steps[t
 
 
 def _place_passed(context: Context, log: Log, seen: LogSnapshot) -> Steps[None]:
-    """Place what has waited for its beginning and was passed by the main line since the last fold.
+    """Place lines that waited for their beginning, and that the main line has passed since the last fold.
 
-    It may have parted from it. Nobody could read it before the sweep, which comes late, or never if no fold is due.
+    They may have parted from the main line. Until they are placed nobody can read them. The sweep would place them, but
+    it comes late, or never if no fold is due.
     """
     assert seen.line is not None
     assert seen.info is not None
@@ -231,7 +232,7 @@ def _place_passed(context: Context, log: Log, seen: LogSnapshot) -> Steps[None]:
 
 
 def _place_again(context: Context, log: Log, tail: Tail) -> Steps[bool]:
-    """Whether its lines are in safety. Not where a foreign writer's object is it, or is in its way: it stays."""
+    """Place an object's lines. False: it must stay, for it is a foreign writer's, or such an object is in its way."""
     try:
         yield from tail_fact(context, tail)  # a foreign object is not fetched: it may be large
         blob: Blob | None = yield Get(tail.entry.key)

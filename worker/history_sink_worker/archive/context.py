@@ -28,7 +28,7 @@ class Fact:
 class Facts:
     """Metadata of extents and strays by (key, ETag). It never changes, so a process may keep what it has read.
 
-    Also the chain of a base that has no metadata, and would be read anew for each answer about it.
+    It also keeps the chain of a base without metadata. Otherwise each answer about that base would read all of it.
     """
 
     def __init__(self) -> None:

@@ -35,9 +35,10 @@ def covered_tails(context: Context, base: Segment, tails: Sequence[Tail]) -> Ste
 
 
 def _chains_from(base: Segment, offset: int, chain: bytes, wanted: set[int]) -> Steps[dict[int, bytes]]:
-    """The base's chains at the offsets `wanted`, none of them before `offset`; empty if `chain` is not its chain there.
+    """The base's chains at the offsets `wanted`, none before `offset`; empty if `chain` is not the one at `offset`.
 
-    Nothing before `offset` is read: only the true chain there leads to the one that is known at the base's end.
+    The base is read from `offset` on only. If `chain` were not the true chain there, the walk would not end with the
+    chain that is known at the base's end.
     """
     chains = {offset: chain}
 

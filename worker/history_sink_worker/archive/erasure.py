@@ -1,8 +1,8 @@
 """Delete a session: a tombstone first, then all that lies beside it, until nothing does.
 
-Safe beside any number of writers, and to be done again: the tombstone stays, so whatever lies beside it is left over.
-A second sweep after `second_sweep_seconds` takes what was on its way when the tombstone was written; and so does one
-after each upload that has met the tombstone.
+This is safe beside any number of writers. It may be done again: the tombstone stays, and whatever lies beside it is to
+go. A second sweep after `second_sweep_seconds` takes what was on its way when the tombstone was written. So does a
+sweep after each upload that has met the tombstone.
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Swept:
 
 
 def second_sweep_seconds(context: Context) -> float:
-    """After so long nothing can come any more of what had begun before the tombstone.
+    """How long after the tombstone a write may still come that had begun before it.
 
     A hint from before it proves for T/2 at most (and T/8, as clocks go), and a request lingers for T at most.
     """

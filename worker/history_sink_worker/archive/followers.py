@@ -1,7 +1,7 @@
-"""What waits behind a piece that has parted from the main line: it parts, too.
+"""Lines that wait behind a piece that has parted from the main line part, too.
 
-Lines that came before their beginning wait under their plain or undecided names (`pending`). Where that beginning
-becomes a stray, nothing else would ever look at them again: no main line reaches them, and no sweep.
+Lines that came before their beginning wait under their plain or undecided names (`pending`). If their beginning becomes
+a stray, the main line never reaches them, and no sweep does. So whoever writes the stray must look for them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,8 @@ def is_kept(listing: LogListing, piece: Piece) -> bool:
 def keep_followers(context: Context, log: Log, seen: LogSnapshot, piece: Piece) -> Steps[None]:
     """Make strays of what continues `piece`, a stray itself, and of what continues that.
 
-    Raises `Changed` once all is made, if there was any: who came before the stray, and saw none, is in any LIST after.
+    If it made any, it raises `Changed` at the end, for another look. Lines whose writer saw no stray were there before
+    the stray was, so a LIST after the stray shows them.
     """
     is_done, read, ends = True, set(), [piece.points[1:]]
     while ends:

@@ -14,7 +14,8 @@ GROUP_BYTES = 1024 * 1024
 def next_group(waiting: Sequence[Piece | None]) -> list[int]:
     """Who goes next: the indices of pieces that continue one another, from the one that starts first on.
 
-    A None is a save that goes by itself, before all pieces. Of several at one place, who came first goes first.
+    A None stands for a save that goes by itself. It goes before all pieces. Of several saves that start at one place,
+    the one that came first goes first.
     """
     first = min(range(len(waiting)), key=lambda index: _order(waiting[index]))
     here = waiting[first]

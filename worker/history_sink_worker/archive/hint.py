@@ -1,7 +1,7 @@
 """What a worker remembers of a log's end, so that the next save needs no look at the store.
 
-Never the truth: it may be missing, old or rolled back at any time. What it says was true once, though: a made-up
-junction would be believed.
+A hint is never the truth. It may be missing, old or rolled back at any time. But what it says must have been true once:
+a worker would believe a junction that somebody has made up.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,8 @@ from history_sink_worker.store import Blob, Corrupt, Get, Put, Steps
 def find_placed(log: Log, line: MainLine, writer: str) -> Steps[int]:
     """How many bytes of the writer's stream are placed on `line`, by its objects, else by the mark.
 
-    The mark is read after the look: what a fold has taken from the line's tail before it, the mark has.
+    Read the mark after the look at the log. A fold writes the mark before it takes lines out of the tail: so what is
+    not in the tail any more is in the mark.
     """
     if writer in line.placed:
         return line.placed[writer].position

@@ -40,7 +40,7 @@ def on_line(line: MainLine, offset: int, chain: bytes) -> Steps[bool]:
 
 
 def agreeing_lines(line: MainLine, piece: Piece) -> Steps[int]:
-    """How many of the piece's lines, which start on the line, it goes along with."""
+    """How many of the piece's lines are on the main line, counted from its first, which starts there."""
     count = 0
 
     def differs(found: bytes, _: Walk) -> bool:

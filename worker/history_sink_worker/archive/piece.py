@@ -77,7 +77,8 @@ def cut_piece(body: bytes, offset: int, fact: Fact) -> Piece:
 def read_piece(blob: Blob, name: TailName) -> Piece:
     """The piece that the object `name` of the tail holds. Raises `Corrupt` where its lines are not what it promises.
 
-    By its own metadata: the name may have been freed and claimed anew, for other lines, since it was looked at.
+    The metadata that comes with the bytes decides. Since the look, a sweep may have freed the name, and another writer
+    may have taken it for other lines.
     """
     fact = read_tail_meta(blob.info.meta, name)
     piece = cut_piece(blob.body, name.start, fact) if fact else None

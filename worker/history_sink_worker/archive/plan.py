@@ -191,8 +191,8 @@ def sure_segments(listing: LogListing, hint: Hint | None) -> tuple[Segment, ...]
 def hint_proves(hint: Hint | None, start: Junction, now: float, settle_seconds: float) -> bool:
     """Whether an extent created at `start` is on the main line by this hint alone.
 
-    `now` is measured after the PUT has answered. Not an older hint: what it names may have been folded and swept
-    meanwhile, and the name created anew would not be on the line.
+    `now` is measured after the PUT has answered. An old hint proves nothing: what it names may have been folded and
+    swept meanwhile. Then the PUT has created the freed name anew, and that is not on the line.
     """
     return (
         hint is not None
@@ -202,10 +202,10 @@ def hint_proves(hint: Hint | None, start: Junction, now: float, settle_seconds: 
 
 
 def is_early(hint: Hint | None, start: Junction, now: float) -> bool:
-    """Whether what comes before `start` is probably just being stored: another process has written a moment ago.
+    """Whether another process is probably storing what comes before `start` right now: the log has grown a moment ago.
 
-    Who is early and does not wait takes the slow path, which brings the hint up to date. So of several that wait in
-    vain, the one that is nearest to the log's end is to give up first, and the others need not.
+    A save that is early and does not wait takes the slow path, which brings the hint up to date. So where several saves
+    wait in vain, the one that is nearest to the log's end should give up first. Then the others need not.
     """
     if hint is None or hint.offset >= start.offset:
         return False
@@ -221,5 +221,5 @@ def fold_is_due(extents: int, tail_bytes: int, base_bytes: int, idle: bool = Fal
 
 
 def is_quiet(listing: LogListing, now: float, settle_seconds: float) -> bool:
-    """Whether nobody has written for so long that what there is may as well become one object. In Unix seconds."""
+    """Whether nobody has written to the log for T, so that it may become one object. `now` is in Unix seconds."""
     return now - listing.last_write >= settle_seconds

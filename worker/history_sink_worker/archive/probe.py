@@ -75,8 +75,8 @@ class ProbeReport:
 def probe(prefix: str, token: str | None = None) -> Steps[ProbeReport]:
     """Try each feature on objects under ``<prefix>.probe/<token>/``, and delete them again.
 
-    `token` (default: a random one) keeps workers that start together apart. That a condition is
-    atomic, only a race could show: this finds stores that ignore it. 5 MiB are sent.
+    `token` (default: a random one) keeps workers that start together apart. The probe finds stores that ignore a
+    condition. It does not find conditions that are not atomic: only a race could show that. 5 MiB are sent.
     """
     home = f"{prefix}{PROBE}"
     ours = f"{home}{token or secrets.token_hex(8)}/"

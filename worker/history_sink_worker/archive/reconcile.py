@@ -142,7 +142,7 @@ class _Reconciler:
         return Placement("diverged", self.log.key(self.piece.stray), parted, since=self.piece.start.offset)
 
     def _keep(self, name: TailName) -> Steps[None]:
-        """Put the piece under a name that fixes its bytes: taken already, it is there."""
+        """Put the piece under a name that fixes its bytes. If the name is taken, the piece is there already."""
         etag: str | None = yield Put(self.log.key(name), self.piece.body, write_meta(self.piece.fact))
         if etag is None:
             yield from self._check_held(name)

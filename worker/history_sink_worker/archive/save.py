@@ -46,7 +46,7 @@ def append_all(context: Context, log: Log, pieces: Sequence[Piece], hint: Hint |
 def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[Verdict]:
     """Store a history from its first message, and fold until the base holds it all.
 
-    It looks before it sends: most of it the store may well have.
+    It looks at the store first, which may have most of the history already.
     """
     piece = whole_piece(lines)
     try:

@@ -1,7 +1,7 @@
 """How far a base has been settled: which length it has had for at least T (`hs-settled` in its metadata).
 
-Only below that may an extent be deleted. A writer that holds a hint may claim a name until the hint is T/2 old;
-were the name freed before, its acknowledged lines would go with the next delete.
+Only extents below that length may be deleted. A writer may claim a name by a hint until the hint is T/2 old. If the
+name were freed before, that writer's acknowledged lines would go with the next sweep.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The tombstone of a session that an operator has deleted: it lies where the base of the main log was, for ever.
 
-No writer can create that name again, and who finds it taken looks, and sees why. A branch begins under a name of its
-own: so who begins one, or looks at one, asks for the tombstone, too.
+No writer can create that name again. A writer that finds it taken looks, and sees why. A branch begins under a name of
+its own. So whoever begins a branch, or looks at one, asks for the tombstone, too.
 """
 
 import json
@@ -58,7 +58,7 @@ def find_tombstone(prefix: str, session: str) -> Steps[Info | None]:
 
 
 def check_alive(log: Log) -> Steps[None]:
-    """Raise `Deleted` for a branch of a session that was deleted. For a main log no request: its base tells."""
+    """Raise `Deleted` for a branch of a session that was deleted. A main log takes no request: its own base tells."""
     if log.branch is not None and (yield from find_tombstone(log.prefix, log.session)):
         raise deleted(log)
 

@@ -19,7 +19,8 @@ def write_written(at: float) -> dict[str, str]:
 def read_written(meta: Mapping[str, str], base: Entry) -> float:
     """When the lines in this base were written, in Unix seconds.
 
-    Without the mark the base was never folded, or by a worker that did not know it: its own time is all there is.
+    A base without the mark was never folded, or a worker that did not know the mark has folded it. Then the base's own
+    time is all there is.
     """
     text = meta.get(_WRITTEN, "")
     return int(text) / 1000 if text.isascii() and text.isdigit() and len(text) < 16 else base.modified
@@ -28,7 +29,8 @@ def read_written(meta: Mapping[str, str], base: Entry) -> float:
 def last_write(listing: LogListing, meta: Mapping[str, str]) -> float:
     """When lines last came to a log whose base has this metadata, in Unix seconds; 0 where there is nothing of it.
 
-    Strays do not count: who reads the log does not get them, and a compaction may be what has made one of what waited.
+    Strays do not count: a reader of the log does not get them, and a compaction may turn waiting lines into a stray
+    later.
     """
     base = [read_written(meta, listing.base)] if listing.base is not None else []
     return max([*base, *(tail.entry.modified for tail in listing.extents.values())], default=0.0)

@@ -1,7 +1,7 @@
 """Takes no uploads while the store keeps them out, and answers reads that it could not answer.
 
-Works with every pool: it lives in the worker's main process, which hears of each retry and owns the consumer. What
-waits, waits in the queue; in memory are at most the tasks that were in hand.
+It works with every pool, because it lives in the worker's main process, which hears of each retry and owns the
+consumer. Uploads wait in the queue. In memory there are at most the tasks that the worker had in hand.
 """
 
 import secrets

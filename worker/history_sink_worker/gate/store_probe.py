@@ -51,9 +51,9 @@ def look(work: Service, token: str, is_reader: bool = False) -> ProbeFinding:
 
 
 class StoreProbe:
-    """A thread that probes while it is needed. Each probe has one of its own: one that hangs holds up none.
+    """A thread that starts probes as long as they are needed. Each runs in a thread of its own: one may hang.
 
-    The store may come back to new connections only, and a probe that is lost is noticed as late as an upload is.
+    That matters where a store answers on new connections only: a probe on an old one hangs as long as an upload would.
     """
 
     def __init__(

@@ -62,8 +62,8 @@ class Claims:
         self._held[claim] = monotonic()
 
     def release(self, claim: str) -> None:
-        """Its message is done with. If Redis can't be told now, it is told later: else the message
-        would be delivered, and worked on, once more."""
+        """Its message is done. If Redis cannot be told now, it is told later: otherwise another worker
+        would do the message once more."""
         self._forget(claim)
         self._acked.add(claim)
         self._has_news = True
@@ -80,8 +80,8 @@ class Claims:
         self._settle()
 
     def disown(self, claims: Iterable[str]) -> None:
-        """Their channel has closed. Celery drops what it has not started, and goes on with what
-        runs: that keeps its claim, the rest goes back."""
+        """Their channel has closed. Celery drops the messages that it has not started: those go back.
+        It goes on with the tasks that run: those keep their claims."""
         running = _running_claims()
         for claim in list(claims):
             if claim in running:
@@ -132,8 +132,8 @@ class Claims:
         return [claim.decode() for claim in late]
 
     def close(self) -> None:
-        """The process ends: everything goes back. (A cold shutdown closes channels while tasks
-        run; what is not given back would count as abandoned.)"""
+        """The process ends, so every message goes back. (A cold shutdown closes channels while tasks
+        run. A message that is not given back would count as abandoned.)"""
         for claim in list(self._held):
             self._forget(claim)
             self._owed[claim] = Return()

@@ -1,8 +1,8 @@
 """A message whose task killed the prefork child that ran it.
 
-Celery puts it back into the queue (task_reject_on_worker_lost), where the next child takes it, for ever: the worker
-itself survives, so no claim is ever abandoned. Marked, our transport counts it, over all workers. With another broker
-each worker counts for itself.
+Celery puts the message back into the queue (task_reject_on_worker_lost), and the next child takes it, for ever. The
+worker itself survives, so no claim is ever abandoned. So the message is marked, and our transport counts the marks over
+all workers. With another broker each worker counts for itself.
 """
 
 from typing import Any

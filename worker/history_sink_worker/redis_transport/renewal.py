@@ -1,7 +1,7 @@
-"""Renews claims while Celery's event loop, which does so otherwise, does not run.
+"""Renews claims while Celery's event loop, which renews them otherwise, does not run.
 
-It ends before the tasks do that a worker waits for when it is told to end. After the visibility timeout another worker
-would take their messages, and do it all once more.
+When a worker is told to end, its event loop ends first, and the worker waits for its tasks. Without renewal another
+worker would take their messages after the visibility timeout, and do them once more.
 """
 
 import threading
@@ -27,7 +27,7 @@ class Renewal(bootsteps.StartStopStep):
         self._ending.set()
 
     def stop(self, consumer: Any) -> None:
-        """It runs no more. Celery stops a consumer again and again that it could not start."""
+        """The event loop runs no more. Celery calls this again and again for a consumer that it could not start."""
         if not self._ending.is_set():
             return
         self._ending = threading.Event()

@@ -47,7 +47,7 @@ class Poller(stock.MultiChannelPoller):
         self.has_loop, self._loop, self._ticks = True, loop, frozenset(ticks)
 
     def close(self) -> None:
-        """As kombu's, which leaves its timers and turns to the loop: with all they hold, one more at each reconnect."""
+        """As kombu's, and takes its timers off the event loop. kombu leaves them there, more at each reconnect."""
         super().close()
         if self._loop is None:
             return

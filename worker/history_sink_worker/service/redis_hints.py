@@ -173,7 +173,7 @@ class RedisDueList:
     def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]:
         """Take what is due off the list: (kind, session, branch). Nobody else gets the same.
 
-        Who dies before having seen to it leaves that to the log's next save, or to `tidy`.
+        If this worker dies before it has done it, the log's next save brings it back, or `tidy` does.
         """
         due: list[bytes] = self._shelf.ask(
             lambda client: client.zrange(self._key, "-inf", now, byscore=True, offset=0, num=limit), []
@@ -182,7 +182,7 @@ class RedisDueList:
         return [claimed for member in mine if (claimed := _parse(member))]
 
     def may_ask(self, log: Log) -> bool:
-        """Whether nobody has asked for a fold of this log just now: done twice at once, one is done in vain."""
+        """Whether no other worker has asked for a fold of this log just now: of two at once, one would be in vain."""
         key = f"{self._shelf.name}:asked:{log.root}"
         return bool(self._shelf.ask(lambda client: client.set(key, 1, nx=True, px=ASK_AGAIN_MS), True))
 

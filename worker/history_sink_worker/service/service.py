@@ -108,5 +108,5 @@ def _make_store(settings: WorkerSettings, source: Source | None, read_timeout_se
 
 @cache
 def service() -> Service:
-    """This process's. What a fork inherits of it opens connections of its own. Raises `ConfigurationError`."""
+    """This process's service. In a forked child it opens connections of its own. Raises `ConfigurationError`."""
     return make_service(WorkerSettings.from_env())
