@@ -99,6 +99,45 @@ def test_whatever_json_carries_comes_back_deeply_equal(values: list[dict[str, An
     run(talk())
 
 
+def test_a_title_from_another_process_takes_nothing_from_a_live_agent(archive: MemoryArchive) -> None:
+    async def talk() -> None:
+        agent, admin = open_store(archive), open_store(archive)
+        await agent.append(KEY, entries(1, 2))
+        await sdk.rename_session_via_store(admin, KEY["session_id"], "The door", directory="/home/me/app")
+        await agent.append(KEY, entries(3))
+        await sdk.tag_session_via_store(open_store(archive), KEY["session_id"], "house", directory="/home/me/app")
+        await agent.append(KEY, entries(4))
+        for store in (agent, admin, open_store(archive)):
+            loaded = await store.load(KEY)
+            assert loaded is not None
+            assert [each.get("customTitle") or each.get("tag") or each.get("n") for each in loaded] == [
+                1,
+                2,
+                "The door",
+                3,
+                "house",
+                4,
+            ]
+
+    run(talk())
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=12))
+def test_whoever_appends_in_whatever_order_each_entry_is_there_once(steps: list[tuple[int, int]]) -> None:
+    async def talk() -> None:
+        archive, numbers = MemoryArchive(), count()
+        stores = [open_store(archive) for _ in range(3)]
+        expected: list[Any] = []
+        for writer, length in steps:
+            batch = entries(*(next(numbers) for _ in range(length)))
+            await stores[writer].append(KEY, batch)
+            expected += batch
+        for store in stores:
+            assert await store.load(KEY) == (expected or None)
+
+    run(talk())
+
+
 def test_calls_of_one_process_are_kept_in_their_order(archive: MemoryArchive) -> None:
     async def talk() -> None:
         store = open_store(archive)
@@ -201,7 +240,7 @@ def test_without_a_worker_each_call_says_so(archive: MemoryArchive) -> None:
             for call in calls:
                 with pytest.raises(NoAnswer):
                     await call()
-            with pytest.raises(TimeoutError, match="the queue has 1 lines"):
+            with pytest.raises(TimeoutError, match="the queue has it; not confirmed"):
                 await store.append(KEY, entries(2))
         assert await store.load(KEY) == entries(1, 2)
 

@@ -4,7 +4,6 @@ This module is the one place that knows how the library is called.
 """
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,8 +13,9 @@ from history_sink import (
     HistorySinkError,
     LogEnd,
     LogStatus,
-    Message,
+    Outcome,
     PointerHandle,
+    Receipt,
     SessionSummary,
     Unavailable,
 )
@@ -23,9 +23,11 @@ from history_sink import (
 PIECE_BYTES = 4 * 1024 * 1024
 """What one question to a worker asks for: half of what a worker gives by default."""
 
+UPLOAD_BYTES = 256 * 1024
+"""What a sink sends at a time."""
+
 PAGE_SESSIONS = 1000
-FIRST_PAUSE_SECONDS = 0.005
-LAST_PAUSE_SECONDS = 0.1
+_STORED = ("stored", "duplicate")
 REMEMBERED = 1024
 """How many unconfirmed batches are told from new ones, over all sessions."""
 
@@ -54,12 +56,11 @@ class SharedLog:
     def __init__(self, sink: HistorySink, wait_seconds: float) -> None:
         self._sink = sink
         self._wait_seconds = wait_seconds
-        self._unconfirmed: dict[tuple[str, bytes], None] = {}
-        self._begun: set[str] = set()
+        self._unconfirmed: dict[tuple[str, bytes], int] = {}
         self._lock = threading.Lock()
 
     def append(self, name: str, lines: Sequence[bytes]) -> None:
-        """Add lines at the end of a log, and wait until the store has them.
+        """Add lines at the end of a log, whoever wrote before, and wait until the store has them.
 
         A batch that was not confirmed and is given again is not written again: the sink has kept it.
 
@@ -69,36 +70,37 @@ class SharedLog:
             NotStored: An operator has deleted the session, or a line cannot be.
         """
         batch = name, sha256(b"\n".join(lines)).digest()
-        self._begin(name)
-        with self._lock:
-            is_known = batch in self._unconfirmed
-            self._unconfirmed[batch] = None
-            while len(self._unconfirmed) > REMEMBERED:
-                del self._unconfirmed[next(iter(self._unconfirmed))]
-        receipt = self._sink.append(name, *(() if is_known else lines))
-        if receipt.state == "unreachable":
-            raise Unavailable(f"{name}: {receipt.reason}; this process hands it over with what comes next")
-        if receipt.state in ("disabled", "refused"):
-            self._forget(batch)
-            raise NotStored(f"{name}: {receipt.reason or 'the sink is disabled: nothing is archived'}")
-        result = self._sink.flush(name, self._wait_seconds)
-        if result:
-            self._forget(batch)
-        elif result.state in ("deleted", "refused", "parted"):
-            self._forget(batch)
-            raise NotStored(f"{name}: {result.reason}")
-        else:
-            raise TimeoutError(
-                f"{name}: the queue has {receipt.messages} lines; not confirmed in {self._wait_seconds} s:"
-                f" {result.state}: {result.reason}"
-            )
+        given = self._given(batch)
+        if given:
+            self._confirm(batch, self._sink.append(name, wait_seconds=self._wait_seconds))
+        # One after the other: a worker that has the second part first must wait for the first.
+        for part in _cut(lines[given:]):
+            given += len(part)
+            self._note(batch, given)
+            self._confirm(batch, self._sink.append(name, *part, wait_seconds=self._wait_seconds))
+        self._forget(batch)
 
-    def append_after(self, name: str, message: Message, end: LogEnd) -> LogEnd | None:
+    def _confirm(self, batch: tuple[str, bytes], answer: Receipt | Outcome) -> None:
+        """Return where all that the sink was given is stored, and raise as `append` where it is not."""
+        name, reason = batch[0], _explain(answer)
+        if isinstance(answer, Receipt):
+            if answer.state == "unchanged" and self._sink.flush(name, self._wait_seconds):
+                return
+            if answer.state == "unreachable":
+                raise Unavailable(f"{name}: {reason}; this process hands it over with what comes next")
+            if answer.state in ("enqueued", "unchanged"):
+                waited = f"not confirmed in {self._wait_seconds} s: is a worker there?"
+                raise TimeoutError(f"{name}: the queue has it; {waited}")
+        if reason is not None:
+            self._forget(batch)
+            raise NotStored(f"{name}: {reason}")
+
+    def append_after(self, name: str, line: bytes, end: LogEnd) -> LogEnd | None:
         """Add one line where a log ends, or nothing.
 
         Args:
             name: The log.
-            message: The line.
+            line: The line.
             end: Where the log must end, as `read` told it.
 
         Returns:
@@ -109,31 +111,28 @@ class SharedLog:
             Unavailable: The broker did not take it. Nothing was written.
             NotStored: An operator has deleted the session, or the line cannot be.
         """
-        deadline = time.monotonic() + self._wait_seconds
-        receipt = self._sink.extend(name, [message], end)
-        if receipt.state == "unreachable":
-            raise Unavailable(f"{name}: {receipt.reason}")
-        if receipt.state != "enqueued" or receipt.end is None:
-            raise NotStored(f"{name}: {receipt.reason or receipt.state}")
-        pause_seconds = FIRST_PAUSE_SECONDS
-        while not (told := self._sink.outcomes(receipt.task_ids)):
-            if time.monotonic() > deadline:
+        answer = self._sink.append(name, line, after=end, wait_seconds=self._wait_seconds)
+        if isinstance(answer, Receipt):
+            if answer.state == "unreachable":
+                raise Unavailable(f"{name}: {answer.reason}")
+            if answer.state == "enqueued":
                 raise TimeoutError(f"{name}: the queue has a line; not confirmed in {self._wait_seconds} s")
-            time.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, LAST_PAUSE_SECONDS)
-        (outcome,) = told.values()
-        if outcome.outcome == "deleted":
-            raise NotStored(f"{name}: the session was deleted")
-        return receipt.end if outcome.outcome in ("stored", "duplicate") else None
+        elif answer.outcome == "conflict":
+            return None
+        elif answer.outcome in _STORED and answer.end is not None:
+            return answer.end
+        raise NotStored(f"{name}: {_explain(answer)}")
 
-    def _begin(self, name: str) -> None:
-        """Have the sink go on from the end that the log has."""
-        if name in self._begun:
-            return
-        written = self.read(name)
-        if written is not None:
-            self._sink.save(name, written.data.split(b"\n")[:-1])
-        self._begun.add(name)
+    def _given(self, batch: tuple[str, bytes]) -> int:
+        """How many lines of a batch that is not confirmed the sink was given."""
+        with self._lock:
+            return self._unconfirmed.get(batch, 0)
+
+    def _note(self, batch: tuple[str, bytes], given: int) -> None:
+        with self._lock:
+            self._unconfirmed[batch] = given
+            while len(self._unconfirmed) > REMEMBERED:
+                del self._unconfirmed[next(iter(self._unconfirmed))]
 
     def _forget(self, batch: tuple[str, bytes]) -> None:
         with self._lock:
@@ -170,3 +169,22 @@ class SharedLog:
             page = self._sink.list_sessions(after, PAGE_SESSIONS, self._wait_seconds, prefix=prefix, fields=fields)
             yield from page.sessions
             after = page.next_after
+
+
+def _cut(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Parts of one upload each, or of one longer line."""
+    start = size_bytes = 0
+    for at, line in enumerate(lines):
+        if at > start and size_bytes + len(line) >= UPLOAD_BYTES:
+            yield lines[start:at]
+            start, size_bytes = at, 0
+        size_bytes += len(line) + 1
+    if start < len(lines):
+        yield lines[start:]
+
+
+def _explain(answer: Receipt | Outcome) -> str | None:
+    """Why lines are not on the log; None where they are."""
+    if isinstance(answer, Receipt):
+        return answer.reason or f"the sink is {answer.state}"
+    return None if answer.outcome in _STORED else f"the session was {answer.outcome}"
