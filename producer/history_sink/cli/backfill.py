@@ -123,7 +123,7 @@ class Backfill:
         self.waiting[-1] = replace(self.waiting[-1], **fields)
 
     def _compare(self, session: str, transcript: Transcript) -> Comparison | None:
-        """Ask how much of it the store has; None where nobody says: all of it would be sent again."""
+        """Ask how much of the file the store has. None: nobody says, so all of it would be sent again."""
         if not transcript.lines or (self._wait_seconds is None and not self._is_dry) or not self._sink.can_ask:
             return None
         try:
@@ -142,7 +142,7 @@ class Backfill:
         return found
 
     def _hand_over(self, session: str, transcript: Transcript, held_bytes: int) -> None:
-        """Step by step, each waited for but the last; the last of `waiting` tells how far it is."""
+        """Hand it over in steps. Wait for each but the last. The last of `waiting` tells how far it is."""
         total = len(transcript.lines)
         for count in cut_steps(transcript.lines, held_bytes):
             before = self.waiting[-1]

@@ -42,7 +42,7 @@ class Trouble(Exception):
 
 
 def check(settings: ProducerSettings, timeout_seconds: float, read_only: bool = False) -> Iterator[CheckResult]:
-    """The parts in the order in which they need each other; ends at the first that they need, and does not work."""
+    """Check the parts, each after those that it needs. End at the first that does not work, if others need it."""
     with HistorySink(settings) as sink:
         bench = _Bench(Broker(settings), sink, timeout_seconds)
         try:

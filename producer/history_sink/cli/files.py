@@ -48,7 +48,7 @@ def _walk(directory: Path) -> list[Found]:
 
 
 def _list_folders(directory: Path) -> Iterator[Path]:
-    """`directory` and all below, each once, however many links lead to it; those that are no link first."""
+    """`directory` and all folders below, each once, however many links lead to it. Links come last."""
     seen: set[str] = set()
     linked = [directory]
     while linked:

@@ -113,7 +113,7 @@ def describe_status(status: Status) -> str:
 
 
 def describe_later(status: Status) -> str | None:
-    """That a branch is newer than the main log, which is what a reader gets who names none."""
+    """The note that a branch is newer than the main log: a reader that names no branch gets the main log."""
     later = status.written_later
     if later is None:
         return None

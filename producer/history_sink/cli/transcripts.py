@@ -23,8 +23,8 @@ class Transcript:
 def read_transcript(stream: BinaryIO) -> Transcript:
     """All lines of `stream` as they are, blank ones too. Only 0x0A ends a line.
 
-    What follows the last newline is still being written, perhaps in the middle of a character: archived now, the rest
-    of it would be an edit of the history later.
+    An agent is still writing what follows the last newline, perhaps in the middle of a character. If it were archived
+    now, the rest of it would be an edit of the history later.
     """
     lines = [*stream]
     is_array = bool(lines) and lines[0].lstrip(b" \t\r").startswith(b"[")

@@ -1,4 +1,4 @@
-"""What the calls of a sink are given, checked before anything is asked: else a worker or the broker is blamed."""
+"""Checks of what the calls of a sink are given, before anybody is asked. Otherwise a worker or the broker is blamed."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""Wait until the store has a session, asking it and nobody else, and send again what it lacks."""
+"""Wait until the store has a session. Only the store's own answer counts. What it lacks is sent again."""
 
 import logging
 import time
@@ -95,7 +95,7 @@ def _ask(session: Session, timeout_seconds: float, lookout: "_Lookout") -> Flush
 
 
 class _Lookout:
-    """Tells when nothing moves any more: what was handed over is not on its way, it is lost."""
+    """Tells when nothing moves any more. Then what was handed over is not on its way: it is lost."""
 
     def __init__(self) -> None:
         self._seen: object = None

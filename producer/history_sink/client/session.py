@@ -151,7 +151,7 @@ class Session:
             return self.ledger.log.branch, self.ledger.log.points.end.offset
 
     def measure(self, start: int, stop: int) -> tuple[int, int] | None:
-        """The byte offsets of messages ``[start, stop)`` on this session's log; None: it is not known that they are."""
+        """The byte offsets of messages ``[start, stop)`` on this session's log; None where they may not be there."""
         with self.lock:
             log = self.ledger.log
             if stop > log.firm:
@@ -235,7 +235,7 @@ class Session:
         return _as_refused(receipt, self.ledger.refusal) if self.ledger.refusal else receipt
 
     def _decide(self, whole: bool) -> None:
-        """Find the session's log. An edit of the list is looked for when a list comes, not behind what was appended."""
+        """Find the session's log. It looks for an edit when a list comes, and not when messages are appended."""
         if self.ledger.has_news or not (self.appends.has_tail and self.ledger.is_handed_over):
             self.ledger.decide(whole)
         self.appends.follow(self.ledger.log)

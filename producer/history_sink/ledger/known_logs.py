@@ -50,9 +50,10 @@ class KnownLog:
         return self.points.count_common(history) == len(self.points) < len(history)
 
     def is_shorter_than(self, common: int, asked: Points) -> bool:
-        """Whether the store has the first `common` messages of `asked`, which continues this log, and this log fewer.
+        """Whether `asked` continues this log, and the store has its first `common` messages, and all confirmed ones.
 
-        Then they take its place; also where they are fewer than were handed over, but for what streams carry.
+        Then those messages take this log's place, also where some that were handed over are lost. But not where streams
+        carry some of the lost ones.
         """
         is_lost = common < len(self.points)
         return self.is_start_of(asked) and self.confirmed <= common and not (is_lost and self.appended)
@@ -103,7 +104,7 @@ class KnownLog:
         self.saved, self.appended, self.resend = 0, [], None
 
     def skip(self, messages: int) -> int | None:
-        """From which message on uploads go on behind so many. None: no upload carries what is left."""
+        """The first message from `messages` on that uploads, and not streams, carry. None: there is no such one."""
         for start, stop in self.appended:
             messages = stop if start <= messages < stop else messages
         return messages if messages < len(self.points) else None

@@ -16,7 +16,7 @@ MESSAGE_BYTES = 128 * 1024 * 1024
 
 
 def find_fault(message: Any) -> str | None:
-    """Why `message` can be no task; None if it may be one. It is decoded for that, which is remembered."""
+    """Why `message` can be no task; None if it may be one. This decodes the message, which remembers that."""
     try:
         if len(message.body or b"") > MESSAGE_BYTES:
             return f"its body of {len(message.body)} bytes is over the limit of {MESSAGE_BYTES}"

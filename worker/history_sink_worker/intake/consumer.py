@@ -30,7 +30,7 @@ _tasks: Any = state  # its stubs leave out most of it
 
 
 class Consumer(CeleryConsumer):
-    """Celery's consumer, that buries what can be no task, and says what was wrong without saying what was in it."""
+    """Celery's consumer. It buries what can be no task, and says what was wrong with it, but not what it held."""
 
     connection_errors: Any
 
@@ -71,7 +71,7 @@ class Consumer(CeleryConsumer):
         return connection
 
     def _look_at_keeping(self, connection: Any) -> None:
-        """Say once that a Redis may lose what it acknowledges: who set it so may have meant it, so it is used."""
+        """Say once that a Redis may lose what it acknowledges. It is used all the same: it may be meant so."""
         if connection.transport.driver_type != "redis":
             return
         doubts = find_doubts(read_settings(connection.default_channel.broker.client))
@@ -114,7 +114,7 @@ class Consumer(CeleryConsumer):
             _log.warning("broker away", reason=reason, seconds=round(seconds, 1))
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
-        """What is called with each message; one that would end the worker is refused before it gets there."""
+        """The function that takes each message. A message that would end the worker is refused before."""
         handle = super().create_task_handler(*args, **options)
 
         def on_message(message: Any) -> Any:

@@ -88,7 +88,7 @@ class Request(CeleryRequest):
         return f"{type(error).__name__} beside the task"
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """What is over its hard time limit is buried: Celery would acknowledge it, and forget it."""
+        """A task over its hard time limit is buried. Celery would acknowledge it, and forget it."""
         if soft or state.should_terminate or not self.task.is_patient:
             super().on_timeout(soft, timeout)
         else:
@@ -103,7 +103,7 @@ class Request(CeleryRequest):
             super()._announce_revoked(reason, terminated, signum, expired)  # type: ignore[misc]  # left out of the stubs
 
     def reject(self, requeue: bool = False) -> None:
-        """As Celery's own, but that nothing is rejected for good: Celery does that to what it cannot schedule."""
+        """As Celery's own, but nothing is rejected for good. Celery would do that to what it cannot schedule."""
         if requeue:
             super().reject(requeue)
         else:

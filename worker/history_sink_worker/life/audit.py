@@ -96,7 +96,7 @@ class Audit:
 
 
 def write_plain(line: bytes) -> bytes:
-    """The strings of a line as they read, each behind its key, as scanners know secrets; what is no JSON as it is."""
+    """A line as scanners know secrets: each string decoded, behind its key. A line that is no JSON stays as it is."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

@@ -43,7 +43,7 @@ def find_logs(work: Service) -> Iterator[Log]:
 
 
 def tidy(work: Service, log: Log, idle_seconds: float, everything: bool = False) -> Tidied | None:
-    """Compact one log as far as it goes now; what is due later goes on the due list. None: there was nothing to do.
+    """Compact one log as far as it goes now. What is due later goes on the due list. None: there was nothing to do.
 
     `everything`: fold the whole tail, whatever the policy says. Raises `StoreError`.
     """

@@ -76,6 +76,6 @@ class Connection:
 
 
 def addressing(endpoint: str) -> Literal["auto", "path"]:
-    """AWS wants the bucket in the host's name; others rarely have such names in their DNS."""
+    """How a bucket is addressed: AWS wants it in the host's name; others rarely have such names in their DNS."""
     host = urlsplit(endpoint).hostname or ""
     return "auto" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else "path"

@@ -35,7 +35,7 @@ _log = log.get("history_sink_worker")
 
 
 class Unobtainable(Exception):
-    """There are no credentials now. `is_passing`: because who gives them could not be reached."""
+    """There are no credentials now. `is_passing`: the service that gives them could not be reached."""
 
     def __init__(self, reason: str, is_passing: bool) -> None:
         super().__init__(f"no credentials: {reason}")

@@ -31,13 +31,13 @@ _SENT_AT = re.compile(rb'"%s": ?(\d{1,12}(?:\.\d{1,9})?)[,}]' % SENT_AT.encode()
 
 
 def find_sent_at(end: bytes) -> float | None:
-    """When the message was sent that ends so, in a list of kombu's; None if it does not say."""
+    """When a message was sent, by its last bytes in one of kombu's lists. None: it does not say."""
     found = _SENT_AT.search(end)
     return float(found[1]) if found else None
 
 
 def look_at_redis(client: Redis, prefix: str, queues: Iterable[str]) -> tuple[dict[str, Backlog], int]:
-    """What each queue holds, and how many messages workers have taken and not acknowledged. Raises `RedisError`.
+    """What each queue holds, and how many messages are taken but not acknowledged. Raises `RedisError`.
 
     `prefix` stands before the names of all keys.
     """

@@ -33,7 +33,7 @@ def made() -> tuple[str, ...]:
 
 
 def adopt(requests: tuple[str, ...]) -> None:
-    """Another thread made these for this thread's task, too; its own, if it made any, they are already."""
+    """Note requests that another thread made for this thread's task, too. A thread's own requests are noted already."""
     trail = _trail.get()
     if trail is not None and not trail:
         trail.extend(requests)
