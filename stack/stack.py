@@ -1,7 +1,7 @@
 """MinIO and Redis together, and what a worker must know to find them."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -85,9 +85,9 @@ class Stack:
         bucket = bucket or self.minio.create_bucket()
         return environment(self.minio, self.redis.new_database(), bucket)
 
-    def worker(self, environment: Mapping[str, str], name: str = "worker") -> Worker:
-        """A worker that is ready."""
-        worker = Worker(environment, name=name, log_path=self.directory / f"{name}.log")
+    def worker(self, environment: Mapping[str, str], name: str = "worker", queues: Sequence[str] = ()) -> Worker:
+        """A worker that is ready; without `queues` it takes all but the search's."""
+        worker = Worker(environment, name=name, log_path=self.directory / f"{name}.log", queues=queues)
         self._running.callback(worker.stop)
         worker.start()
         return worker

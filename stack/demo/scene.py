@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from history_sink import HistorySink
+from history_sink.protocol.contract import SEARCH_QUEUE
 from stack.demo import DemoFailed
 from stack.demo.flower_view import find_succeeded, list_tasks
 from stack.demo.screen import Screen
@@ -49,7 +50,7 @@ class Scene:
 @contextmanager
 def open_scene(name: str, lines: list[bytes], screen: Screen) -> Iterator[Scene]:
     """Start everything; end everything behind the block, whatever happens in it."""
-    screen.step("Start MinIO, Redis, a worker and Flower")
+    screen.step("Start MinIO, Redis, workers and Flower")
     began = monotonic()
     with Stack() as stack:
         environment = {
@@ -58,6 +59,8 @@ def open_scene(name: str, lines: list[bytes], screen: Screen) -> Iterator[Scene]
         }
         flower = stack.flower(environment)
         worker = stack.worker(environment, name="worker-1")
+        index = {"CODETETHER_HISTORY_SEARCH_DIR": str(stack.directory / "search")}
+        stack.worker({**environment, **index}, name="search", queues=[SEARCH_QUEUE])
         with closing(HistorySink.from_env(producer_environment(environment))) as sink, serve_page(sink) as page:
             _wait_for_flower(flower, sink)
             screen.text(f"ready after {monotonic() - began:.1f} s; Flower is at {flower.url}")

@@ -7,7 +7,7 @@ from subprocess import TimeoutExpired
 from time import monotonic, sleep
 from urllib.request import HTTPCookieProcessor, build_opener
 
-from history_sink import Fault, PointerHandle, Receipt, Status
+from history_sink import Fault, PointerHandle, Recalled, Receipt, Status
 from stack.browser import photograph
 from stack.demo.flower_view import count_tasks, find_succeeded, list_tasks
 from stack.demo.scene import BUCKET, Scene
@@ -15,6 +15,8 @@ from stack.demo.stream import stream
 from stack.processes import NotReady
 
 READ_BYTES = 4 * 1024 * 1024
+SOUGHT = 'undo "leave it as it was"'
+
 STUCK_SECONDS = 30.0
 """Longer than a killed worker's messages take to come back."""
 
@@ -40,7 +42,8 @@ def tell(scene: Scene) -> None:
     receipts.append(_ask_in_vain(scene, edited))
     scene.screen.step("That save was an undo: the old line stays as it is, the new one has a branch")
     _show_undo(scene, edited)
-    scene.screen.step("What people look at in a browser: `history-sink view`")
+    scene.screen.step("Where something was said, and how people look at it in a browser")
+    _recall(scene, receipts[-1])
     _show_page(scene)
     scene.screen.step(f"What Flower lists, at {scene.flower.url}/tasks")
     _show_flower(scene, receipts)
@@ -145,6 +148,19 @@ def _show_undo(scene: Scene, edited: list[bytes]) -> None:
     _compare(scene, old, scene.lines, "the old line")
     _compare(scene, new, edited, "the new line")
     scene.claim(scene.sink.pointer(scene.session).key == new.key, "a pointer now addresses the branch")
+
+
+def _recall(scene: Scene, receipt: Receipt) -> None:
+    """Find the message that was saved last, by some of its words."""
+    found = scene.sink.recall(SOUGHT, at_least=receipt, timeout_seconds=30)
+    scene.claim(isinstance(found, Recalled), f"the index has what was saved: {found}")
+    hits = found.hits if isinstance(found, Recalled) else ()
+    hit = next((each for each in hits if "Undo that, please" in each.excerpt), None)
+    scene.claim(hit is not None, "the message that was saved last is found")
+    assert hit
+    scene.screen.text(f"recall         {SOUGHT}")
+    scene.screen.text(f"message {hit.message:<6} {_shorten(hit.excerpt)}")
+    scene.screen.text(f"its pointer    {json.dumps(hit.handle.encode())}")
 
 
 def _show_page(scene: Scene) -> None:
