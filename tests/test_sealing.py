@@ -158,10 +158,14 @@ class TestAttacks:
             self.attack(sealed, keyring, lambda lines: lines.insert(target, lines.pop(source)))
 
     @pytest.mark.parametrize("number", range(1, 4))
-    def test_a_line_that_is_repeated_is_seen(self, sealed: MemoryArchive, keyring: Keyring, number: int) -> None:
-        for target in range(number, 5):
-            with pytest.raises(NotOpened):
-                self.attack(sealed, keyring, lambda lines: lines.insert(target, lines[number]))  # noqa: B023  # at once
+    def test_a_line_that_is_repeated_is_counted(self, sealed: MemoryArchive, keyring: Keyring, number: int) -> None:
+        """Two writers may have written the same at one place, so it is not refused."""
+        for target in range(number + 1, 5):
+            lines = sealed.lines("s")
+            opened = Opener(keyring).open_log("s", [*lines[:target], lines[number], *lines[target:]])
+            assert len([*opened]) == 5
+            assert opened.repeated == 1
+            assert opened.elsewhere == 5 - target
 
     def test_a_line_of_another_session_is_seen(self, sealed: MemoryArchive, keyring: Keyring) -> None:
         for number in range(4):
@@ -305,3 +309,43 @@ def test_many_lines_round_trip(keyring: Keyring, sink_for: Callable[..., MemoryS
     with sink_for(archive, keyring) as sink:
         assert sink.extend("s", lines, sink.resume("s")).messages == len(lines)
     assert read(archive, keyring) == [line + b"\n" for line in lines]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_lines_of_several_appending_writers_are_opened_and_counted(
+    keyring: Keyring, sink_for: Callable[..., MemorySink], begun: bool
+) -> None:
+    archive = MemoryArchive()
+    if begun:
+        with sink_for(archive, keyring) as first:
+            first.save("s", messages("begun"))
+            assert first.flush("s")
+    with sink_for(archive, keyring) as one, sink_for(archive, keyring, "other") as two:
+        for number in range(5):
+            for sink, name in ((one, "one"), (two, "two")):
+                assert sink.append("s", message(f"{name} {number}"), message("ok")).state == "enqueued"
+                assert sink.flush("s")
+        assert len(one.status("s").logs) == 1
+    opened = Opener(keyring).open_log("s", archive.lines("s"))
+    assert len([*opened]) == begun + 20
+    assert opened.elsewhere > 0
+    lines = archive.lines("s")
+    for number in range(1, len(lines) - 4):
+        with pytest.raises(NotOpened):
+            list(Opener(keyring).open_log("s", lines[:number] + lines[number + 1 :]))
+
+
+def test_two_writers_that_go_on_alike_from_one_place_are_opened(
+    keyring: Keyring, sink_for: Callable[..., MemorySink]
+) -> None:
+    archive = MemoryArchive()
+    with sink_for(archive, keyring) as one, sink_for(archive, keyring, "other") as two:
+        for sink in (one, two):
+            sink.save("s", messages("begun"))
+            assert sink.flush("s")
+        for sink in (one, two):
+            sink.append("s", message("ok"))
+            assert sink.flush("s")
+    opened = Opener(keyring).open_log("s", archive.lines("s"))
+    assert [*opened] == lines_of(messages("begun", "ok", "ok"))[: len(archive.lines("s"))]
+    assert (opened.elsewhere, opened.repeated) == (1, 1)

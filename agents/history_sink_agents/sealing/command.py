@@ -156,6 +156,7 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
     if str(file) != "-":
         draft.replace(file)
     beside = f", {opened.elsewhere} of them behind other writers' lines" if opened.elsewhere else ""
+    beside += f", {opened.repeated} of these as another stands there" if opened.repeated else ""
     click.echo(f"{session}: {opened.lines} lines, {opened.sealed} of them sealed{beside}", err=True)
 
 

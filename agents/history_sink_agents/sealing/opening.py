@@ -63,12 +63,13 @@ class OpenedLog:
     """Iterates over the opened lines of a log.
 
     Each line names the place that it was sealed for. In a log of one writer that is where it stands. Behind other
-    writers' lines it may also stand later (`elsewhere` counts those), yet never twice, nor before what it follows, nor
-    without it. A line that is not sealed, among sealed ones, is refused; `sealed` counts those that are.
+    writers' lines it may also stand later (`elsewhere` counts those), yet never before what it follows, nor without it.
+    Two writers that went on from one place may have written the same there: `repeated` counts that. A line that is not
+    sealed, among sealed ones, is refused; `sealed` counts those that are.
     """
 
     def __init__(self, opener: Opener, session_id: str, lines: Iterable[bytes]) -> None:
-        self.lines = self.sealed = self.elsewhere = 0
+        self.lines = self.sealed = self.elsewhere = self.repeated = 0
         self._opener, self._session, self._given = opener, session_id, lines
         self._chain = _ORIGIN
         self._passed = {_ORIGIN[:PLACE_BYTES]: _ORIGIN}  # chains by their places: the log's, and those of each writer
@@ -98,9 +99,7 @@ class OpenedLog:
         before = self._passed.get(place)
         if before is None:
             raise NotOpened("not where it was sealed for: a line before it was dropped, moved or altered")
-        is_there = sha256(before + line).digest()[:PLACE_BYTES] in self._passed
-        if is_there and before != _ORIGIN:  # where writers begin, two may well write the same
-            raise NotOpened("it stands there twice")
+        self.repeated += sha256(before + line).digest()[:PLACE_BYTES] in self._passed
         self._pass(before, line)
         self.elsewhere += 1
 
