@@ -362,10 +362,10 @@ def test_a_line_over_the_limit_is_refused(ledger: Ledger, store: PlainStore) -> 
 
 def graft(ledger: Ledger, store: PlainStore, *texts: str, is_exact: bool = False) -> None:
     """What a session does with lines that a stream carries, when a list comes."""
-    tail = Points(ledger.log.points.end)
-    tail.extend(lines_of(messages(*texts)))
+    sequel = Points(ledger.log.points.end)
+    sequel.extend(lines_of(messages(*texts)))
     store.logs.setdefault(ledger.log.branch, []).extend(lines_of(messages(*texts)))
-    ledger.graft(tail, is_exact)
+    ledger.graft(sequel, is_exact)
 
 
 def test_a_list_after_appends_is_recognised(ledger: Ledger, store: PlainStore) -> None:
@@ -414,9 +414,9 @@ def test_saves_that_the_store_lacks_are_sent_again_without_what_streams_carry(
     ledger.decide()
     while piece := ledger.next_piece():
         ledger.accept(piece)
-    tail = Points(ledger.log.points.end)
-    tail.extend(lines_of(history[1:2]))
-    ledger.graft(tail, is_exact=False)
+    sequel = Points(ledger.log.points.end)
+    sequel.extend(lines_of(history[1:2]))
+    ledger.graft(sequel, is_exact=False)
     ledger.trust()
     ledger.give(history)
     ledger.decide()
@@ -434,11 +434,11 @@ def test_saves_that_the_store_lacks_are_sent_again_without_what_streams_carry(
     assert ledger.log.points.end == ends_of(lines_of(history))[-1]
 
 
-def test_a_tail_that_does_not_follow_what_was_saved_is_not_taken_for_it(ledger: Ledger, store: PlainStore) -> None:
+def test_a_sequel_that_does_not_follow_what_was_saved_is_not_taken_for_it(ledger: Ledger, store: PlainStore) -> None:
     save(ledger, store, messages("a"))
-    tail = Points()
-    tail.extend(lines_of(messages("b")))
-    ledger.graft(tail, is_exact=False)
+    sequel = Points()
+    sequel.extend(lines_of(messages("b")))
+    ledger.graft(sequel, is_exact=False)
     assert len(ledger.log.points) == 1
 
 

@@ -174,7 +174,7 @@ class Session:
         if not self._is_deleted:
             self.was_given = True
             self.appends.drop_waiting()
-            self.ledger.graft(*self.appends.take_tail())
+            self.ledger.graft(*self.appends.take_sequel())
             self.ledger.give(messages, unencodable)
 
     def append(self, messages: Sequence[Message], unencodable: Unencodable) -> Receipt:
@@ -236,7 +236,7 @@ class Session:
 
     def _decide(self, whole: bool) -> None:
         """Find the session's log. It looks for an edit when a list comes, and not when messages are appended."""
-        if self.ledger.has_news or not (self.appends.has_tail and self.ledger.is_handed_over):
+        if self.ledger.has_news or not (self.appends.has_sequel and self.ledger.is_handed_over):
             self.ledger.decide(whole)
         self.appends.follow(self.ledger.log)
 

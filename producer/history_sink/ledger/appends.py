@@ -1,7 +1,7 @@
 """What one process appends to the logs of one session: a stream for each log, and what waits for its stream. Pure.
 
-The virtual history is that of a process that writes alone: what it has saved, and then the tail, which it has appended
-since. Where it did write alone, the tail lies on the log just as it is counted here.
+The virtual history is that of a process that writes alone: what it has saved, and then the sequel, which it has
+appended since. Where it did write alone, the sequel lies on the log just as it is counted here.
 """
 
 from collections.abc import Iterable
@@ -21,16 +21,16 @@ class Appends:
     def __init__(self) -> None:
         self._streams: list[Stream] = []
         self._waiting: list[bytes] = []  # behind saves that the broker has not taken; on no stream yet
-        self._branch: str | None = None  # the log that the tail is on
-        self._tail = Points()
-        self._doubtful: list[bytes] = []  # the lines of the tail, while the saves before it may belong on another log
-        self._exact = 0  # so many messages of the tail lie where they are counted
+        self._branch: str | None = None  # the log that the sequel is on
+        self._sequel = Points()
+        self._doubtful: list[bytes] = []  # the lines of the sequel, while the saves before it may belong on another log
+        self._exact = 0  # so many messages of the sequel lie where they are counted
         self._ends: dict[str | None, Junction] = {}  # how far each log reached when the store told it last
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing that the store has not confirmed, and no tail."""
-        return not self._waiting and not self._streams and not len(self._tail)
+        """Whether there is nothing that the store has not confirmed, and no sequel."""
+        return not self._waiting and not self._streams and not len(self._sequel)
 
     @property
     def is_handed_over(self) -> bool:
@@ -43,9 +43,9 @@ class Appends:
         return not self._waiting and all(stream.is_settled for stream in self._streams)
 
     @property
-    def has_tail(self) -> bool:
+    def has_sequel(self) -> bool:
         """Whether lines were appended since the last save."""
-        return len(self._tail) > 0
+        return len(self._sequel) > 0
 
     @property
     def size_bytes(self) -> tuple[int, int]:
@@ -75,18 +75,18 @@ class Appends:
         """Forget what waits: a list has come that is the whole history."""
         self._waiting.clear()
 
-    def take_tail(self) -> tuple[Points, bool]:
-        """The tail, which is part of the saved history from now on, and whether it lies as it is counted."""
-        tail, is_exact = self._tail, self._exact == len(self._tail)
-        self._begin_tail()
-        return tail, is_exact
+    def take_sequel(self) -> tuple[Points, bool]:
+        """The sequel, which is part of the saved history from now on, and whether it lies as it is counted."""
+        sequel, is_exact = self._sequel, self._exact == len(self._sequel)
+        self._begin_sequel()
+        return sequel, is_exact
 
-    def _begin_tail(self) -> None:
-        self._tail, self._exact, self._doubtful = Points(), 0, []
+    def _begin_sequel(self) -> None:
+        self._sequel, self._exact, self._doubtful = Points(), 0, []
 
     def find_chain(self, saved: bytes) -> bytes:
         """The chain behind all that was given, in the virtual history, whose saves end with the chain `saved`."""
-        chain = self._tail.end.chain if len(self._tail) else saved
+        chain = self._sequel.end.chain if len(self._sequel) else saved
         for line in self._waiting:
             chain = advance(chain, line)
         return chain
@@ -100,7 +100,7 @@ class Appends:
             if stream is not None:
                 stream.cut()
             self._waiting[:0] = self._doubtful
-            self._begin_tail()
+            self._begin_sequel()
             self._branch = log.branch
             return
         if self._exact:
@@ -124,9 +124,9 @@ class Appends:
             self._streams.append(stream)
         if log.confirmed < log.saved <= log.sure:
             stream.follow(log.points[log.saved])
-        if not len(self._tail):
-            self._tail = Points(log.points.end)
-        self._tail.extend(self._waiting)
+        if not len(self._sequel):
+            self._sequel = Points(log.points.end)
+        self._sequel.extend(self._waiting)
         if is_told and log.confirmed < len(log.points):
             self._doubtful += self._waiting
         stream.give(self._waiting)
@@ -155,7 +155,7 @@ class Appends:
         junction = take_end(end)
         self._ends[end.branch] = junction
         if end.branch == self._branch:
-            self._exact = max(self._exact, self._tail.find(end.bytes, end.chain16) or 0)
+            self._exact = max(self._exact, self._sequel.find(end.bytes, end.chain16) or 0)
 
     def learn(self, status: Status) -> None:
         """Take in how far the streams are placed, and how far the logs reach."""
@@ -181,15 +181,15 @@ class Appends:
         self._streams = [stream for stream in self._streams if not (stream.is_closed and stream.is_settled)]
 
     def measure(self, start: int, stop: int, points: Points) -> tuple[int, int] | None:
-        """The offsets of messages ``[start, stop)`` of the saved history `points` and the tail behind it.
+        """The offsets of messages ``[start, stop)`` of the saved history `points` and the sequel behind it.
 
         None: it is not known that they lie there.
         """
         saved = len(points)
         if not saved < stop <= saved + self._exact:
             return None
-        first = self._tail[start - saved] if start > saved else points[start]
-        return first.offset, self._tail[stop - saved].offset
+        first = self._sequel[start - saved] if start > saved else points[start]
+        return first.offset, self._sequel[stop - saved].offset
 
     def renew_after_fork(self) -> None:
         """In a child: what was given before the fork is its parent's to send, and a writer is one process."""

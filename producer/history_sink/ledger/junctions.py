@@ -38,10 +38,10 @@ class Points:
             self._offsets.append(offset)
             self._chains += chain
 
-    def join(self, tail: "Points") -> None:
-        """Go on over the junctions of `tail`, which starts at the end."""
-        self._offsets.extend(tail._offsets[1:])
-        self._chains += tail._chains[_CHAIN_BYTES:]
+    def join(self, sequel: "Points") -> None:
+        """Go on over the junctions of `sequel`, which starts at the end."""
+        self._offsets.extend(sequel._offsets[1:])
+        self._chains += sequel._chains[_CHAIN_BYTES:]
 
     def leads_to(self, messages: int, line: bytes) -> bool:
         """Whether `line` is the line behind that many messages."""

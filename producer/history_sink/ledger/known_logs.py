@@ -84,10 +84,10 @@ class KnownLog:
         self.confirmed = max(self.confirmed, messages)
         self.appended = [each for each in self.appended if each[1] > self.confirmed]
 
-    def graft(self, tail: Points) -> None:
-        """Note that a stream carries the messages of `tail`, which follow the others."""
+    def graft(self, sequel: Points) -> None:
+        """Note that a stream carries the messages of `sequel`, which follow the others."""
         start = len(self.points)
-        self.points.join(tail)
+        self.points.join(sequel)
         self.appended.append((start, len(self.points)))
         self.parted, self.holds_more = None, False
 

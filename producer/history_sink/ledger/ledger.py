@@ -77,15 +77,15 @@ class Ledger:
         self._history = None
         self._wanted.give(messages, unencodable)
 
-    def graft(self, tail: Points, is_exact: bool) -> None:
-        """Note that a stream carries the messages of `tail`, which follow all that was handed over.
+    def graft(self, sequel: Points, is_exact: bool) -> None:
+        """Note that a stream carries the messages of `sequel`, which follow all that was handed over.
 
         `is_exact`: the store has said that they lie there, with nobody's lines between.
         """
         self._history = None
-        if not len(tail) or tail[0].chain != self.log.points.end.chain:
+        if not len(sequel) or sequel[0].chain != self.log.points.end.chain:
             return
-        self.log.graft(tail)
+        self.log.graft(sequel)
         if is_exact:
             self.log.confirm(len(self.log.points))
         self._is_guess = not is_exact

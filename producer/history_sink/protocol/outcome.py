@@ -62,7 +62,6 @@ class Outcome:
     attempts: int = 1
     parted: Parted | None = None
     end: LogEnd | None = None
-    filtered: Mapping[str, int] = field(default_factory=dict)
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields, `end` only where there is one."""
@@ -97,7 +96,7 @@ class Receipt:
     - ``enqueued``: the broker has accepted `messages` messages of `bytes` bytes, as the tasks `task_ids`.
     - ``unchanged``: there was nothing new.
     - ``disabled``: no broker is configured.
-    - ``unreachable``: the broker did not accept all of it. The next save carries the rest.
+    - ``unreachable``: the broker did not accept all of it. The next call carries the rest: do not append it again.
     - ``refused``: the message at `index` cannot become a line; `reason` says why. The broker has accepted `messages` of
       the messages before it. If the broker is away, the next save carries the others.
 
@@ -143,8 +142,7 @@ class FlushResult:
     - ``no_store``: the time was up. A worker had answered, but could not say what its store holds.
     - ``clock``: the time was up. Workers took the question for too old, because a clock is wrong.
     - ``time``: the time was up, and the store still lacked something.
-    - ``parted``: another writer's lines are on the log. This history is kept whole beside the log. It cannot move to a
-      branch, because this process no longer holds the history's beginning.
+    - ``parted``: not said any more: what is appended goes behind other writers' lines.
     - ``failed``: an error of the library.
     """
 
