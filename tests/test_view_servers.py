@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
+from typing import Any
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
 
 from command import Command, objects
-from history_sink import HistorySink
+from history_sink import HistorySink, Recalled
 from stack.stack import producer_environment
 from stack.worker import Worker
 
@@ -33,6 +34,16 @@ def session(command: Command) -> str:
         sink.save("-home-me", [*MESSAGES[:100], {"role": "user", "content": "another way"}])
         assert sink.flush("-home-me")
     return "-home-me"
+
+
+@pytest.fixture(scope="module")
+def search_worker(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    place = tmp_path_factory.mktemp("search")
+    index = {"CODETETHER_HISTORY_SEARCH_DIR": str(place / "index")}
+    worker = Worker({**environment, **index}, log_path=place / "search.log", name="search", queues=["history.search"])
+    worker.start()
+    yield worker
+    worker.stop()
 
 
 @contextmanager
@@ -93,3 +104,40 @@ def test_the_page_shows_the_store_and_ends_with_ctrl_c(command: Command, session
         assert process.wait(20) == 130
         assert process.stderr is not None
         assert process.stderr.read() == b"Interrupted.\n"
+
+
+def test_grep_finds_what_recall_finds_and_the_page_leads_there(
+    command: Command, search_worker: Worker, tmp_path: Path
+) -> None:
+    del search_worker  # it only has to be there
+    call = {"type": "tool_call", "id": "c", "name": "read_file", "arguments": '{"path":"src/harbour_tides.py"}'}
+    result = {"type": "tool_result", "tool_call_id": "c", "content": "def nodal_factor(month): ..."}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "Why does K2 come out low at Skagen?"},
+        {"role": "assistant", "content": [{"type": "thinking", "text": "An amplitude is missing"}, call]},
+        {"role": "tool", "content": [result]},
+        {"role": "assistant", "content": "The constituent was never added."},
+    ]
+    with HistorySink.from_env(command.variables) as sink:
+        receipt = sink.save("tides", messages)
+        assert sink.flush("tides")
+        assert command("export", "tides", tmp_path).status == 0
+        for words, turn in (
+            ("Skagen", 0),
+            ("amplitude", 1),
+            ("harbour_tides.py", 1),
+            ("nodal_factor", 2),
+            ("never", 3),
+        ):
+            found = sink.recall(words, session="tides", at_least=receipt, timeout_seconds=30)
+            assert isinstance(found, Recalled), found
+            assert [hit.message for hit in found.hits] == [turn]
+            holding = [path.name for path in sorted(tmp_path.glob("turn-*")) if words in path.read_text()]
+            assert [name[:9] for name in holding] == [f"turn-{turn:04d}"]
+    opener = build_opener(HTTPCookieProcessor(CookieJar()))
+    with viewing(command) as (link, _):
+        read(opener, link)
+        page = read(opener, f"{link.partition('/?')[0]}/search?q=amplitude")
+        assert "<mark>amplitude</mark>" in page
+        lead = re.findall(r'href="(/s/tides[^"]*)"', page)[0].replace("&amp;", "&")
+        assert "An amplitude is missing" in read(opener, link.partition("/?")[0] + lead.partition("#")[0])
