@@ -22,6 +22,7 @@ from history_sink_agents.view.app import make_app
 from history_sink_agents.view.command import is_loopback, name_hosts
 from history_sink_agents.view.images import read_image
 from history_sink_agents.view.index import PIECE_BYTES
+from history_sink_agents.view.pages import find_log_of
 from history_sink_agents.view.parting import Parting, count_same, find_parting
 from history_sink_agents.view.search import mark_excerpt
 from history_sink_agents.view.texts import show, show_bytes
@@ -640,3 +641,18 @@ def test_loopback_is_known(host: str) -> None:
 def test_what_others_reach_is_not_loopback(host: str) -> None:
     assert not is_loopback(host)
     assert name_hosts(host, 80) == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("history/s/history.jsonl", ("s", {})),
+        ("a/b/s/branches/000000000009-aa/history.jsonl", ("s", {"branch": "000000000009-aa"})),
+        ("branches/history.jsonl", ("branches", {})),
+        ("history/s/tail/000-aa~bb.jsonl", None),
+        ("history.jsonl", None),
+        ("", None),
+    ],
+)
+def test_a_key_tells_its_session(key: str, place: object) -> None:
+    assert find_log_of(key) == place

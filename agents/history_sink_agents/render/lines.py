@@ -30,7 +30,6 @@ def render(
         first: The number of the first line in its log, counted from 0.
         offset: Where the first line starts in its log, in bytes.
         speakers: Who speaks in the messages that began before the first line, by their ids; see `speakers_of`.
-
         open_line: What a line says that is archived in another form, such as a sealed one. Offsets stay the archive's.
 
     Returns:

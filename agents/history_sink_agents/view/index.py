@@ -8,6 +8,7 @@ from threading import Lock
 from history_sink import HistorySink
 from history_sink_agents.browse.log import Log, read_lines, read_pieces, split_lines
 from history_sink_agents.render import Turn, Who, render, speakers_of
+from history_sink_agents.sealing.showing import open_for_show
 
 PIECE_TURNS = 100
 PIECE_BYTES = 1024 * 1024
@@ -102,7 +103,8 @@ def read_turns(
         offset = index.find_start(first)
     if offset is None or offset >= log.end:
         return []
-    turns = render(take_lines(sink, log, offset, count), first, offset, index.speakers)
+    lines = take_lines(sink, log, offset, count)
+    turns = render(lines, first, offset, index.speakers, open_for_show(log.session))
     index.learn(turns)
     return turns
 
@@ -133,4 +135,4 @@ def read_tail(sink: HistorySink, log: Log, index: LineIndex) -> list[Turn]:
     lines = split_lines(body[offset - start :])
     kept = lines[-PIECE_TURNS:]
     offset += sum(map(len, lines[: len(lines) - len(kept)]))
-    return render(kept, log.messages - len(kept), offset, index.speakers)
+    return render(kept, log.messages - len(kept), offset, index.speakers, open_for_show(log.session))

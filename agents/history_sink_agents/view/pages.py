@@ -8,6 +8,7 @@ from starlette.responses import Response
 from history_sink import Fault, Malformed, NotFound, PointerHandle
 from history_sink_agents.browse.log import split_lines
 from history_sink_agents.render import render
+from history_sink_agents.sealing.showing import open_for_show
 from history_sink_agents.view.overview import list_newest
 from history_sink_agents.view.parting import find_parting
 from history_sink_agents.view.search import ask
@@ -75,12 +76,12 @@ def show_pointer(site: Site, request: Request) -> Response:
     if isinstance(answer, Fault):
         status = {"no_match": 404, "denied": 403}.get(answer.kind, 502)
         return site.render("pointer.html", status, handle=handle, text=text, fault=answer, runs_=[], home=None)
-    start = handle.byte_range[0] if handle.byte_range else 0
+    start, place = handle.byte_range[0] if handle.byte_range else 0, find_log_of(handle.key)
     lines = split_lines(answer if answer.endswith(b"\n") else answer + b"\n")[:_MOST_TURNS]
-    runs = group_quiet(map(show_turn, render(lines, offset=start)))
-    return site.render(
-        "pointer.html", handle=handle, text=text, fault=None, runs_=runs, home=find_home(site, handle, start)
-    )
+    opener = open_for_show(place[0]) if place else None
+    runs = group_quiet(map(show_turn, render(lines, offset=start, open_line=opener)))
+    home = link_session(place[0], place[1], "/at", offset=start) if place else None
+    return site.render("pointer.html", handle=handle, text=text, fault=None, runs_=runs, home=home)
 
 
 def read_handle(request: Request) -> PointerHandle:
@@ -97,12 +98,11 @@ def read_handle(request: Request) -> PointerHandle:
     return PointerHandle(query["bucket"], query["key"], span)
 
 
-def find_home(site: Site, handle: PointerHandle, start: int) -> str | None:
-    """The link of the page where the message stands among others; None where the key's session is not to be told."""
-    parts = handle.key.split("/")
-    for place, part in enumerate(parts):
-        if parts[place + 1 :] == ["history.jsonl"] and part:
-            return link_session(part, {}, "/at", offset=start)
-        if len(parts[place:]) == 4 and parts[place + 1] == "branches" and parts[-1] == "history.jsonl":
-            return link_session(part, {"branch": parts[place + 2]}, "/at", offset=start)
-    return None
+def find_log_of(key: str) -> tuple[str, dict[str, str]] | None:
+    """The session that a key names, and what chooses its log in a link; None where it is not to be told."""
+    parts = key.split("/")
+    if parts[-1:] != ["history.jsonl"]:
+        return None
+    if len(parts) > 4 and parts[-3] == "branches":
+        return parts[-4], {"branch": parts[-2]}
+    return (parts[-2], {}) if len(parts) > 1 and parts[-2] else None
