@@ -37,10 +37,6 @@ class TooNew(Waiting):
     """A payload of a later version: it stays in the queue for a worker that knows it (a rolling upgrade)."""
 
 
-class OutOfOrder(Waiting):
-    """An append whose writer's earlier lines have not arrived yet: they are in the queue, or with another worker."""
-
-
 class Task(_CeleryTask):
     """The base of every task of the app, Celery's own included (`celery.map` takes whole arguments, too)."""
 
@@ -128,7 +124,7 @@ class Task(_CeleryTask):
         # A message that waits is in flight. At its visibility timeout it would be handed out a second time.
         options: dict[str, float] = self.app.conf.broker_transport_options
         limit_seconds = min(LONGEST_DELAY_SECONDS, options.get("visibility_timeout", 3600) / 2)
-        if isinstance(failure, (Away, Denied, OutOfOrder)):
+        if isinstance(failure, (Away, Denied)):
             return draw_delay_seconds(self.request.retries, limit_seconds)
         # It waits for somebody, or for a new version: of a backlog of such, few are to be tried at any time. Our
         # transport renews what waits, so this may be longer.

@@ -45,11 +45,12 @@ def upload_history(
     """Archive a whole history (`messages`), or the lines that follow a junction (the library's `payload`)."""
     session = _check_session(session_id)
     log = service().log(session, check_branch(payload.get("branch")))
-    task_id, retries = self.request.id or "", self.request.retries
+    retries = self.request.retries
     if messages is None:
-        verdict = uploads.append(log, payload, retries)
+        is_redelivered = retries > 0 or bool((self.request.delivery_info or {}).get("redelivered"))
+        verdict = uploads.append(log, payload, is_redelivered)
     elif "append" in payload:
-        verdict = uploads.append_messages(log, messages, payload, task_id, retries)
+        verdict = uploads.append_messages(log, messages, payload, self.request.id or "")
     else:
         verdict = uploads.upload_whole(log, messages, payload)
     return Outcome(

@@ -14,15 +14,20 @@ from history_sink.protocol.upload import Upload
 from history_sink_worker.application import app
 from history_sink_worker.archive import erasure, plan, stream
 from history_sink_worker.archive import save as archive
+from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.verdict import Verdict
-from history_sink_worker.service.keyed_batcher import POLL_SECONDS
 from history_sink_worker.service.service import service
-from history_sink_worker.task import OutOfOrder, TooNew
+from history_sink_worker.task import TooNew
 from history_sink_worker.task_errors import refuse
 from history_sink_worker.telemetry import trail
 from history_sink_worker.upkeep import send_compact
+
+WAITING_SECONDS = 5.0
+"""After so long a compaction looks after what waits in the store for what comes before it."""
+
+STUCK_KEPT = 1000
 
 PLAIN_APPEND = {"append", "writer", "position", "after", "branch"}
 """What a plain client may say beside the messages."""
@@ -31,7 +36,7 @@ _Told = tuple[Verdict, tuple[str, ...]]
 """How one save of a group ended, and the requests to the store that were made for all of it."""
 
 
-def append(log: Log, payload: dict[str, Any], retries: int) -> Verdict:
+def append(log: Log, payload: dict[str, Any], is_redelivered: bool) -> Verdict:
     """Store the library's payload: of a save, or of an append."""
     version = payload.get("v")
     if type(version) is not int or version < 1:
@@ -39,7 +44,7 @@ def append(log: Log, payload: dict[str, Any], retries: int) -> Verdict:
     if version > APPEND_VERSION:
         raise TooNew(f"payload version {version}; this worker knows {APPEND_VERSION}")
     if version == APPEND_VERSION:
-        return append_batch(log, Batch.decode(payload), retries)
+        return append_batch(log, Batch.decode(payload), is_redelivered)
     return save(log, Upload.decode(payload))
 
 
@@ -61,25 +66,46 @@ def save(log: Log, upload: Upload) -> Verdict:
     return verdict
 
 
-def append_batch(log: Log, batch: Batch, retries: int = 0) -> Verdict:
-    """Store the lines of an append. Raises `OutOfOrder` while its writer's earlier lines are not there."""
-    context, deadline = service().context, time.monotonic() + plan.EARLY_SECONDS_AT_MOST
-    # Another worker is just storing what comes before. Not in the turn: that is for all who write to this log.
-    while retries == 0 and stream.is_early(context.hints.get(log.root), batch):
-        if time.monotonic() > deadline:
-            raise OutOfOrder("an earlier part of its writer's history is not on the log yet")
-        time.sleep(POLL_SECONDS)
+def append_batch(log: Log, batch: Batch, is_redelivered: bool = False) -> Verdict:
+    """Store the lines of an append, together with those of its writer that continue them and wait here."""
+    context, began, key = service().context, time.monotonic(), (log.root, batch.writer)
 
-    def store(_: object) -> list[_Told]:
-        return _see_to(log, [service().run(stream.append_batch(context, log, batch))])
+    def is_early() -> bool:
+        # Another worker, or a thread that is just beginning, is storing what comes before. Not in the log's turn: that
+        # is for all who write to it.
+        hint = context.hints.get(log.root)
+        if hint is not None and service().stuck.get(key) == hint.find_placed(batch.writer):
+            return False  # others have waited for it in vain
+        return stream.is_early(hint, batch, context.now(), time.monotonic() - began)
 
-    try:
-        return service().saves.turn(log.root, None, store)[0]
-    except stream.Early as error:
-        raise OutOfOrder(str(error)) from None
+    def store(batches: list[Batch]) -> list[_Told]:
+        told: list[_Told] = []
+
+        def run(_: object) -> list[_Told]:
+            told[:] = _see_to(log, service().run(stream.append_batches(context, log, batches, is_redelivered)))
+            return told[:1]
+
+        service().saves.turn(log.root, None, run)
+        note_stuck(key, context.hints.get(log.root), told)
+        return told
+
+    verdict, requests = service().appends.turn(key, batch, store, is_early)
+    trail.adopt(requests)
+    return verdict
 
 
-def append_messages(log: Log, messages: object, payload: dict[str, Any], task_id: str, retries: int) -> Verdict:
+def note_stuck(key: tuple[str, str], hint: Hint | None, told: list[_Told]) -> None:
+    """Remember where a writer's stream stands whose next lines do not come: who is behind them need not wait here."""
+    stuck = service().stuck
+    stuck.pop(key, None)
+    placed = hint.find_placed(key[1]) if hint else None
+    if placed is not None and told[0][0].outcome == "pending":
+        stuck[key] = placed
+        while len(stuck) > STUCK_KEPT:
+            del stuck[next(iter(stuck))]
+
+
+def append_messages(log: Log, messages: object, payload: dict[str, Any], task_id: str) -> Verdict:
     """A plain client's form of an append: `messages` come next. Its writer is the task, unless it names one."""
     if not isinstance(messages, (list, tuple)) or payload.keys() - PLAIN_APPEND:
         refuse(f"messages is a list, and what may come with it is {', '.join(sorted(PLAIN_APPEND))}")
@@ -91,7 +117,7 @@ def append_messages(log: Log, messages: object, payload: dict[str, Any], task_id
     fields = {"writer": name_writer(task_id), **payload, **pack_lines(lines)}
     if fields.get("after") is None:
         fields.setdefault("position", 0)
-    return append_batch(log, Batch.decode(fields), retries)
+    return append_batch(log, Batch.decode(fields))
 
 
 def name_writer(task_id: str) -> str:
@@ -120,6 +146,8 @@ def _see_to(log: Log, verdicts: list[Verdict]) -> list[_Told]:
     outcomes, now = {verdict.outcome for verdict in verdicts}, time.time()
     if "stored" in outcomes:
         service().due.put("idle", log, now + service().settings.idle_seconds)
+    if "pending" in outcomes:  # what it waits for may have been placed by a hint alone, which does not tell who waits
+        service().due.put("sweep", log, now + WAITING_SECONDS)
     if "deleted" in outcomes:  # what it has left is swept away now, what its late requests leave, later
         service().due.put("sweep", service().log(log.session), now + erasure.second_sweep_seconds(service().context))
     is_fold_due = any(verdict.fold_due for verdict in verdicts) and service().due.may_ask(log)

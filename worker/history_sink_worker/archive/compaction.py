@@ -21,6 +21,7 @@ from history_sink_worker.archive.plan import Segment, Tail
 from history_sink_worker.archive.reconcile import place
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
 from history_sink_worker.archive.snapshot import COPY_FROM_BYTES, LogSnapshot, look, tail_fact
+from history_sink_worker.archive.stream import place_waiting
 from history_sink_worker.archive.trace import holds
 from history_sink_worker.archive.written import read_written, write_written
 from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps
@@ -29,6 +30,9 @@ FOLD_BYTES = 16 * 1024 * 1024
 """How much of the tail one fold takes into memory; what is left is folded by the next."""
 
 DELETE_KEYS = 1000
+
+WAITING_AGAIN_SECONDS = 60.0
+"""So often a log is looked after on which appends wait for others: those may be with a worker that was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,9 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
     """Sweep, then fold if a fold is due by the policy. An `idle` log has another policy; `everything` folds always."""
     seen = yield from look(context, log, adopt=True, reads=True)
     if seen.line is None:
-        return Compacted()
+        return Compacted(left=len(seen.listing.waiting))
     limit = _settled(context, seen)
+    waited = yield from place_waiting(context, log, seen.listing.waiting)
     swept, placed = yield from _sweep(context, log, seen, limit)
     tail_bytes = seen.line.end.offset - seen.line.base
     yield from _place_passed(context, log, seen)
@@ -62,10 +67,12 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
         yield from fold_whole(context, log, seen.line.end.offset)
         folded = tail_bytes
     loose = _loose_before(seen, seen.line.base)
-    left = seen.line.extents + len(loose) - swept
+    left = seen.line.extents + len(loose) - swept + len(seen.listing.waiting) - waited
     unsettled = folded or seen.line.extents or any(tail.name.start >= limit for tail in loose)
     again = context.settle_seconds if unsettled else None
-    if placed or 0 < folded < tail_bytes:
+    if waited < len(seen.listing.waiting):
+        again = min(again or WAITING_AGAIN_SECONDS, WAITING_AGAIN_SECONDS)
+    if placed or waited or 0 < folded < tail_bytes:
         again = 0.0
     return Compacted(folded, swept, left, again)
 

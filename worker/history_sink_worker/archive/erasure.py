@@ -12,7 +12,7 @@ from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.compaction import Compacted, compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.hint import Hint
-from history_sink_worker.archive.names import Log, parse_key, parse_mark
+from history_sink_worker.archive.names import Log, parse_beside, parse_key
 from history_sink_worker.archive.tombstone import Deleted, find_tombstone, is_tombstone, tombstone
 from history_sink_worker.store import Delete, Head, Info, List, Page, Steps
 
@@ -87,7 +87,7 @@ def _sweep_once(context: Context, prefix: str, session: str, swept: Swept) -> St
         sizes: dict[str, int] = {}
         logs: dict[Log, None] = {}  # in the order of the LIST, so that a run of the simulation can be repeated
         for entry in page.entries:
-            found, marked = parse_key(prefix, entry.key), parse_mark(prefix, entry.key)
+            found, marked = parse_key(prefix, entry.key), parse_beside(prefix, entry.key)
             log = found[0] if found else marked
             if log is None:
                 swept.foreign.add(entry.key)

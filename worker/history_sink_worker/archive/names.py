@@ -5,6 +5,7 @@
     <prefix><session>/tail/<start>-<before>~<after>.jsonl         a stray
     <prefix><session>/tail/<start>-<before>_<after>.jsonl         undecided
     <prefix><session>/branches/<offset>-<chain>/...               a log of its own, laid out in the same way
+    <prefix><session>/tail/waits-<writer>-<position>-<end>.jsonl  an append that waits for what its writer sent before
     <prefix><session>/appends/<writer>                            a mark: how far a writer's appends are placed
 
 `start` is a byte offset in 12 digits, so that LIST sorts; `before` and `after` are 16 hex digits of the chains
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from history_sink.errors import Malformed
-from history_sink.protocol.batch import check_writer
 from history_sink.protocol.contract import check_branch, check_session
 
 BASE = "history.jsonl"
@@ -29,7 +29,8 @@ _KIND_OF_SIGN: dict[str, TailKind] = {"": "extent", "~": "stray", "_": "undecide
 _SIGN_OF_KIND = {kind: sign for sign, kind in _KIND_OF_SIGN.items()}
 _TAIL = re.compile(r"tail/(\d{12})-([0-9a-f]{16})(?:([~_])([0-9a-f]{16}))?\.jsonl", re.ASCII)
 _KEY = re.compile(r"([^/]+)/(?:branches/([^/]+)/)?(history\.jsonl|tail/[^/]+)")
-_MARK = re.compile(r"([^/]+)/(?:branches/([^/]+)/)?appends/([^/]+)")
+_WAITING = re.compile(r"tail/waits-([A-Za-z0-9_-]{1,64})-(\d{12})-(\d{12})\.jsonl", re.ASCII)
+_BESIDE = re.compile(r"([^/]+)/(?:branches/([^/]+)/)?(?:appends/([A-Za-z0-9_-]{1,64})|(tail/waits-[^/]+))", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,24 @@ def parse_tail(name: str) -> TailName | None:
         return None
     start, before, sign, after = found.groups()
     return TailName(int(start), before, after or "", _KIND_OF_SIGN[sign or ""])
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingName:
+    """Bytes ``[position, end)`` of a writer's stream."""
+
+    writer: str
+    position: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"tail/waits-{self.writer}-{self.position:012d}-{self.end:012d}.jsonl"
+
+
+def parse_waiting(name: str) -> WaitingName | None:
+    """Read a name below the log's prefix; None for what is no append that waits."""
+    found = _WAITING.fullmatch(name)
+    return WaitingName(found[1], int(found[2]), int(found[3])) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +97,7 @@ class Log:
         """Where this log's LIST starts: behind all branches, so that they do not fill its pages."""
         return f"{self.root}branches0"
 
-    def key(self, tail: TailName) -> str:
+    def key(self, tail: TailName | WaitingName) -> str:
         return f"{self.root}{tail}"
 
     def mark(self, writer: str) -> str:
@@ -106,14 +125,12 @@ def parse_key(prefix: str, key: str) -> tuple[Log, TailName | None] | None:
         return None
 
 
-def parse_mark(prefix: str, key: str) -> Log | None:
-    """The log that `key` is a writer's mark of; None where it is none."""
-    found = _MARK.fullmatch(key.removeprefix(prefix)) if key.startswith(prefix) else None
-    if not found:
+def parse_beside(prefix: str, key: str) -> Log | None:
+    """The log that `key` is a writer's mark of, or an append that waits; None where it is neither."""
+    found = _BESIDE.fullmatch(key.removeprefix(prefix)) if key.startswith(prefix) else None
+    if not found or (found[4] and parse_waiting(found[4]) is None):
         return None
-    session, branch, writer = found.groups()
     try:
-        check_writer(writer)
-        return Log(prefix, check_session(session), check_branch(branch))
+        return Log(prefix, check_session(found[1]), check_branch(found[2]))
     except Malformed:
         return None

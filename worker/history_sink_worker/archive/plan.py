@@ -10,7 +10,7 @@ from typing import NamedTuple
 from history_sink.protocol.chain import ORIGIN, Junction, shorten
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.hint import Hint
-from history_sink_worker.archive.names import Log, TailName, parse_tail
+from history_sink_worker.archive.names import Log, TailName, WaitingName, parse_tail, parse_waiting
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.store import Entry
 
@@ -48,6 +48,7 @@ class LogListing:
     extents: Mapping[tuple[int, str], Tail]
     strays: tuple[Tail, ...]
     undecided: tuple[Tail, ...]
+    waiting: tuple[WaitingName, ...] = ()
 
     @property
     def last_write(self) -> float:
@@ -63,18 +64,21 @@ def arrange(log: Log, entries: Iterable[Entry]) -> LogListing:
     extents: dict[tuple[int, str], Tail] = {}
     strays: list[Tail] = []
     undecided: list[Tail] = []
+    waiting: list[WaitingName] = []
     for entry in entries:
         if entry.key == log.base:
             base = entry
             continue
         name = parse_tail(entry.key.removeprefix(log.root))
         if name is None:
+            early = parse_waiting(entry.key.removeprefix(log.root))
+            waiting += [early] if early else []
             continue
         if name.kind == "extent":
             extents[name.start, name.before] = Tail(name, entry)
         else:
             (strays if name.kind == "stray" else undecided).append(Tail(name, entry))
-    return LogListing(base, extents, tuple(strays), tuple(undecided))
+    return LogListing(base, extents, tuple(strays), tuple(undecided), tuple(waiting))
 
 
 @dataclass(frozen=True)

@@ -3,31 +3,37 @@
 What is placed is known by who wrote it, not by where it lies: see docs/adr/0013.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from history_sink.errors import HistorySinkError, Malformed
-from history_sink.protocol.batch import Batch
-from history_sink.protocol.chain import START, Junction, shorten
+from history_sink.protocol.batch import Anchor, Batch
+from history_sink.protocol.chain import START, Junction, shorten, split_lines
 from history_sink.protocol.log_end import make_end
 from history_sink.protocol.outcome import OutcomeKind
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.group import GROUP_BYTES
 from history_sink_worker.archive.hint import Hint, list_placed
 from history_sink_worker.archive.lineage import follows_stray
 from history_sink_worker.archive.marks import find_placed
 from history_sink_worker.archive.match import on_line
-from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.names import Log, WaitingName
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.plan import MainLine, Placed
 from history_sink_worker.archive.reconcile import place, put_base, put_extent
 from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look, make_hint, tail_fact
 from history_sink_worker.archive.tombstone import Deleted, check_alive
 from history_sink_worker.archive.verdict import Verdict
-from history_sink_worker.store import Steps
+from history_sink_worker.store import Blob, Delete, Get, Put, Steps
 
 HINTS_TRIED = 3
 """Each try is one PUT. Who has lost so many races looks."""
+
+
+UNKNOWN_SECONDS = 0.05
+"""How long a batch waits for earlier ones that nobody knows of: threads of one worker begin side by side."""
 
 
 class Early(HistorySinkError):
@@ -35,22 +41,99 @@ class Early(HistorySinkError):
 
 
 def append_batch(context: Context, log: Log, batch: Batch) -> Steps[Verdict]:
-    """Store the lines of one append. Raises `Early`, and `Malformed` where its writer has cut it inside a line."""
-    appending = _Appending(context, log, batch)
+    """Store the lines of one append. Raises `Malformed` where its writer has cut it inside a line."""
+    (verdict,) = yield from append_batches(context, log, [batch])
+    return verdict
+
+
+def append_batches(context: Context, log: Log, batches: Sequence[Batch], looks: bool = False) -> Steps[list[Verdict]]:
+    """Store appends of one writer that continue one another, as one. A verdict for each.
+
+    `looks`: others may wait for them in the store, so do not go by hints alone.
+    """
+    appending = _Appending(context, log, join_batches(batches))
     try:
-        found = yield from appending.follow_hints()
-        return found or (yield from look_again(log, appending.step))
+        found = None if looks else (yield from appending.follow_hints())
+        verdict = found or (yield from appending.settle())
     except Deleted:
-        return appending.tell("deleted")
+        verdict = appending.tell("deleted")
+    return [verdict] if len(batches) == 1 else [appending.tell_of(each, verdict) for each in batches]
 
 
-def is_early(hint: Hint | None, batch: Batch) -> bool:
-    """Whether, as far as the hint knows, something of its writer's history comes before it and is on its way."""
-    if hint is None or batch.position is None:
-        return False
-    placed = hint.find_placed(batch.writer)
-    is_ahead = batch.anchor is not None and batch.anchor.is_first and hint.offset < batch.anchor.place.offset
-    return is_ahead or (placed is not None and placed < batch.position)
+def join_batches(batches: Sequence[Batch]) -> Batch:
+    """The one batch that batches make which continue one another."""
+    return replace(batches[0], lines=tuple(line for batch in batches for line in batch.lines))
+
+
+def next_batches(waiting: Sequence[Batch | None]) -> list[int]:
+    """Which of a writer's batches that wait go next: the first of them, and those that continue it."""
+    order = sorted((each.position or 0, index) for index, each in enumerate(waiting) if each is not None)
+    if len(order) < len(waiting):  # one that goes alone
+        return [waiting.index(None)]
+    chosen: list[int] = []
+    size_bytes, end = 0, order[0][0]
+    for position, index in order:
+        batch = waiting[index]
+        assert batch is not None
+        is_first = batch.after is not None or (batch.anchor is not None and batch.anchor.is_first)
+        if chosen and (position != end or is_first or size_bytes + batch.size_bytes > GROUP_BYTES):
+            break
+        chosen.append(index)
+        size_bytes, end = size_bytes + batch.size_bytes, position + batch.size_bytes
+        if batch.after is not None:
+            break
+    return chosen
+
+
+def place_waiting(context: Context, log: Log, waiting: Iterable[WaitingName]) -> Steps[int]:
+    """Place appends that have waited for what their writers sent before, as far as that is there; how many."""
+    done: list[str] = []
+    stuck: set[str] = set()
+    for name in sorted(waiting, key=lambda each: (each.writer, each.position)):
+        blob: Blob | None = None
+        if name.writer not in stuck:
+            blob = yield Get(log.key(name))
+        if blob is None:
+            continue
+        appending = _Appending(context, log, _read_waiting(log, name, blob))
+        try:
+            if (yield from appending.follow_hints()) is None:
+                yield from look_again(log, appending.step)
+            done.append(log.key(name))
+        except Early:
+            stuck.add(name.writer)
+    if done:
+        yield Delete(tuple(done))
+    return len(done)
+
+
+def _read_waiting(log: Log, name: WaitingName, blob: Blob) -> Batch:
+    lines, anchor = tuple(split_lines(blob.body)), None
+    if "hs-anchor" in blob.info.meta:
+        messages, offset, chain, is_first = blob.info.meta["hs-anchor"].split(",")
+        anchor = Anchor(Junction(int(messages), int(offset), bytes.fromhex(chain)), is_first == "first")
+    return Batch(log.branch, name.writer, name.position, lines, anchor)
+
+
+def _write_waiting(anchor: Anchor | None) -> dict[str, str]:
+    if anchor is None:
+        return {}
+    place = anchor.place
+    order = "first" if anchor.is_first else "later"
+    return {"hs-anchor": f"{place.messages},{place.offset},{place.chain.hex()},{order}"}
+
+
+def is_early(hint: Hint | None, batch: Batch, now: float, waited_seconds: float) -> bool:
+    """Whether a batch had better wait here, where it has waited for so long: what comes before it is on its way.
+
+    Somebody is storing it for as long as the log grows. After that, the batch waits in the store.
+    """
+    placed = hint.find_placed(batch.writer) if hint else None
+    anchor = batch.anchor.place if batch.anchor and batch.anchor.is_first else None
+    is_ahead = anchor is not None and (hint is None or hint.offset < anchor.offset)
+    if hint is not None and (is_ahead or (placed is not None and placed < (batch.position or 0))):
+        return abs(now - hint.moved_at) < plan.EARLY_SECONDS and waited_seconds < plan.EARLY_SECONDS_AT_MOST
+    return placed is None and bool(batch.position) and waited_seconds < UNKNOWN_SECONDS
 
 
 def find_start(hint: Hint | None, batch: Batch) -> Junction | None:
@@ -87,12 +170,17 @@ def drop_placed(batch: Batch, placed: int) -> Piece:
 
 @dataclass
 class _Appending:
-    """One batch on its way. `has_written`: this task has created an object with it."""
+    """One batch on its way. `has_written`: this task has created an object with it.
+
+    `followers`: what of its writer's the last look has seen waiting. `piece`: what was put on the line, if it was.
+    """
 
     context: Context
     log: Log
     batch: Batch
     has_written: bool = False
+    followers: Sequence[WaitingName] = ()
+    piece: Piece | None = None
 
     def follow_hints(self) -> Steps[Verdict | None]:
         """Put it where the hint says that the log ends; None where that does not settle it."""
@@ -110,12 +198,34 @@ class _Appending:
                 return None
         return None
 
+    def settle(self) -> Steps[Verdict]:
+        """Put it where a look says; or where it waits for what comes before it, in its writer's history."""
+        try:
+            return (yield from self._put_all())
+        except Early:
+            assert self.batch.position is not None
+            end = self.batch.position + self.batch.size_bytes
+            key = self.log.key(WaitingName(self.batch.writer, self.batch.position, end))
+            yield Put(key, b"".join(self.batch.lines), _write_waiting(self.batch.anchor))
+        try:  # who has put what comes before it meanwhile has not seen it
+            verdict = yield from self._put_all()
+        except Early:
+            return self.tell("pending")
+        yield Delete((key,))
+        return verdict
+
+    def _put_all(self) -> Steps[Verdict]:
+        verdict = yield from look_again(self.log, self.step)
+        yield from place_waiting(self.context, self.log, self.followers)
+        return verdict
+
     def _is_proven(self, hint: Hint, start: Junction) -> bool:
         return plan.hint_proves(hint, start, self.context.now(), self.context.settle_seconds)
 
     def step(self) -> Steps[Verdict]:
         """Look, and put it at the log's end, if that is where it belongs."""
         seen = yield from look(self.context, self.log, adopt=True)
+        self.followers = [each for each in seen.listing.waiting if each.writer == self.batch.writer]
         if self.batch.position is None:
             return (yield from self._put_only_there(seen))
         line = seen.line
@@ -191,6 +301,7 @@ class _Appending:
 
     def _go_on(self, hint: Hint, piece: Piece) -> Verdict:
         """It is on the log: the next one begins behind it."""
+        self.piece = piece
         end, extents = piece.end, hint.extents + (piece.start.offset > 0)
         base_bytes = hint.base_bytes or end.offset
         stream = {} if piece.position is None else {piece.writer: piece.position + piece.size_bytes}
@@ -211,6 +322,15 @@ class _Appending:
         behind = mine.behind if mine is not None and is_last else None
         is_due = plan.fold_is_due(hint.extents, hint.offset - hint.base_bytes, hint.base_bytes)
         return self.tell("stored" if self.has_written else "duplicate", behind, is_due)
+
+    def tell_of(self, batch: Batch, verdict: Verdict) -> Verdict:
+        """What a verdict on several batches says of one."""
+        end, piece = None, self.piece
+        if piece is not None and piece.position is not None and batch.position is not None:
+            at = batch.position + batch.size_bytes - piece.position + piece.start.offset
+            end = next((point for point in piece.points if point.offset == at), None)
+        told = make_end(end, self.log.branch) if end else None
+        return replace(verdict, messages=len(batch.lines), size_bytes=batch.size_bytes, end=told)
 
     def tell(self, outcome: OutcomeKind, end: Junction | None = None, fold_due: bool = False) -> Verdict:
         """The verdict on the batch."""

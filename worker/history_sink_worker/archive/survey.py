@@ -96,4 +96,4 @@ def _count_pending(seen: LogSnapshot) -> int:
         for tail in (*loose, *seen.listing.undecided)
         if tail.name.start >= end and (tail.name.start, tail.name.before, tail.end) not in kept
     ]
-    return len(waiting)
+    return len(waiting) + len(seen.listing.waiting)

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from history_sink.errors import Malformed
 from history_sink.protocol.contract import check_session
-from history_sink_worker.archive.names import PROBE, Log, parse_key, parse_mark
+from history_sink_worker.archive.names import PROBE, Log, parse_beside, parse_key
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.dead.letter_format import parse_name
 from history_sink_worker.service.service import Service
@@ -35,7 +35,7 @@ class Folder:
 
     def add(self, prefix: str, entry: Entry) -> None:
         """Count one object."""
-        found, marked = parse_key(prefix, entry.key), parse_mark(prefix, entry.key)
+        found, marked = parse_key(prefix, entry.key), parse_beside(prefix, entry.key)
         log, is_base = found[0] if found else marked, found is not None and found[1] is None
         if log is None:
             self.foreign.append(entry.key)

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
 
+from history_sink.protocol.batch import Batch
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.group import next_group
 from history_sink_worker.archive.hint import NoHints
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
+from history_sink_worker.archive.stream import next_batches
 from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.keys import Keys
 from history_sink_worker.s3.client import S3Store
@@ -43,6 +45,10 @@ class Service:
     saves: KeyedBatcher[Piece, tuple[Verdict, tuple[str, ...]]] = field(
         default_factory=lambda: KeyedBatcher(next_group)
     )
+    appends: KeyedBatcher[Batch, tuple[Verdict, tuple[str, ...]]] = field(
+        default_factory=lambda: KeyedBatcher(next_batches)
+    )
+    stuck: dict[tuple[str, str], int] = field(default_factory=dict)
     compactions: KeyedBatcher[Piece, Compacted] = field(default_factory=lambda: KeyedBatcher(next_group))
 
     def run(self, steps: Steps[T]) -> T:

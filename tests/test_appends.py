@@ -1,0 +1,135 @@
+"""Appends of several clients to one session, by two real workers on real servers, on each kind of store."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from bench.scene import Place, Scene, wait_for_results
+from history_sink import HistorySink
+from history_sink.protocol.batch import Batch
+from history_sink.protocol.contract import UPLOAD
+from stack.processes import wait_until
+from stack.worker import Worker
+
+pytestmark = pytest.mark.servers  # the scene starts them
+
+WRITERS, LINES = 8, int(os.environ.get("APPENDED_LINES", "50"))
+"""Each writer appends so many. APPENDED_LINES=200 takes a minute or two."""
+
+
+class Client:
+    """A program that knows the wire."""
+
+    def __init__(self, place: Place) -> None:
+        self.app = Celery("client", broker=place.broker_url, backend=place.broker_url, set_as_current=False)
+
+    def send(self, session: str, messages: object, **payload: Any) -> Any:
+        return self.app.send_task(UPLOAD, (session, messages), payload, queue="history.upload", serializer="msgpack")
+
+    def append(self, session: str, batch: Batch) -> str:
+        return str(self.send(session, None, **batch.encode()).id)
+
+
+def line(writer: str, number: int) -> bytes:
+    return f'{{"writer":"{writer}","n":{number},"text":"{"x" * 300}"}}\n'.encode()
+
+
+def append_each(place: Place, session: str, writer: str, count: int) -> list[str]:
+    client, position, sent = Client(place), 0, []
+    for number in range(count):
+        body = line(writer, number)
+        sent.append(client.append(session, Batch(None, writer, position, (body,))))
+        position += len(body)
+    return sent
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    with Scene() as scene:
+        yield scene
+
+
+def told_outcomes(scene: Scene, place: Place, sent: Sequence[str]) -> "Counter[str]":
+    wait_for_results(scene.client(place), sent, 100)
+    client = Client(place)
+    return Counter(client.app.AsyncResult(each).get(timeout=30)["outcome"] for each in sent)
+
+
+def test_eight_writers_and_two_workers_of_which_one_is_killed_twice(scene: Scene) -> None:
+    place = scene.place().changed(visibility_timeout_seconds="3")
+    with scene.relay(scene.minio.port) as relay, ThreadPoolExecutor(WRITERS) as writers:
+        near = place.through(store_port=relay.port)
+        with scene.workers(near, 2) as workers:
+            before = relay.counts()
+            writing = [writers.submit(append_each, place, "s", f"w{n}", LINES) for n in range(WRITERS)]
+            for _ in range(2):
+                time.sleep(1)
+                kill_and_start(workers[0])
+            sent = [task_id for each in writing for task_id in each.result()]
+            told = told_outcomes(scene, place, sent)
+            counts = relay.counts() - before
+    with scene.workers(place), HistorySink(broker_url=place.broker_url) as sink:
+        wait_until(lambda: sink.status("s").pending == 0, timeout_seconds=60, what="all that has waited")
+        found = b"".join(sink.read("s")).splitlines(keepends=True)
+        status = sink.status("s")
+    assert len(found) == WRITERS * LINES
+    for n in range(WRITERS):
+        mine = [each for each in found if each.startswith(f'{{"writer":"w{n}",'.encode())]
+        assert mine == [line(f"w{n}", number) for number in range(LINES)]
+    assert told.keys() <= {"stored", "duplicate", "pending"}
+    assert (len(status.logs), status.strays, status.pending) == (1, (), 0)
+    asked = sum(number for name, number in counts.items() if name.startswith("requests "))
+    assert asked / len(sent) <= 6, counts
+
+
+def kill_and_start(worker: Worker) -> None:
+    worker.process.kill()
+    worker.process.launch()
+
+
+def test_alone_an_append_is_one_request(scene: Scene) -> None:
+    place = scene.place()
+    with scene.relay(scene.minio.port) as relay, scene.workers(place.through(store_port=relay.port)):
+        before = relay.counts()
+        sent = append_each(place, "alone", "w", 60)
+        assert told_outcomes(scene, place, sent) == {"stored": 60}
+        counts = relay.counts() - before
+    asked = sum(number for name, number in counts.items() if name.startswith("requests "))
+    assert asked <= 60 + 4, counts  # the first one looks; those that wait together go together
+
+
+def test_of_sixteen_that_append_after_one_end_one_is_stored(scene: Scene) -> None:
+    place = scene.place()
+    with scene.workers(place, 2), HistorySink(broker_url=place.broker_url) as sink:
+        sink.append("race", {"n": 0})
+        assert sink.flush("race")
+        end = sink.resume("race")
+        client, began = Client(place), time.monotonic()
+        after = [end.messages, end.bytes, end.chain]
+        racers = [client.send("race", [{"racer": n}], append=True, writer=f"racer{n}", after=after) for n in range(16)]
+        told = [each.get(timeout=30) for each in racers]
+        seconds = time.monotonic() - began
+        there = sink.resume("race")
+    assert Counter(each["outcome"] for each in told) == {"stored": 1, "conflict": 15}
+    assert {(each["end"]["bytes"], each["end"]["chain"]) for each in told} == {(there.bytes, there.chain)}
+    assert seconds < 10  # a second, where nothing else is done
+
+
+def test_a_plain_client_appends_whoever_wrote_before(scene: Scene) -> None:
+    place = scene.place()
+    with scene.workers(place), HistorySink(broker_url=place.broker_url) as sink:
+        client = Client(place)
+        first = client.send("plain", [{"n": 0}], append=True)
+        assert first.get(timeout=30)["outcome"] == "stored"
+        ends = [client.send("plain", [{"n": n}], append=True).get(timeout=30)["end"]["messages"] for n in (1, 2)]
+        assert ends == [2, 3]
+        for wrong in ({"append": 1}, {"append": True, "place": 3}, {"append": True, "writer": "no writer"}):
+            with pytest.raises(Exception, match=r"append is true|what may come with it|a writer is"):
+                client.send("plain", [{"n": 9}], **wrong).get(timeout=30)
+        assert b"".join(sink.read("plain")) == b'{"n":0}\n{"n":1}\n{"n":2}\n'
