@@ -448,6 +448,19 @@ def test_the_others_come_back_as_they_were(
     assert read_tree(tmp_path / "new") == {new.format(pi=slug): path.read_bytes()}
 
 
+def test_codetether_has_a_home_in_each_project(
+    sink: MemorySink, restore: Restore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CODETETHER_DATA_DIR", raising=False)
+    put(tmp_path / "old", f"sessions/{A}.json", {"id": A}, end="")
+    archive_home(sink, "codetether", tmp_path / "old")
+    project = tmp_path / "repository" / "below"
+    project.mkdir(parents=True)
+    (tmp_path / "repository" / ".git").mkdir()
+    assert restore(A, "--into", "codetether", "--project", project).exit_code == 0
+    assert read_tree(tmp_path / "repository") == {f".codetether-agent/sessions/{A}.json": b'{"id":"%s"}' % A.encode()}
+
+
 def test_a_lock_of_copilot_names_a_process(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:
     put(tmp_path / "old", f"session-state/{A}/events.jsonl", {"type": "session.start"})
     archive_home(sink, "copilot", tmp_path / "old")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from history_sink_agents.formats.claude import make_slug
@@ -59,6 +59,17 @@ class PiFormat(PatternFormat):
         return [f"pi --session {session}" + (f" in {project}" if project else " in the project's own path")]
 
 
+class CodetetherFormat(PatternFormat):
+    """One JSON document a session, put in the place of the one before. A project may have a home of its own."""
+
+    def find_home(self, environ: Mapping[str, str], user_home: Path, project: str | None) -> Path:
+        """See `PatternFormat`. In the nearest folder above the project that is a repository, else in the project."""
+        if project is None or environ.get("CODETETHER_DATA_DIR"):
+            return self.home(environ, user_home)
+        root = Path(project)
+        return next((each for each in (root, *root.parents) if (each / ".git").exists()), root) / ".codetether-agent"
+
+
 COPILOT = CopilotFormat(
     "copilot",
     ".copilot",
@@ -85,14 +96,13 @@ PI = PiFormat(
     rules=(allow("lines", r"sessions/[^/]+/[^/_]+_(?P<session>[^/_]+)\.jsonl"),),
 )
 
-CODETETHER = PatternFormat(
+CODETETHER = CodetetherFormat(
     "codetether",
     ".codetether-agent",
     variable="CODETETHER_DATA_DIR",
     folders=("sessions",),
     rules=(allow("whole", r"sessions/(?P<session>[^/.][^/]*)\.json"),),
 )
-"""One JSON document a session, put in the place of the one before. Each project may have a home of its own."""
 
 
 def rewrite_cwd(first_line: bytes, project: str) -> bytes:

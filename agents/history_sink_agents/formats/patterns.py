@@ -71,6 +71,10 @@ class PatternFormat:
             "mode": read_mode(found.path),
         }
 
+    def find_home(self, environ: Mapping[str, str], user_home: Path, project: str | None) -> Path:
+        """Where a session goes that is restored for a project; most agents have one home for all of them."""
+        return self.home(environ, user_home)
+
     def place(self, home: Path, relative: str, project: str | None) -> str:
         """Where below `home` a file goes that lay at `relative`, so that the agent finds it from `project`.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from history_sink_agents.command_line import FAULT, Failure, json_option, open_reader, show_progress, timeout_option
-from history_sink_agents.formats import FORMATS
+from history_sink_agents.formats import FORMATS, Format
 from history_sink_agents.formats.format import Misplaced
 from history_sink_agents.formats.patterns import PatternFormat
 from history_sink_agents.restore.archive import Choice, SinkArchive
@@ -65,8 +65,8 @@ def into(
         raise click.UsageError("--branch or --main, not both")
     asked = session if session.startswith(f"{agent}.") else f"{agent}.{session}"
     form = FORMATS[agent]
-    where = home or form.home(os.environ, Path.home())
-    wish = Wish(asked, Path(where), project, as_new, partial, rewrite_cwd)
+    where = home or _find_home(form, project)
+    wish = Wish(asked, where, project, as_new, partial, rewrite_cwd)
     with open_reader() as sink:
         archive = SinkArchive(sink, Choice(branch, is_main), timeout_seconds)
         try:
@@ -86,6 +86,12 @@ def into(
             raise click.ClickException(f"{error.filename or where} cannot be written: {error.strerror}") from None
     if not as_json and not dry_run and plan.items:
         click.echo(f"Restored {len(plan.items)} {'file' if len(plan.items) == 1 else 'files'}.", err=True)
+
+
+def _find_home(form: Format, project: str | None) -> Path:
+    if isinstance(form, PatternFormat):
+        return form.find_home(os.environ, Path.home(), project)
+    return form.home(os.environ, Path.home())
 
 
 def _tell_plan(plan: Plan, wish: Wish, is_dry: bool, as_json: bool) -> None:
