@@ -147,7 +147,7 @@ def test_a_question_that_is_refused_is_no_dead_letter(client: Client, minio_serv
 def test_a_payload_of_a_later_version_waits_for_a_worker_that_knows_it(client: Client) -> None:
     result = client.save("later", [b"{}\n"], v=3)
     wait_until(lambda: result.state == "RETRY", timeout_seconds=10, what="a retry")
-    assert "payload version 2; this worker knows 1" in str(result.result)
+    assert "payload version 3; this worker knows 2" in str(result.result)
     node = client.app.control.inspect(timeout=2)
     wait_until(lambda: "later" in str(node.scheduled()), timeout_seconds=10, what="the task to wait")
 
