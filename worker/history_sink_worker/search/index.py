@@ -18,13 +18,14 @@ from history_sink_worker.search.extraction import Extract
 from history_sink_worker.search.fields import WORDS, log_term, make_analyzer, make_schema
 from history_sink_worker.search.places import Cursor, Found, Place, Scope
 from history_sink_worker.search.question import Terms, take_apart
-from history_sink_worker.search.ranking import fold, make_query
+from history_sink_worker.search.ranking import EACH_SAID_WORD, fold, make_query
+from history_sink_worker.search.said_words import count, number_of, pack
 from history_sink_worker.search.word_parts import find_parts, normalise
 
 HEAP_BYTES = 50_000_000
 """What the writer takes for words that are not committed yet."""
-MOST_FOUND = 1000
-"""So many hits are looked through at most, for some that differ."""
+LEAST_FOUND, MOST_FOUND = 60, 1000
+"""So many hits are looked through, and at most so many, where they do not differ."""
 
 
 class Index:
@@ -63,8 +64,8 @@ class Index:
             doc.add_text("project", name)
         if extract.at is not None:
             doc.add_unsigned("at", int(extract.at))
-        digest = digest_of(extract.text)
-        ref = [place.session, place.branch, place.start, place.end, place.number, extract.role, extract.at, digest]
+        ref = [place.session, place.branch, place.start, place.end, place.number, extract.role, extract.at]
+        ref += [digest_of(extract.text), pack(self._analyzer.analyze(normalise(extract.said))) if extract.said else ""]
         doc.add_text("ref", json.dumps(ref))
         self._writing.add_document(doc)
         return True
@@ -150,11 +151,12 @@ class Index:
             return []
         query, found, asked = make_query(self._schema, terms, scope), list[Found](), 0
         searcher, is_last = self._searcher, False
+        numbers = frozenset(map(number_of, terms.words))
         while len(found) < limit and not is_last and asked < MOST_FOUND:
-            asked = min(MOST_FOUND, max(5 * limit, 4 * asked, 20))
+            asked = min(MOST_FOUND, max(6 * limit, 4 * asked, LEAST_FOUND))
             hits = searcher.search(query, asked, count=False).hits
             is_last = len(hits) < asked
-            each = (_read_found(score, searcher.doc(address)) for score, address in hits)
+            each = (_read_found(score, searcher.doc(address), numbers) for score, address in hits)
             found = fold(each, limit, scope.session is None)
         return found
 
@@ -179,8 +181,9 @@ def _read_cursor(doc: tantivy.Document) -> Cursor:
     return Cursor(**json.loads(_ref(doc)))
 
 
-def _read_found(score: float, doc: tantivy.Document) -> Found:
-    session, branch, start, end, number, role, at, digest = json.loads(_ref(doc))
+def _read_found(score: float, doc: tantivy.Document, numbers: frozenset[int]) -> Found:
+    session, branch, start, end, number, role, at, digest, said = json.loads(_ref(doc))
+    score += EACH_SAID_WORD * count(said, numbers)
     return Found(score, Place(session, branch, start, end, number), role, at, digest)
 
 
