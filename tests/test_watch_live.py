@@ -11,7 +11,7 @@ import pytest
 
 from agent_writers import ClaudeCode, Codetether, Codex, Gemini, OpenCode
 from history_sink.testing import MemoryArchive
-from history_sink_agents.watch import carry, deliveries, runner, watch
+from history_sink_agents.watch import carry, deliveries, handover, runner, watch
 from history_sink_agents.watch.lock import Taken
 from watched_home import WatchedHome, wait_until
 
@@ -24,6 +24,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WatchedHome:
     monkeypatch.setattr(runner, "_LAST_PAUSE_SECONDS", 0.2)
     monkeypatch.setattr(runner, "_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(deliveries, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(handover, "_RESEND_SECONDS", 0.5)
     monkeypatch.setattr(watch, "_FIND_SECONDS", 0.2)
     for module in (carry, runner, watch):
         monkeypatch.setattr(module, "QUIET_SECONDS", 0.3)
@@ -103,6 +104,28 @@ def test_what_is_written_during_an_outage_is_archived_behind_it(place: WatchedHo
         wait_until(lambda: "the archive is back" in place.said)
     assert place.count_beside() == 0
     assert place.logs(f"claude.{claude.session}") == [claude.path.read_bytes()]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_an_outage_of_days_does_not_fill_the_queue(place: WatchedHome, trouble: Trouble) -> None:
+    files = [ClaudeCode(place.home, number) for number in range(1, 31)]
+    for file in files[:25]:
+        file.talk(0, 2)
+
+    def is_archived(file: ClaudeCode) -> bool:
+        return place.archive.lines(f"claude.{file.session}") == file.path.read_bytes().splitlines(keepends=True)
+
+    with place.watching():
+        wait_until(lambda: all(map(is_archived, files[:25])))
+        sent = len(place.sent)
+        with trouble(place.archive):
+            for file in files:
+                file.talk(2, 4)
+            wait_until(lambda: any("nothing is archived now" in said for said in place.said))
+            time.sleep(2.0)  # many tries
+            assert len(place.sent) <= sent + 60  # each line once, at most
+        wait_until(lambda: all(map(is_archived, files)))
+    assert all(place.logs(f"claude.{file.session}") == [file.path.read_bytes()] for file in files)
 
 
 def test_what_the_broker_has_lost_is_sent_again(place: WatchedHome) -> None:

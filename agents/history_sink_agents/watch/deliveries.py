@@ -59,6 +59,12 @@ class Deliveries:
         """Wait for all. Raises `Unconfirmed`, `Parted`, `Deleted`, `Unavailable`."""
         self._settle(0)
 
+    def settle_now(self) -> bool:
+        """Take in what is done, and wait for nothing. Returns whether that is all. Raises as `finish`."""
+        while self._waiting and self._take():
+            pass
+        return not self._waiting
+
     def _settle(self, allowed_bytes: int) -> None:
         deadline, pause = time.monotonic() + PATIENCE_SECONDS, _FIRST_PAUSE_SECONDS
         while self._waiting and self._size_bytes > allowed_bytes:

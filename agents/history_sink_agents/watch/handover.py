@@ -1,5 +1,6 @@
 """The lines of one file into its log: from where the archive has them, in order, and confirmed by the store."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -14,6 +15,9 @@ from history_sink_agents.watch.sources import Source
 
 _ATTEMPTS = 3
 """A log may part from a file again and again only where somebody else writes to it."""
+
+_RESEND_SECONDS, _LAST_RESEND_SECONDS = 60.0, 3600.0
+"""How long lines that nobody has confirmed may be on their way: a queue may be long. Twice as long each time."""
 
 Describe: TypeAlias = Callable[[], Mapping[str, object]]
 Keep: TypeAlias = Callable[[Place, str, bool], None]
@@ -47,13 +51,28 @@ class Sent:
     raw: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Unsettled:
+    """What was handed over, and when it may be sent again: behind `seconds`, by the monotonic clock."""
+
+    deliveries: Deliveries
+    seconds: float
+    until: float
+
+
 class Handover:
     """Safe for threads, as long as no two of them are at one session."""
 
     def __init__(
-        self, sink: HistorySink, timeout_seconds: float = 10.0, is_stopped: Callable[[], bool] = lambda: False
+        self,
+        sink: HistorySink,
+        timeout_seconds: float = 10.0,
+        is_stopped: Callable[[], bool] = lambda: False,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = sink
+        self._now = now
+        self._unsettled: dict[str, _Unsettled] = {}
         self._timeout_seconds = timeout_seconds
         self._is_stopped = is_stopped
         self._newcomers = Newcomers(sink, timeout_seconds)
@@ -72,14 +91,33 @@ class Handover:
         """
         sent = Sent()
         for _ in range(_ATTEMPTS):
-            place = self._find_place(parcel)
             try:
-                self._send(parcel, place, describe, keep, sent)
+                self._await_earlier(parcel.session)
+                self._send(parcel, self._find_place(parcel), describe, keep, sent)
                 return sent
             except Parted:
                 self._trusted.pop(parcel.session, None)
                 parcel = replace(parcel, mark=None, step=Step("attach", "parted"))
+            except (Unavailable, Unconfirmed):  # what comes next begins with a question to the store
+                self._trusted.pop(parcel.session, None)
+                self._newcomers.forget()
+                raise
         raise Unconfirmed
+
+    def _await_earlier(self, session: str) -> None:
+        """What was handed over and not confirmed is perhaps on its way: it is sent again only after a while."""
+        earlier = self._unsettled.get(session)
+        if earlier is None:
+            return
+        try:
+            is_settled = earlier.deliveries.settle_now()
+        except Parted:
+            del self._unsettled[session]
+            raise
+        if is_settled:
+            del self._unsettled[session]
+        elif self._now() < earlier.until:
+            raise Unconfirmed
 
     def _find_place(self, parcel: Parcel) -> Place:
         mark, start = parcel.mark, START
@@ -103,6 +141,9 @@ class Handover:
             keep(place, told, False)
 
         deliveries = Deliveries(self._sink, parcel.session, confirm, self._timeout_seconds)
+        earlier = self._unsettled.get(parcel.session)
+        seconds = min(earlier.seconds * 2, _LAST_RESEND_SECONDS) if earlier else _RESEND_SECONDS
+        self._unsettled[parcel.session] = _Unsettled(deliveries, seconds, self._now() + seconds)
         is_known = parcel.step.action == "append" and bool(told)
         if place.position and not is_known:
             telling = self._manifests.tell(parcel.session, describe(), told)
@@ -119,6 +160,7 @@ class Handover:
             _count(sent, receipt)
             _check(receipt, deliveries)
         deliveries.finish()
+        del self._unsettled[parcel.session]
         if telling is not None:
             telling.finish()
             told = telling.digest

@@ -50,6 +50,13 @@ class Newcomers:
             known = self._names.get(agent)
             return known is not None and session not in known
 
+    def forget(self) -> None:
+        """Ask about each session again: the store is away, and lines that nobody asked for would fill the queue."""
+        with self._lock:
+            self._names.clear()
+            self._until.clear()
+            self._asked.clear()
+
     def note(self, session: str) -> None:
         """Something of the session may be in the store from now on."""
         with self._lock:
