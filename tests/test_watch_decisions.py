@@ -56,7 +56,7 @@ def read_all(body: bytes, start: int = 0, *, is_whole: bool = False) -> list[Bat
     return [*FileSource(BytesIO(body), len(body), is_whole=is_whole).read(start)]
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(
     st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line), max_size=20),
     st.binary(max_size=20).filter(lambda line: b"\n" not in line),
@@ -106,7 +106,7 @@ ALPHABET = [b"a\n", b"b\n", b"c\n"]
 HISTORIES = st.lists(st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=8), max_size=4)
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(HISTORIES, st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=9), st.sampled_from([3, 4, 2048]))
 def test_a_file_goes_on_where_the_archive_has_it_and_nothing_is_sent_twice(
     before: list[list[bytes]], lines: list[bytes], asked: int

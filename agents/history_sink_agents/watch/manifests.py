@@ -1,5 +1,7 @@
 """Tells in each session's manifest which file each of its logs is, so that a restore can put it back."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import sha256
 
@@ -11,6 +13,9 @@ from history_sink_agents.watch.deliveries import Deliveries, Parted, Unconfirmed
 from history_sink_agents.watch.newcomers import Newcomers
 
 _ATTEMPTS = 3
+
+KEPT_ENDS = 256
+"""The ends of so many manifests are remembered. A session's files mostly come together."""
 
 
 class Telling:
@@ -47,7 +52,8 @@ class Manifests:
         self._sink = sink
         self._newcomers = newcomers
         self._timeout_seconds = timeout_seconds
-        self._ends: dict[str, LogEnd] = {}
+        self._ends: OrderedDict[str, LogEnd] = OrderedDict()
+        self._lock = threading.Lock()
 
     def tell(self, session: str, facts: Mapping[str, object], told: str) -> Telling:
         """Begin to append the line of these facts, unless it is there.
@@ -72,7 +78,7 @@ class Manifests:
             end = LogEnd() if self._newcomers.is_new(name) else self.ask(name)
         self._newcomers.note(name)
         if not told and end.messages and self._has(name, line):
-            self._ends[name] = end
+            self._remember(name, end)
         else:
             telling.begin(end)
         return telling
@@ -89,11 +95,17 @@ class Manifests:
         self._ends.pop(name, None)
 
         def confirm(place: Place) -> None:
-            self._ends[name] = place.end
+            self._remember(name, place.end)
 
         deliveries = Deliveries(self._sink, name, confirm, self._timeout_seconds)
         deliveries.add(receipt.task_ids, receipt.bytes, Place(0, receipt.end))
         return deliveries
+
+    def _remember(self, name: str, end: LogEnd) -> None:
+        with self._lock:
+            self._ends[name] = end
+            while len(self._ends) > KEPT_ENDS:
+                self._ends.popitem(last=False)
 
     def _has(self, name: str, line: bytes) -> bool:
         """Whether the manifest has the line, as filters make it. It is read only where the watch has forgotten."""

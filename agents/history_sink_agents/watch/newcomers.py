@@ -29,7 +29,7 @@ class Newcomers:
         self._now = now
         self._lock = threading.Lock()
         self._asked: Counter[str] = Counter()
-        self._names: dict[str, set[str] | None] = {}
+        self._names: dict[str, set[int] | None] = {}  # hashes: two alike cost a question
         self._until: dict[str, float] = {}
 
     def is_new(self, session: str) -> bool:
@@ -48,7 +48,7 @@ class Newcomers:
                 self._names[agent], self._until[agent] = names, self._now() + LASTING_SECONDS
         with self._lock:
             known = self._names.get(agent)
-            return known is not None and session not in known
+            return known is not None and hash(session) not in known
 
     def forget(self) -> None:
         """Ask about each session again: the store is away, and lines that nobody asked for would fill the queue."""
@@ -62,15 +62,15 @@ class Newcomers:
         with self._lock:
             known = self._names.get(session.partition(".")[0])
             if known is not None:
-                known.add(session)
+                known.add(hash(session))
 
-    def _list(self, prefix: str) -> set[str] | None:
-        names: set[str] = set()
+    def _list(self, prefix: str) -> set[int] | None:
+        names: set[int] = set()
         after = ""
         try:
             while len(names) <= MOST_NAMES:
                 page = self._sink.list_sessions(after, _PAGE, self._timeout_seconds, prefix=prefix, fields=())
-                names.update(each.session for each in page.sessions)
+                names.update(hash(each.session) for each in page.sessions)
                 if page.next_after is None:
                     return names
                 after = page.next_after

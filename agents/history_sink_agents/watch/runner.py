@@ -80,7 +80,7 @@ class Runner:
         self._carrier = make_carrier(lambda: self.backlog.is_stopped)
         self._state = state
         self._teller = teller
-        self._seen: dict[Key, Told] = {}
+        self._seen: dict[Key, int] = {}  # hashes of what was told: of ten thousand files it is all in memory
         self._deleted: set[str] = set()
         self._lock = threading.Lock()
         self._open_files = 0
@@ -144,8 +144,8 @@ class Runner:
             and found.kind != "database"
             and is_unchanged(self._state.get_mark(found), Look(*told))
         ):
-            self._seen[key] = told
-        return self._seen.get(key) == told
+            self._seen[key] = hash(told)
+        return self._seen.get(key) == hash(told)
 
     def _work(self) -> None:
         while (job := self.backlog.take()) is not None:
@@ -203,7 +203,7 @@ class Runner:
 
     def _note(self, job: Job, told: Told | None) -> None:
         if told is not None:
-            self._seen[job.key] = told
+            self._seen[job.key] = hash(told)
 
     def _fail(self, found: Found, reason: str) -> None:
         with self._lock:
