@@ -9,7 +9,7 @@ from typing import Any, cast
 import claude_agent_sdk as sdk
 import pytest
 from claude_agent_sdk.testing import run_session_store_conformance
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from history_sink import HistorySink, NoAnswer, Unavailable
@@ -70,6 +70,7 @@ def test_a_transcript_is_resumed_by_another_process(archive: MemoryArchive) -> N
     ]
 
 
+@settings(max_examples=60)
 @given(
     st.lists(
         st.dictionaries(
@@ -122,6 +123,7 @@ def test_a_title_from_another_process_takes_nothing_from_a_live_agent(archive: M
     run(talk())
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=12))
 def test_whoever_appends_in_whatever_order_each_entry_is_there_once(steps: list[tuple[int, int]]) -> None:
     async def talk() -> None:

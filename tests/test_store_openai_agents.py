@@ -74,6 +74,24 @@ def test_any_operations_equal_those_on_sqlite(chance: random.Random, rounds: int
     run(play(open_session(archive), SQLiteSession("talk/1"), chance, rounds, lambda: open_session(archive)))
 
 
+class Either:
+    """Two machines' sessions of one name: each call goes to one of them."""
+
+    def __init__(self, sessions: list[Session], chance: random.Random) -> None:
+        self._sessions, self._chance = sessions, chance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chance.choice(self._sessions), name)
+
+
+@settings(max_examples=15)
+@given(st.randoms(use_true_random=False), st.integers(1, 40))
+def test_what_one_machine_does_the_other_sees(chance: random.Random, rounds: int) -> None:
+    archive = MemoryArchive()
+    ours = Either([open_session(archive), open_session(archive)], chance)
+    run(play(ours, SQLiteSession("talk/1"), chance, rounds, lambda: ours))
+
+
 class Parrot(Model):
     """Answers with the number of items that it was given."""
 

@@ -115,7 +115,7 @@ class Pair:
             self.held[into] = made
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.randoms(use_true_random=False), st.integers(1, 40))
 def test_any_calls_are_answered_as_by_the_sdks_own_store(chance: random.Random, steps: int) -> None:
     async def talk() -> None:

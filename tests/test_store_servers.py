@@ -129,6 +129,22 @@ def test_operations_of_the_openai_sdk_equal_those_on_sqlite(machines: Machines) 
     run(play(reopen(), SQLiteSession("talk/1"), random.Random(5), 40, reopen))
 
 
+def test_of_machines_that_pop_at_the_same_time_each_takes_another_item(machines: Machines) -> None:
+    sessions = [Session("pops", machines.open_sink(), wait_seconds=PATIENCE_SECONDS) for _ in range(3)]
+
+    async def pop_all(session: Session) -> list[Any]:
+        taken = []
+        while (item := await session.pop_item()) is not None:
+            taken.append(item)
+        return taken
+
+    async def talk() -> list[Any]:
+        await sessions[0].add_items([{"role": "user", "content": str(number)} for number in range(8)])
+        return [item for taken in await asyncio.gather(*map(pop_all, sessions)) for item in taken]
+
+    assert sorted(item["content"] for item in run(talk())) == [str(number) for number in range(8)]
+
+
 def test_of_sixteen_writers_of_a_conversation_one_wins_each_revision(machines: Machines) -> None:
     sinks = [machines.open_sink() for _ in range(16)]
     run(race([ConversationStore(sink, wait_seconds=PATIENCE_SECONDS) for sink in sinks], 2))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from history_sink import HistorySink, HistorySinkError, NotFound, SessionSummary, Status
+from history_sink_agents.sealing.showing import open_for_show
 
 ROOT = "history://sessions/"
 _FILE = "/history.jsonl"
@@ -54,7 +55,7 @@ def list_logs(sink: HistorySink, after: str) -> tuple[list[tuple[LogName, Sessio
 
 
 def read_log(sink: HistorySink, name: LogName) -> str:
-    """The lines of a log, as text. Bytes that are no UTF-8 become U+FFFD.
+    """The lines of a log, as text; sealed ones opened where the key is here. Bytes that are no UTF-8 become U+FFFD.
 
     Raises:
         NotFound: The store has no such log.
@@ -67,7 +68,9 @@ def read_log(sink: HistorySink, name: LogName) -> str:
             f"{name.uri} has {size_bytes:,} bytes, and at most {MOST_BYTES:,} are given at once;"
             " context_browse writes its turns into files"
         )
-    return b"".join(sink.read(name.session, WAIT_SECONDS, name.branch)).decode("utf-8", "replace")
+    open_line = open_for_show(name.session)
+    lines = b"".join(sink.read(name.session, WAIT_SECONDS, name.branch)).split(b"\n")[:-1]
+    return b"".join(open_line(line).removesuffix(b"\n") + b"\n" for line in lines).decode("utf-8", "replace")
 
 
 def _measure(status: Status, name: LogName) -> int:

@@ -19,6 +19,8 @@ from history_sink import (
     SessionSummary,
     Unavailable,
 )
+from history_sink_agents.sealing.envelope import START
+from history_sink_agents.sealing.showing import open_for_show
 
 PIECE_BYTES = 4 * 1024 * 1024
 """What one question to a worker asks for: half of what a worker gives by default."""
@@ -40,7 +42,7 @@ class NotStored(HistorySinkError):
 class Written:
     """Bytes ``[start, end)`` of a log, when it was last written (Unix seconds), and where it ends.
 
-    Workers of an older version do not tell the last.
+    `data` is opened where it was sealed. Workers of an older version do not tell the last.
     """
 
     data: bytes
@@ -142,14 +144,14 @@ class SharedLog:
         """What a log holds from the byte `start` on; None where there is no such log.
 
         Raises:
-            Unavailable: No worker has answered, or the store is away.
+            Unavailable: No worker has answered, or the store is away; or a line is sealed, and no key is here.
         """
         status = self._sink.status(name, self._wait_seconds)
         log = next((log for log in status.logs if log.branch is None), None)
         if log is None:
             return None
-        pieces = [*self._read_pieces(status.bucket, log, start)]
-        return Written(b"".join(pieces), min(start, log.bytes), log.bytes, log.last_write, log.end)
+        data = open_sealed(name, b"".join(self._read_pieces(status.bucket, log, start)))
+        return Written(data, min(start, log.bytes), log.bytes, log.last_write, log.end)
 
     def _read_pieces(self, bucket: str, log: LogStatus, start: int) -> Iterator[bytes]:
         for first in range(start, log.bytes, PIECE_BYTES):
@@ -169,6 +171,17 @@ class SharedLog:
             page = self._sink.list_sessions(after, PAGE_SESSIONS, self._wait_seconds, prefix=prefix, fields=fields)
             yield from page.sessions
             after = page.next_after
+
+
+def open_sealed(name: str, data: bytes) -> bytes:
+    """The lines of a log, those that are sealed opened. Raises `Unavailable` where one cannot be."""
+    if START not in data:
+        return data
+    open_line = open_for_show(name)
+    lines = [open_line(line) for line in data.split(b"\n")[:-1]]
+    if any(line.startswith(START) for line in lines):
+        raise Unavailable(f"{name}: a line is sealed, and there is no key here that opens it")
+    return b"".join(line.removesuffix(b"\n") + b"\n" for line in lines)
 
 
 def _cut(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
