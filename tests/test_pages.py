@@ -353,8 +353,12 @@ def test_what_is_left_out_is_said(pages: Pages) -> None:
             {"type": "response_item", "payload": {"type": "function_call", "call_id": "x", "name": "t"}},
             {"type": "response_item", "payload": {"type": "function_call_output", "call_id": "x", "output": "y" * 999}},
         ),
+        (
+            {"role": "model", "parts": [{"functionCall": {"name": "x", "args": {"a": 1}}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "x", "response": {"output": "y" * 999}}}]},
+        ),
     ],
-    ids=["anthropic", "openai", "claude-code", "codex"],
+    ids=["anthropic", "openai", "claude-code", "codex", "gemini"],
 )  # fmt: skip
 def test_what_stands_in_for_a_result_keeps_its_shape_and_its_calls_id(call: Any, result: Any) -> None:
     pages = Pages([call, result])
@@ -369,6 +373,23 @@ def test_what_stands_in_for_a_result_keeps_its_shape_and_its_calls_id(call: Any,
     kept = reload(pages, shown)
     assert [page.level for page in kept.pages] == ["full", "compressed"]
     assert (0 in levels(kept.assemble(300))) == (1 in levels(kept.assemble(300)))
+
+
+def test_calls_without_ids_have_their_results_in_order(sink: MemorySink) -> None:
+    calls = [{"role": "model", "parts": [{"functionCall": {"name": "t", "args": {"a": n}}}]} for n in range(3)]
+    results = [{"role": "user", "parts": [{"functionResponse": {"name": "t", "response": {"n": n}}}]} for n in range(3)]
+    history = [calls[0], calls[1], results[0], results[1], calls[2], results[2]]
+    sink.save("gemini", history)
+    pages = Pages(history[:3], archive=Archive(sink, "gemini"))
+    pages.append(*history[3:])
+    assert pages.degrade(3, "pointer") is None
+    fault = pages.find_duplicate("t", {"a": 1})
+    assert fault is not None
+    assert fault.number == 3
+    assert pages.find_duplicate("t", {"a": 2}) is None
+    for budget in range(0, 900, 20):
+        there = levels(pages.assemble(budget))
+        assert [number in there for number in (0, 1, 4)] == [number in there for number in (2, 3, 5)]
 
 
 # What is done to a history

@@ -210,5 +210,5 @@ def check(context: Context, pages: Pages) -> Context:
     return context
 
 
-Histories.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, database=None)
 TestHistories = Histories.TestCase

@@ -9,11 +9,12 @@ from history_sink import Fault, Malformed
 from history_sink_agents.pages.alignment import align
 from history_sink_agents.pages.archive import Archive, Unproven
 from history_sink_agents.pages.assembly import Assembler, Context, Measure, Slot, find_miss
+from history_sink_agents.pages.calls import connect, has_calls
 from history_sink_agents.pages.content import Content, Entry, canonical_arguments, measure_bytes, read_content
 from history_sink_agents.pages.kinds import KINDS, LEVELS, Level, PageKind, classify, is_below
 from history_sink_agents.pages.page import Page, PageFault
 from history_sink_agents.pages.sidecar import Sidecar
-from history_sink_agents.render import Turn, link, render
+from history_sink_agents.render import Turn, render
 
 
 class Fetched(NamedTuple):
@@ -262,7 +263,7 @@ class Pages:
             page = page or _make_page(entry, turn, aligned.heirs.get(at))
             slots.append(_see(Slot(first + at, entry, page, turn)))
         self._slots, self._retired = [*before, *slots], aligned.retired
-        if before and any(part.call_id for turn in turns for part in turn.parts):
+        if has_calls(turns):
             self._link()
         return [*self._find_duplicates(first + at for at, page in enumerate(aligned.found) if page is None)]
 
@@ -286,12 +287,12 @@ class Pages:
         """The results at pointer, by the tools' names and arguments."""
         found = {}
         for slot in self._slots:
-            ids = {part.call_id for part in slot.turn.parts if part.kind == "tool_result"}
-            if slot.page.level != "pointer" or not ids:
+            results = {part.call_id or part.name for part in slot.turn.parts if part.kind == "tool_result"}
+            if slot.page.level != "pointer" or not results:
                 continue
             for at in (*slot.turn.links, slot.number):
                 for part in self._slots[at].turn.parts:
-                    if part.kind == "tool_call" and part.call_id in ids:
+                    if part.kind == "tool_call" and (part.call_id or part.name) in results:
                         found[part.name, canonical_arguments(part.text)] = slot.number
         return found
 
@@ -317,7 +318,7 @@ class Pages:
         return page
 
     def _link(self) -> None:
-        turns = link([slot.turn for slot in self._slots])
+        turns = connect([slot.turn for slot in self._slots])
         self._slots = [replace(slot, turn=turn) for slot, turn in zip(self._slots, turns, strict=True)]
 
 
