@@ -59,7 +59,7 @@ test-containers: $(STAMP) ## compose.yaml by Docker Compose, on Debian's podman 
 	@$(BIN)/python -m stack.go_programs minio docker-compose
 	@$(BIN)/python -m pytest -m containers -p no:xdist tests/test_containers.py
 
-test-agents: $(STAMP) ## real agents from npm, by a scripted model: archived, lost, restored, gone on with (as root); three minutes, not in CI
+test-agents: $(STAMP) ## real agents from npm, by a scripted model: archived, lost, restored, gone on with (as root); six minutes, not in CI
 	@$(BIN)/python -m stack.go_programs
 	@$(BIN)/python -m stack.agents.programs
 	@$(BIN)/python -m pytest -m agents -p no:xdist tests/test_real_agents.py

@@ -300,6 +300,20 @@ def test_pi(lab: Lab) -> None:
     lab.archive_again("pi", f"pi.{session}")
 
 
+def test_copilot_cli(lab: Lab) -> None:
+    lab.ask_old(drivers.COPILOT, write_script("step one", ("bash", {"command": "echo hi", "description": "x"})))
+    (path,) = (lab.home / ".copilot" / "session-state").rglob("events.jsonl")
+    session = path.parent.name
+    lab.ask_old(drivers.COPILOT, write_script("step two"), f"--resume={session}")
+    lab.archive("copilot")
+    check(lab.restore(session, "copilot"))
+    lab.ask_new(drivers.COPILOT, write_script("gone on here"), f"--resume={session}")
+    seen = lab.seen("gone on here")
+    assert "step one" in seen
+    assert "step two" in seen
+    lab.archive_again("copilot", f"copilot.{session}")
+
+
 def test_opencode(lab: Lab) -> None:
     lab.ask_old(drivers.OPENCODE, write_script("step one", ("bash", {"command": "echo hi", "description": "x"})), "run")
     listed = drivers.OPENCODE.run(lab.network, lab.home, lab.project, "session", "list", "--format", "json")

@@ -127,6 +127,18 @@ CLAUDE = Driver(
     words=("--dangerously-skip-permissions", "--output-format", "json", "-p"),
 )
 CODEX = Driver(programs.CODEX, {"SCRIPTED_KEY": _KEY}, {".codex/config.toml": _CODEX_CONFIG})
+COPILOT = Driver(
+    programs.COPILOT,
+    {
+        "COPILOT_AUTO_UPDATE": "false",
+        "COPILOT_OFFLINE": "true",
+        "COPILOT_PROVIDER_BASE_URL": f"{_URL}/v1",
+        "COPILOT_PROVIDER_TYPE": "openai",
+        "COPILOT_PROVIDER_API_KEY": _KEY,
+        "COPILOT_MODEL": "scripted-1",
+    },
+    words=("--allow-all-tools", "--no-auto-update", "-p"),
+)
 GEMINI = Driver(
     programs.GEMINI,
     {

@@ -45,11 +45,12 @@ class NpmProgram:
 
 CLAUDE = NpmProgram("claude", "@anthropic-ai/claude-code", "2.1.332")
 CODEX = NpmProgram("codex", "@openai/codex", "0.171.0")
+COPILOT = NpmProgram("copilot", "@github/copilot", "1.0.102")
 GEMINI = NpmProgram("gemini", "@google/gemini-cli", "0.61.0")
 OPENCODE = NpmProgram("opencode", "opencode-ai", "1.18.33")
 PI = NpmProgram("pi", "@mariozechner/pi-coding-agent", "0.73.1")
 QWEN = NpmProgram("qwen", "@qwen-code/qwen-code", "0.15.10")
-ALL = (CLAUDE, CODEX, GEMINI, OPENCODE, PI, QWEN)
+ALL = (CLAUDE, CODEX, COPILOT, GEMINI, OPENCODE, PI, QWEN)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class CopilotFormat(PatternFormat):
 
     def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
         """See `PatternFormat`."""
-        return [f"copilot --resume {session}"]
+        return [f"copilot --resume={session}"]
 
 
 class QwenFormat(PatternFormat):
