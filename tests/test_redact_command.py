@@ -11,6 +11,7 @@ from bench.planted_secrets import Mint
 from command import Command, write
 from history_sink import ConfigurationError, HistorySink, ProducerSettings
 from history_sink_agents.redaction import Redaction, make_filter
+from history_sink_agents.redaction.places import find_places
 
 TOKEN = Mint(1).checked("ghp_")
 
@@ -25,13 +26,13 @@ def test_it_tells_rule_and_place_and_never_the_value(command: Command, tmp_path:
     done = command("redact", file)
     assert done.status == 0
     assert done.out.decode().splitlines() == [
-        f"{file}:2: 1 environment, 1 github_token",
+        f"{file}:2: a: 1 environment, 1 github_token",
         f"{file}:3: 1 github_token",
     ]
     assert done.err == "3 lines looked at; 1 environment, 2 github_token would go\n"
     assert TOKEN not in done.out.decode() + done.err
     told = [json.loads(line) for line in command("redact", "--json", "-", stdin=file.read_bytes()).out.splitlines()]
-    assert told[1] == {"file": "<stdin>", "line": 3, "rules": {"github_token": 1}}
+    assert told[1] == {"file": "<stdin>", "line": 3, "path": "", "rules": {"github_token": 1}}
     assert not (tmp_path / "state").exists()
 
 
@@ -84,3 +85,13 @@ def test_the_help_loads_no_engine() -> None:
     code = "import history_sink_agents.redaction.command, sys; print('redact_secret' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "False\n"
+
+
+def test_places_are_paths_and_show_no_content() -> None:
+    before = json.dumps(
+        {"message": {"content": [{"text": TOKEN}, 1]}, f"a key {TOKEN}": {"x y": [TOKEN, TOKEN]}}
+    ).encode()
+    after = Redaction(environment={}, state_folder=Path("/nonexistent"))(before)
+    found = {"github_token": 1}
+    expected = [("message.content[0].text", found), ("*", found), ("*.*[0]", found), ("*.*[1]", found)]
+    assert find_places(before, after) == expected

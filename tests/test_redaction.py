@@ -1,5 +1,6 @@
 """Redaction: planted secrets of 15 kinds are gone, and nothing else of a line is touched."""
 
+import hashlib
 import json
 import random
 import time
@@ -325,6 +326,14 @@ class TestOnASink:
         Redaction(environment={}, state_folder=tmp_path).for_session("s").for_session("u")
         (tmp_path / "file").touch()
         Redaction(environment={}, state_folder=tmp_path / "file").for_session("s")
+
+
+def test_the_rules_make_the_bytes_that_their_name_stands_for() -> None:
+    """Who changes what comes out makes `WALK` another: sessions that go on would part from what is stored."""
+    lines = [each.line for each in plant(1, 2) if each.kind != "rsa"]  # those are drawn by the system
+    lines += [line_of({"content": text.format(name="API_KEY", value=Mint(1).text(30))}) for text in SURROUNDED]
+    made = hashlib.sha256(b"\n".join(map(REDACTION, lines))).hexdigest()
+    assert (REDACTION.rules, made[:16]) == ("1/redact-secret-0.1.0b15/0d7c3943", "59f323ddaf55a865")
 
 
 @given(

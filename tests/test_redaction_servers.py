@@ -37,6 +37,7 @@ def read_redis(site: Site) -> list[bytes]:
             b"string": client.get,
             b"zset": lambda key: client.zrange(key, 0, -1),
             b"set": client.smembers,
+            b"stream": client.xrange,
         }
         return [
             each for key in client.scan_iter() for value in (readers[client.type(key)](key),) for each in unwrap(value)
@@ -76,6 +77,7 @@ def test_a_planted_secret_leaves_no_byte_behind_the_producer(
         variables = {**site.environment, "CODETETHER_HISTORY_FILTERS": "redact", "XDG_STATE_HOME": str(tmp_path)}
         saved = Command(variables)("save", "--no-wait", file)
         assert saved.status == 0, saved.err
+        assert b"github_token" in saved.out
         waiting = read_redis(site)
         assert any(b"REDACTED" in each for each in waiting)
         assert leaks(planted, waiting) == []

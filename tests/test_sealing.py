@@ -134,6 +134,14 @@ class TestRestarts:
             for line in lines_of(messages("say hunterhunter"))
         ]
 
+    def test_a_state_folder_that_cannot_be_written_keeps_nothing_from_being_saved(
+        self, keyring: Keyring, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").touch()
+        with MemorySink(filters=[Redaction(environment={}), Sealing(keyring, tmp_path / "file" / "below")]) as sink:
+            assert sink.save("s", messages("a")).state == "enqueued"
+            assert sink.flush("s")
+
 
 class TestAttacks:
     """Each by who may write to the store, and knows no key: what a reader of the whole log says."""

@@ -34,6 +34,15 @@ def find_state_folder(environ: Mapping[str, str], user_home: Path) -> Path:
     return (Path(given).absolute() if given else user_home / ".local" / "state") / "history-sink"
 
 
+def find_own_state_folder(environ: Mapping[str, str]) -> Path:
+    """The same for the user of this process; in a container whose user has no home, one that cannot be written."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path("/nonexistent")
+    return find_state_folder(environ, home)
+
+
 def remember(folder: Path, restored: Restored) -> None:
     """Note one file. Raises `OSError`."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

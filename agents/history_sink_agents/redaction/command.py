@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO
 
 import click
@@ -16,11 +16,13 @@ import click
 def redact(files: tuple[IO[bytes], ...], as_json: bool, shows_rules: bool, write: bool) -> None:
     """Show which secrets redaction would take out of transcripts. A dry run: sends and changes nothing.
 
-    A FILE is JSONL; - is stdin. For each line with a secret: its number, and how often which rule applies. The secrets
-    themselves are not shown. Exact values are those of this process's environment; CODETETHER_HISTORY_REDACT_FILE names
-    patterns of your own, and exceptions. To have each save redacted, set CODETETHER_HISTORY_FILTERS=redact.
+    A FILE is JSONL; - is stdin. For each string with a secret: its line and path, and how often which rule applies. The
+    secrets themselves are not shown. Exact values are those of this process's environment;
+    CODETETHER_HISTORY_REDACT_FILE names patterns of your own, and exceptions. To have each save redacted, set
+    CODETETHER_HISTORY_FILTERS=redact.
     """
     from history_sink_agents.redaction.configuration import make_filter
+    from history_sink_agents.redaction.places import find_places
 
     if write and len(files) != 1:
         raise click.UsageError("--write takes one FILE")
@@ -38,7 +40,8 @@ def redact(files: tuple[IO[bytes], ...], as_json: bool, shows_rules: bool, write
             counts = dict(getattr(after, "counts", {}))
             total.update(counts)
             if counts and not write:
-                _tell(file.name, number, counts, as_json)
+                for path, found in find_places(line, after):
+                    _tell(file.name, number, path, found, as_json)
     click.echo(f"{lines:,} lines looked at; {_describe(total) or 'nothing'} would go", err=True)
 
 
@@ -46,12 +49,12 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
     return (line.removesuffix(b"\n") for line in file)
 
 
-def _tell(name: str, number: int, counts: dict[str, int], as_json: bool) -> None:
+def _tell(name: str, number: int, path: str, counts: Mapping[str, int], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"file": name, "line": number, "rules": counts}))
+        click.echo(json.dumps({"file": name, "line": number, "path": path, "rules": counts}))
     else:
-        click.echo(f"{name}:{number}: {_describe(counts)}")
+        click.echo(f"{name}:{number}: {f'{path}: ' if path else ''}{_describe(counts)}")
 
 
-def _describe(counts: Counter[str] | dict[str, int]) -> str:
+def _describe(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {rule}" for rule, number in sorted(counts.items()))

@@ -15,7 +15,7 @@ from history_sink_agents.redaction.named import hide_named
 from history_sink_agents.redaction.placeholders import PLACEHOLDER, count, hide
 from history_sink_agents.redaction.record import Record
 from history_sink_agents.redaction.secret_names import LEAST_CHARACTERS, find_values
-from history_sink_agents.restored import find_state_folder
+from history_sink_agents.restored import find_own_state_folder
 
 WALK = "1"
 """The version of all that is not the engine. Whatever makes other bytes of a line makes it another."""
@@ -65,7 +65,7 @@ class Redaction:
         self._short = cache_short(self._scrub)
         own = hashlib.sha256(json.dumps([patterns, allow], sort_keys=True).encode()).hexdigest()[:8]
         self.rules = f"{WALK}/{getattr(self._engine, 'name', 'own')}/{own}"
-        self._record = Record(state_folder or find_state_folder(environment, Path.home()))
+        self._record = Record(state_folder or find_own_state_folder(environment))
 
     def for_session(self, session_id: str) -> "Redaction":
         """Itself. Notes with which rules a session begins, and warns where it began with others."""

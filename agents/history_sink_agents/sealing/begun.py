@@ -1,9 +1,12 @@
 """Under which master each session began on this machine: it stays with it. Lost, the session goes on in a branch."""
 
 import json
+import logging
 import os
 import threading
 from pathlib import Path
+
+log = logging.getLogger("history_sink.sealing")
 
 _FILE = "sealing.jsonl"
 
@@ -18,12 +21,16 @@ class Begun:
         self._lock = threading.Lock()
 
     def find_or_note(self, session: str, master_id: str) -> str:
-        """The master of a session, which is `master_id` for a new one. Raises `OSError` where that cannot be noted."""
+        """The master of a session, which is `master_id` for a new one. Never raises: it is a hint that may be lost."""
         with self._lock:
             if session not in self._known:
                 self._read()
             if session not in self._known:
-                self._write(session, master_id)
+                self._known[session] = master_id
+                try:
+                    self._write(session, master_id)
+                except OSError as error:
+                    log.debug("the master of session %s was not noted: %s", session, error.strerror)
             return self._known[session]
 
     def _read(self) -> None:
@@ -31,7 +38,7 @@ class Begun:
             with self._path.open("rb") as file:
                 file.seek(self._read_bytes)
                 data = file.read()
-        except FileNotFoundError:
+        except OSError:
             return
         whole = data[: data.rfind(b"\n") + 1]
         self._read_bytes += len(whole)
@@ -49,4 +56,3 @@ class Begun:
             os.write(number, json.dumps({"session": session, "master": master_id}).encode() + b"\n")
         finally:
             os.close(number)
-        self._known[session] = master_id

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from history_sink import ConfigurationError
-from history_sink_agents.restored import find_state_folder
+from history_sink_agents.restored import find_own_state_folder
 from history_sink_agents.sealing.begun import Begun
 from history_sink_agents.sealing.envelope import PLACE_BYTES, Envelope, bind
 from history_sink_agents.sealing.keyring import Keyring, SessionKey, read_keyring
@@ -27,7 +27,7 @@ class Sealing:
         """
         require_extra()
         self._keyring = keyring
-        self._begun = Begun(state_folder or find_state_folder(os.environ, Path.home()))
+        self._begun = Begun(state_folder or find_own_state_folder(os.environ))
 
     def for_session(self, session_id: str) -> "SessionSealing":
         """The filter of one session. Raises `ConfigurationError` where its key is not here."""
@@ -62,7 +62,7 @@ class SessionSealing:
 def make_filter(environment: Mapping[str, str] | None = None) -> Sealing:
     """The filter that the variables describe. Raises `ConfigurationError`."""
     environment = os.environ if environment is None else environment
-    return Sealing(read_keyring(environment), find_state_folder(environment, Path.home()))
+    return Sealing(read_keyring(environment), find_own_state_folder(environment))
 
 
 def require_extra() -> None:

@@ -1,9 +1,9 @@
 """Whole transcripts into the store: file after file, the next ones handed over while the last are waited for."""
 
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,8 @@ class Saved:
     `branch` None is the session's main log. `stored`: the store has said that it holds them all. `problem` says why
     something is missing, from line `line` on where that is known; `is_away`: because the broker or the workers are.
     `notes`: what may not be as it was meant, though it is saved.
-    `raw_lines` of those sent are no JSON object. `unfinished_bytes` behind the last newline are not handed over.
+    `raw_lines` of those sent are no JSON object. `filtered` counts what filters have done to those sent, by name.
+    `unfinished_bytes` behind the last newline are not handed over.
     """
 
     file: str
@@ -51,6 +52,7 @@ class Saved:
     bytes: int = 0
     sent_messages: int = 0
     raw_lines: int = 0
+    filtered: Mapping[str, int] = field(default_factory=dict)
     unfinished_bytes: int = 0
     stored: bool = False
     line: int | None = None
@@ -200,6 +202,7 @@ def take_receipt(saved: Saved, transcript: Transcript, count: int, receipt: Rece
         branch=receipt.branch,
         sent_messages=saved.sent_messages + receipt.messages,
         raw_lines=saved.raw_lines + receipt.raw,
+        filtered=dict(Counter(saved.filtered) + Counter(receipt.filtered)),
     )
     if receipt.state == "unreachable":
         return replace(saved, problem=receipt.reason, is_away=True)

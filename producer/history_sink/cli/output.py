@@ -45,6 +45,8 @@ def _describe_saved(saved: "Saved", has_waited: bool, is_dry: bool) -> str:
         return f"{saved.file}: {log}: {_size(saved.messages, saved.bytes)}, {saved.sent_messages:,} would be sent"
     state = "stored" if saved.stored else "not confirmed" if has_waited else "handed over"
     raw = f" ({saved.raw_lines:,} no JSON object, kept as they are)" if saved.raw_lines else ""
+    done = ", ".join(f"{number:,} {name}" for name, number in sorted(saved.filtered.items()))
+    raw += f" (filtered: {done})" if done else ""
     return f"{saved.file}: {log}: {_size(saved.messages, saved.bytes)}, {saved.sent_messages:,} sent{raw}; {state}"
 
 
