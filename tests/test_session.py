@@ -351,6 +351,48 @@ def test_flush_comes_true_whoever_has_written_where_lines_were_appended() -> Non
     assert (len(store.logs[None]), store.strays, sent) == (6, [], 0)
 
 
+def test_what_waits_in_the_store_for_earlier_lines_is_not_confirmed() -> None:
+    broker = ShakyBroker(PatientStore())
+    session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
+    session.append(messages("a"), "replace")
+    (task_id, batch), *_ = broker.queue
+    told = Outcome("pending", "s", None, 1, batch.size_bytes, "key")
+    broker.answers[task_id] = Answer(told.encode())
+    session.append([], "replace")
+    assert not session.appends.is_settled
+    broker.answers.clear()
+    broker.work_on()
+    assert flush(session, 5)
+
+
+def test_a_save_is_known_to_be_there_when_what_follows_it_is() -> None:
+    broker = ShakyBroker(PatientStore())
+    session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
+    session.save(messages("a"), "replace")
+    session.append(messages("b"), "replace")
+    broker.work_on()
+    del broker.answers[next(iter(broker.answers))]  # nobody has looked at the save's own outcome
+    session.append(messages("c"), "replace")
+    session.append(messages("d"), "replace")
+    assert session.ledger.log.confirmed == 1
+    last = broker.queue[-1][1]
+    assert isinstance(last, Batch)
+    assert last.anchor is None
+
+
+def test_how_far_the_log_reaches_with_all_that_was_handed_over_is_asked_where_it_was_appended() -> None:
+    broker = ShakyBroker(PatientStore())
+    session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
+    assert session.find_end(1) == (None, 0)
+    session.append(messages("a"), "replace")
+    broker.store.logs[None] = lines_of(messages("another's"))
+    size = sum(map(len, lines_of(messages("a", "another's"))))
+    assert session.find_end(1) == (None, size)
+    broker.work_on()
+    assert flush(session, 5)
+    assert session.find_end(1) == (None, size)
+
+
 class Moody(ShakyBroker):
     """The first question is answered, those behind it are not."""
 

@@ -584,16 +584,16 @@ class HistorySink:
         check_timeout(timeout_seconds)
         name = take_session(session) if session is not None else None
         asked = {"query": query, "session": name, "branch": branch, "role": role, "project": project, "since": since}
-        at = None if at_least is None else self._place_of(at_least)
+        at = None if at_least is None else self._place_of(at_least, timeout_seconds)
         question = Question.decode({**asked, "limit": limit, "at_least": at})
         self._check_open()
         return self._reading.recall(question, timeout_seconds)
 
-    def _place_of(self, receipt: Receipt) -> tuple[str, str | None, int]:
+    def _place_of(self, receipt: Receipt, timeout_seconds: float) -> tuple[str, str | None, int]:
         session = self._sessions.get(receipt.session) if isinstance(receipt, Receipt) else None
         if session is None:
             raise Malformed("at_least is a receipt that this sink has given, of a session that it has not forgotten")
-        return (session.name, *session.end)
+        return (session.name, *session.find_end(timeout_seconds))
 
     def forget(self, session_id: SessionId) -> None:
         """Forget a session that is over. Its next save asks the store how much it has, as after a restart.

@@ -144,11 +144,16 @@ class Session:
         with self.lock:
             return self.ledger.log.branch
 
-    @property
-    def end(self) -> tuple[str | None, int]:
-        """The log that this session is on, and the offset behind what the broker has taken of it."""
+    def find_end(self, timeout_seconds: float) -> tuple[str | None, int]:
+        """The log that this session is on, and how far it reaches when it has what the broker has taken.
+
+        Where what was appended lies, the store is asked. Raises `Unavailable`, `Malformed`.
+        """
+        if not self.appends.is_settled:
+            self.ask(timeout_seconds)
         with self.lock:
-            return self.ledger.log.branch, self.ledger.log.points.end.offset
+            branch = self.ledger.log.branch
+            return branch, max(self.ledger.log.points.end.offset, self.appends.find_reach(branch))
 
     def measure(self, start: int, stop: int) -> tuple[int, int] | None:
         """The byte offsets of messages ``[start, stop)`` on this session's log; None where they may not be there."""
@@ -396,11 +401,13 @@ class Session:
             self.ledger, self.appends, self._is_deleted = Ledger(self._encode), Appends(), True
         elif outcome.outcome == "diverged":
             self.ledger.part(branch, outcome.parted.offset if outcome.parted else 0)
+        elif outcome.outcome == "pending":
+            return
         elif stream is not None:
             self.appends.confirm(stream, end)
             if outcome.end is not None:
                 self.appends.note_end(outcome.end)
-        elif outcome.outcome != "pending":
+        else:
             self.ledger.confirm(branch, end)
 
     def _report_failure(self, reason: str) -> None:

@@ -10,7 +10,7 @@ from history_sink.transport.broker import Broker
 
 KEPT_SESSIONS = 4096
 """Beyond this the one saved longest ago is forgotten; its next save asks the store again, as after a restart. Not one
-that was appended to, nor one that is not handed over whole."""
+that is not handed over whole, or was appended to and is not confirmed."""
 
 
 class Sessions:

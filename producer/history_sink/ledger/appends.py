@@ -57,6 +57,13 @@ class Appends:
         """Whom to ask the store about: those who have lines that it has not confirmed."""
         return [stream.writer for stream in self._streams if not stream.is_settled]
 
+    def find_reach(self, branch: str | None) -> int:
+        """How far this log reaches at least when it has all that was appended to it here; 0 if that is nothing."""
+        end = self._ends.get(branch)
+        own = [stream for stream in self._streams if stream.branch == branch]
+        lacking = sum(stream.given - stream.confirmed for stream in own)
+        return lacking + (end.offset if end else 0) if own else 0
+
     def is_in_flight(self, branch: str | None) -> bool:
         """Whether lines are perhaps on their way to this log."""
         return any(stream.branch == branch and not stream.is_settled for stream in self._streams)
@@ -105,11 +112,13 @@ class Appends:
             return
         if self._exact:
             log.confirm(len(log.points))
-        if log.confirmed >= len(log.points):
-            self._doubtful.clear()
         for stream in self._streams:
             if stream.branch == log.branch:  # nothing need wait for saves that the store has, or never will have here
+                if stream.held is not None and log.points.holds(stream.held):
+                    log.confirm(stream.held.messages)
                 stream.release(log.confirmed, log.sure)
+        if log.confirmed >= len(log.points):
+            self._doubtful.clear()
 
     def bind(self, log: KnownLog, is_told: bool) -> None:
         """Give what waits to the stream of `log`, for which the broker has taken all that was saved.
@@ -152,8 +161,9 @@ class Appends:
 
     def note_end(self, end: LogEnd) -> None:
         """Take in how far a log reaches."""
-        junction = take_end(end)
-        self._ends[end.branch] = junction
+        junction, known = take_end(end), self._ends.get(end.branch)
+        if known is None or known.offset < junction.offset:
+            self._ends[end.branch] = junction
         if end.branch == self._branch:
             self._exact = max(self._exact, self._sequel.find(end.bytes, end.chain16) or 0)
 

@@ -43,6 +43,10 @@ class Points:
         self._offsets.extend(sequel._offsets[1:])
         self._chains += sequel._chains[_CHAIN_BYTES:]
 
+    def holds(self, junction: Junction) -> bool:
+        """Whether the history has this junction."""
+        return junction.messages <= len(self) and self[junction.messages] == junction
+
     def leads_to(self, messages: int, line: bytes) -> bool:
         """Whether `line` is the line behind that many messages."""
         return advance(self._chain(messages), line) == self._chain(messages + 1)

@@ -20,6 +20,7 @@ class Stream:
         self.writer = secrets.token_hex(8)
         self.given = self.sent = self.confirmed = 0
         self.is_closed = False  # nothing may be given to it any more
+        self.held: Junction | None = None  # the end of the last saves that are on the log, as what follows them tells
         self._fence = fence
         self._lines: list[bytes] = []
         self._places: list[Junction | None] = []  # before each line, where it follows an anchor
@@ -85,7 +86,10 @@ class Stream:
         self._sent_lines += len(batch.lines)
 
     def confirm(self, placed: int) -> None:
-        """Note that the first `placed` bytes are on the log. Their lines are no longer kept."""
+        """Note that the first `placed` bytes are on the log, and so the saves before them are.
+
+        Their lines are no longer kept.
+        """
         count = 0
         for line in self._lines:
             if self.confirmed + len(line) > placed:
@@ -95,7 +99,9 @@ class Stream:
         del self._lines[:count], self._places[:count]
         self._sent_lines = max(0, self._sent_lines - count)
         self.sent = max(self.sent, self.confirmed)
-        self._anchors = [(at, junction) for at, junction in self._anchors if at >= self.confirmed]
+        passed = [junction for at, junction in self._anchors if at < self.confirmed]
+        self.held = passed[-1] if passed else self.held
+        self._anchors = self._anchors[len(passed) :]
 
     def rewind(self) -> None:
         """Have all that is not confirmed sent again. What is there already is known by its position."""
