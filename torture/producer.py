@@ -14,10 +14,13 @@ from threading import Event
 from history_sink import HistorySink, Receipt
 from history_sink.protocol.chain import ORIGIN, advance, shorten
 from torture.agent import SESSIONS_AT_ONCE, Agenda, Desk
+from torture.appending import Appender
 from torture.journal import Intent, Journal, Told, read_journal
 from torture.script import History, write_script
 
 _PAUSE_SECONDS = 0.2  # on average, between two saves: slow enough that workers keep up between kills
+_APPENDS = 0.3
+"""So much of what a producer does is an append to a session that all producers append to."""
 
 
 def main() -> None:
@@ -31,7 +34,11 @@ def main() -> None:
     journal = Journal(path)
     draw = Random()  # its pace need not be the same
     with HistorySink.from_env() as sink:
+        appender = Appender(sink, name, path.with_suffix(".appends"))
         while not ending.wait(draw.expovariate(1 / _PAUSE_SECONDS)):
+            if draw.random() < _APPENDS:
+                appender.append(draw)
+                continue
             session, step = agenda.next(draw.randrange(SESSIONS_AT_ONCE), time.time() - began)
             history = write_script(seed, session, name).versions[step]
             messages = desk.lay_out(session, history)

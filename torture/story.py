@@ -8,6 +8,7 @@ from pathlib import Path
 from history_sink import HistorySink
 from history_sink.protocol.contract import COMPACT, MAINTENANCE_QUEUE
 from torture.adversary import Adversary
+from torture.appending import SESSIONS, judge_appends, read_appends
 from torture.dead import find_dead, sort_dead
 from torture.journal import Record, read_journal
 from torture.memory import JUDGED_SECONDS, measure_lives
@@ -74,14 +75,17 @@ def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
         scripts = {(name, writer): write_script(plan.seed, name, writer) for name, writer in _list_owners(records)}
         with HistorySink.from_env(scene.sink_environment()) as sink:
             archives = read_archives(sink, scene.minio.client())
-            verdict = judge(scripts, records, archives)
+            verdict = judge(scripts, records, _of_saves(archives))
             late = len(verdict.stranded)
             if late:  # workers compact a log when it is idle; these were not yet
                 _fold(scene, archives)
                 scene.settle(*_SETTLE_SECONDS)
-                verdict = judge(scripts, records, read_archives(sink, scene.minio.client()))
+                verdict = judge(scripts, records, _of_saves(read_archives(sink, scene.minio.client())))
         # Only now: a flush sends again what it misses, and would hide what was lost.
-        unflushed, after = _flush_and_fold(scene, scripts, records, tell)
+        unflushed, after, folded = _flush_and_fold(scene, scripts, records, tell)
+        appended = [each for path in scene.journals for each in read_appends(path.with_suffix(".appends"))]
+        after.differing += judge_appends(appended, folded)
+        tell(f"{sum(each.state == 'enqueued' for each in appended)} appends of several processes to each of 3 sessions")
         logs = [worker.process.log_path for worker in scene.workers]
         durable_seconds, durable_known = measure_durable(logs, records)
         dead, strange = sort_dead(find_dead(scene), scene.tried)
@@ -114,7 +118,9 @@ def _list_owners(records: list[Record]) -> set[tuple[str, str]]:
     return {(record.session, record.writer) for record in records}
 
 
-def _flush_and_fold(scene: Scene, scripts: Scripts, records: list[Record], tell: Tell) -> tuple[list[str], Verdict]:
+def _flush_and_fold(
+    scene: Scene, scripts: Scripts, records: list[Record], tell: Tell
+) -> tuple[list[str], Verdict, dict[str, Archive]]:
     """What producers do when they come back, then all tails into their bases; nothing may change by either."""
     last = {(record.session, record.writer): record.step for record in records}
     with HistorySink.from_env(scene.sink_environment()) as sink:
@@ -134,8 +140,12 @@ def _flush_and_fold(scene: Scene, scripts: Scripts, records: list[Record], tell:
             unflushed = [failure for failures in pool.map(flush, sessions) for failure in failures]
         _fold(scene, read_archives(sink, scene.minio.client()))
         scene.settle(*_SETTLE_SECONDS)
-        verdict = judge(scripts, records, read_archives(sink, scene.minio.client()))
-    return unflushed, verdict
+        archives = read_archives(sink, scene.minio.client())
+    return unflushed, judge(scripts, records, _of_saves(archives)), archives
+
+
+def _of_saves(archives: dict[str, Archive]) -> dict[str, Archive]:
+    return {session: archive for session, archive in archives.items() if session not in SESSIONS}
 
 
 def _fold(scene: Scene, archives: dict[str, Archive]) -> None:

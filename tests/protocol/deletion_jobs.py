@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import shorten
 from history_sink.protocol.contract import branch_name
 from history_sink_worker.archive.hint import Hint
@@ -25,6 +26,14 @@ class Save:
     first: int
     end: int
     whole: bool = False
+
+
+@dataclass(frozen=True)
+class Append:
+    """One batch of a writer's stream."""
+
+    log: Log
+    batch: Batch
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import itertools
 import random
 from typing import Any
 
+from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import shorten
 from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive import plan, tombstone
@@ -17,13 +18,14 @@ from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.reader import read
 from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.sessions import list_sessions
+from history_sink_worker.archive.stream import append_batch
 from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.archive.tombstone import is_tombstone
 from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Blob, Delete, Grow, Put, Request, Steps, StoreError
 from logbook import upload_of
 
-from .deletion_jobs import GONE, OTHERS, PREFIX, Ask, Hints, Job, Save, draw_history, draw_saves
+from .deletion_jobs import GONE, OTHERS, PREFIX, Append, Ask, Hints, Job, Save, draw_history, draw_saves
 from .jobs import small_limits
 from .model_store import ModelStore
 from .oracle import Violation, junctions, main_line
@@ -55,6 +57,7 @@ class Deletions:
         self.asleep: Job | None = None
         self.late: list[tuple[float, Request]] = []
         self.due: dict[Log, float] = {}
+        self.appended: dict[str, int] = {}
         self.deleted_at: float | None = None
         self.story: list[tuple[Any, ...]] = []
         self.faults = rng.choice([0.0, 0.02])
@@ -74,6 +77,8 @@ class Deletions:
                 return upload_whole(context, what.log, what.history[: what.end])
             case Save():
                 return append(context, what.log, upload_of(what.history, what.first, what.end))
+            case Append():
+                return append_batch(context, what.log, what.batch)
             case Log():
                 return compact_or_sweep(context, what, everything=True)
             case Ask(key=""):
@@ -132,7 +137,7 @@ class Deletions:
     def _finish(self, job: Job, result: Any) -> None:
         second = self.store.now + second_sweep_seconds(self.workers[0])
         match job.what:
-            case Save():
+            case Save() | Append():
                 self._check_verdict(job, result)
                 if result.outcome == "deleted":
                     self.todo.insert(0, job.what.log)
@@ -216,7 +221,9 @@ class Deletions:
             self._ask()
         elif luck < 0.26:
             self._go_on()
-        elif luck < 0.27:
+        elif luck < 0.29:
+            self._append()
+        elif luck < 0.30:
             self.todo += draw_saves(rng, GONE, self.histories[GONE])[:3]
 
     def _ask(self) -> None:
@@ -224,6 +231,14 @@ class Deletions:
         mine = [key for key in keys if key.startswith(MAIN.root)] or [MAIN.base]
         key = self.rng.choice([*keys, *mine, *mine, GONE, ""])
         self.start(Ask(key, self.rng.choice([None, (0, 30), (43, 52)])))
+
+    def _append(self) -> None:
+        """A line more of one of two writers to the session that is deleted."""
+        writer = self.rng.choice(("u", "v"))
+        line = bytes(self.rng.choices(b"xyz", k=self.rng.randint(1, 8))) + b"\n"
+        position = self.appended.get(writer, 0)
+        self.appended[writer] = position + len(line)
+        self.todo.append(Append(MAIN, Batch(None, writer, position, (line,))))
 
     def _go_on(self) -> None:
         """A writer in the steady state, that goes on where the hint says that the log ends."""
