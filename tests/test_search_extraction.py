@@ -264,6 +264,7 @@ def test_what_is_no_json_object_is_text(line: bytes) -> None:
 
 def test_a_sealed_line_says_nothing_but_that() -> None:
     assert read({"enc": "c2VjcmV0"}) == Extract(is_sealed=True)
+    assert read({"enc": "siv1:k1", "at": "0" * 32, "ct": "c2VjcmV0"}) == Extract(is_sealed=True)
     assert not read({"enc": "c2VjcmV0", "role": "user"}).is_sealed
 
 

@@ -72,7 +72,7 @@ def extract(line: bytes) -> Extract:
 
 def is_sealed(value: Mapping[str, Any]) -> bool:
     """Whether a line is one that its writer has encrypted."""
-    return len(value) == 1 and isinstance(value.get("enc"), str)
+    return isinstance(value.get("enc"), str) and not value.keys() & {"role", "type", "message", "content"}
 
 
 def _extract_object(value: dict[str, Any]) -> Extract:
