@@ -329,6 +329,19 @@ def test_a_fork_of_codex_comes_with_what_it_stands_on(sink: MemorySink, restore:
     assert {*read_tree(tmp_path / "alone")} == {f"{DAY}{A}.jsonl", f"{DAY}{A}_{C}.jsonl"}
 
 
+def test_a_parent_that_has_grown_here_is_left_as_it_is(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:
+    tree = make_codex(tmp_path / "old")
+    archive_home(sink, "codex", tmp_path / "old")
+    (tmp_path / "old" / f"{DAY}{B}.jsonl").unlink()
+    parent = tmp_path / "old" / f"{DAY}{A}_{C}.jsonl"
+    parent.write_bytes(parent.read_bytes() + b'{"n":7}\n{"torn')
+    age(tmp_path / "old")
+    done = restore(B, "--into", "codex", "--home", tmp_path / "old")
+    assert done.exit_code == 0, done.output
+    name = f"{DAY}{A}_{C}.jsonl"
+    assert read_tree(tmp_path / "old") == {**tree, name: tree[name] + b'{"n":7}\n{"torn'}
+
+
 @pytest.mark.parametrize("asked", [A, B])
 def test_a_thread_without_one_of_its_files_is_refused(
     sink: MemorySink, restore: Restore, tmp_path: Path, asked: str
@@ -446,6 +459,13 @@ def test_the_others_come_back_as_they_were(
     assert done.exit_code == 0, done.output
     slug = str(project).strip("/").replace("/", "-")
     assert read_tree(tmp_path / "new") == {new.format(pi=slug): path.read_bytes()}
+
+
+def test_an_id_with_other_characters_is_found_by_itself(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:
+    path = put(tmp_path / "old", "projects/-w/a session, of 2.0.jsonl", {"n": 1})
+    archive_home(sink, "claude", tmp_path / "old")
+    assert restore("a session, of 2.0", "--into", "claude", "--home", tmp_path / "new").exit_code == 0
+    assert [*read_tree(tmp_path / "new").values()] == [path.read_bytes()]
 
 
 def test_codetether_has_a_home_in_each_project(

@@ -1,5 +1,7 @@
 """The command `history-sink mcp`."""
 
+import sys
+
 import click
 
 
@@ -15,4 +17,8 @@ def mcp() -> None:
         if (missing.name or "").partition(".")[0].startswith("history_sink"):
             raise
         raise click.ClickException("mcp needs the extra: pip install 'history-sink[mcp]'") from None
+    if sys.stdin.isatty():
+        click.echo(
+            "An agent's program is to start this, see docs/mcp.md. Waiting for its requests; Ctrl-C ends.", err=True
+        )
     serve()

@@ -9,6 +9,7 @@ import click
 from history_sink_agents.command_line import FAULT, Failure, json_option, open_reader, show_progress, timeout_option
 from history_sink_agents.formats import FORMATS, Format
 from history_sink_agents.formats.format import Misplaced
+from history_sink_agents.formats.names import name_session
 from history_sink_agents.formats.patterns import PatternFormat
 from history_sink_agents.restore.archive import Choice, SinkArchive
 from history_sink_agents.restore.errors import Absent, Refused
@@ -63,7 +64,7 @@ def into(
     """
     if branch and is_main:
         raise click.UsageError("--branch or --main, not both")
-    asked = session if session.startswith(f"{agent}.") else f"{agent}.{session}"
+    asked = session if session.startswith(f"{agent}.") else name_session(agent, session)
     form = FORMATS[agent]
     where = home or _find_home(form, project)
     wish = Wish(asked, where, project, as_new, partial, rewrite_cwd)

@@ -19,7 +19,10 @@ Edit = Callable[[bytes], bytes]
 
 
 def find_there(sink: HistorySink, home: Path, item: Item) -> bool:
-    """Whether the file is there already, with these bytes. Raises `Refused` where another one has its place."""
+    """Whether the file is there already: these bytes, and perhaps lines behind them that are not archived yet.
+
+    Raises `Refused` where another one has its place.
+    """
     path = home / item.relative
     check_folders(home, item.relative)
     if not os.path.lexists(path):
@@ -36,13 +39,21 @@ def find_there(sink: HistorySink, home: Path, item: Item) -> bool:
 
 
 def holds_log(sink: HistorySink, path: Path, log: LogStatus, *, is_whole: bool) -> bool:
-    """Whether a file has just the bytes of a log, by their chain."""
+    """Whether a file has the bytes of a log, by their chain; one that grows may have more behind them."""
     try:
         with path.open("rb") as file:
-            end = sink.measure(cut_lines(file.read()) if is_whole else file)
+            end = sink.measure(cut_lines(file.read()) if is_whole else _read_first(file, log.bytes))
     except BadMessage:  # a line that no log can have
         return False
     return (end.bytes, end.chain16) == (log.bytes, log.chain)
+
+
+def _read_first(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
+    for line in file:
+        if size_bytes <= 0:
+            return
+        yield line
+        size_bytes -= len(line)
 
 
 def check_folders(home: Path, relative: str) -> None:
