@@ -40,6 +40,20 @@ def test_without_keys_it_says_what_is_missing(tmp_path: Path) -> None:
     assert (done.status, "none can be destroyed" in done.err) == (2, True)
 
 
+def test_names_that_begin_with_a_dash_are_names_and_paths_are_none(tmp_path: Path) -> None:
+    (tmp_path / "outside.key").touch()
+    masters = tmp_path / "masters"
+    make(tmp_path)("keys", "make", masters)
+    folder = {"CODETETHER_HISTORY_SEAL_KEYS_FOLDER": str(tmp_path / "keys")}
+    command = make(tmp_path, CODETETHER_HISTORY_SEAL_MASTER_FILE=str(masters), **folder)
+    assert b'"session": "-Users-x"' in command("keys", "export", "-Users-x").out
+    done = command("keys", "destroy", "-Users-x", "--yes")
+    assert (done.status, "there is no key of session -Users-x" in done.err) == (1, True)
+    done = command("keys", "destroy", "../outside", "--yes")
+    assert (done.status, "is no session" in done.err) == (2, True)
+    assert (tmp_path / "outside.key").exists()
+
+
 @pytest.mark.parametrize("kind", ["derived", "random"])
 def test_the_commands_on_a_real_archive(
     environment: Mapping[str, str], worker: Worker, tmp_path: Path, kind: str

@@ -65,7 +65,7 @@ def rotate(file: Path) -> None:
     click.echo("Sessions that were begun before need the older masters to be read. " + LOSS, err=True)
 
 
-@keys.command()
+@keys.command(context_settings={"ignore_unknown_options": True})  # names of sessions begin with dashes, too
 @click.argument("session", nargs=-1, required=True)
 def export(session: tuple[str, ...]) -> None:
     """Print the key of each SESSION, for who is to read that one and no other.
@@ -80,7 +80,7 @@ def export(session: tuple[str, ...]) -> None:
             click.echo(json.dumps({"session": name, "key_id": key.key_id, "key": key.key.hex()}))
 
 
-@keys.command()
+@keys.command(context_settings={"ignore_unknown_options": True})
 @click.argument("session")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def destroy(session: str, yes: bool) -> None:

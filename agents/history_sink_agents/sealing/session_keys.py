@@ -40,7 +40,7 @@ class SessionKeys:
     def get(self, session: str) -> bytes | None:
         """The key, if there is one. Raises `ConfigurationError` for one that cannot be unwrapped."""
         try:
-            entry = json.loads((self._folder / f"{session}.key").read_bytes())
+            entry = json.loads(self._find(session).read_bytes())
             master, wrapped = self._masters[entry["master"]], base64.b64decode(entry["wrapped"], validate=True)
         except FileNotFoundError:
             return None
@@ -64,7 +64,7 @@ class SessionKeys:
 
     def destroy(self, session: str) -> bool:
         """Delete the key; False where there is none."""
-        path = self._folder / f"{session}.key"
+        path = self._find(session)
         try:
             path.write_bytes(bytes(path.stat().st_size))
             path.unlink()
@@ -72,10 +72,15 @@ class SessionKeys:
             return False
         return True
 
+    def _find(self, session: str) -> Path:
+        if session != Path(session).name or session.startswith("."):
+            raise ConfigurationError(f"{session!r} is no session")
+        return self._folder / f"{session}.key"
+
     def _write(self, session: str, master_id: str, key: bytes, *, is_new: bool) -> bool:
         """Whole or not at all, and on disk; False where `is_new` and there is one."""
         wrapped = base64.b64encode(_wrap(self._masters[master_id], session, key)).decode()
-        path, draft = self._folder / f"{session}.key", self._folder / f".{session}.{secrets.token_hex(4)}"
+        path, draft = self._find(session), self._folder / f".{session}.{secrets.token_hex(4)}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
