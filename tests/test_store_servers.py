@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
+from pathlib import Path
 from typing import Any, cast
 
+import claude_agent_sdk as sdk
 import pytest
 from claude_agent_sdk.testing import run_session_store_conformance
 
@@ -31,6 +36,7 @@ from test_store_pydantic import race
 pytestmark = pytest.mark.usefixtures("worker")
 
 PATIENCE_SECONDS = 30.0
+AGENT = Path(__file__).parent / "support" / "appending_agent.py"
 
 
 class Machines:
@@ -97,6 +103,33 @@ def test_two_machines_on_one_session_lose_nothing_and_part_from_nothing(machines
     assert [number for number in numbers if number > 100] == [*range(101, 121)]
     status = machines.open_sink().status(f"race._2dhome-me-app.{KEY['session_id']}")
     assert (len(status.logs), status.strays, status.pending) == (1, (), 0)
+
+
+def test_an_agent_that_is_killed_beside_an_admin_loses_nothing_that_was_confirmed(
+    machines: Machines, environment: Mapping[str, str]
+) -> None:
+    agent = subprocess.Popen(
+        [sys.executable, str(AGENT), KEY["project_key"], KEY["session_id"], "10000"],
+        env={**os.environ, **producer_environment(environment)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    admin = machines.open_store("live")
+    assert agent.stdout is not None
+    try:
+        for expected in range(15):
+            assert int(agent.stdout.readline()) == expected
+            if expected == 5:
+                run(sdk.rename_session_via_store(admin, KEY["session_id"], "The door", directory="/home/me/app"))
+    finally:
+        agent.kill()
+    confirmed = 15 + len(agent.stdout.read().split())
+    agent.wait(30)
+    loaded = run(machines.open_store("live").load(KEY))
+    numbers = [each["n"] for each in loaded if "n" in each]
+    assert numbers == [*range(len(numbers))]
+    assert len(numbers) >= confirmed
+    assert [each["customTitle"] for each in loaded if "customTitle" in each] == ["The door"]
 
 
 def test_a_thousand_entries_come_back(machines: Machines) -> None:
