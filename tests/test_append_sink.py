@@ -4,7 +4,8 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import count
 from typing import Any
 
@@ -134,6 +135,22 @@ def test_after_an_end_that_is_there_it_is_stored_and_else_a_conflict_with_the_en
         assert isinstance(second, Outcome)
         assert (second.outcome, second.messages) == ("stored", 2)
         assert texts_of(one, session) == [*"abc"]
+
+
+def test_of_16_that_append_after_one_end_at_once_one_is_stored(place: Place, session: str) -> None:
+    with ExitStack() as stack, ThreadPoolExecutor(16) as threads:
+        sinks = [stack.enter_context(place.open_sink()) for _ in range(4)]
+        sinks[0].append(session, message("a"))
+        assert sinks[0].flush(session)
+        end = sinks[0].resume(session)
+
+        def append(number: int) -> Receipt | Outcome:
+            return sinks[number % 4].append(session, message(f"racer {number}"), after=end, wait_seconds=60)
+
+        told = [each for each in threads.map(append, range(16)) if isinstance(each, Outcome)]
+        assert sorted(each.outcome for each in told) == ["conflict"] * 15 + ["stored"]
+        assert {each.end for each in told} == {sinks[1].resume(session)}
+        assert len(texts_of(sinks[0], session)) == 2
 
 
 def test_a_wait_returns_the_outcome_with_the_end_behind_the_lines(place: Place, session: str) -> None:

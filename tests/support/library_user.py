@@ -16,6 +16,7 @@ from history_sink import (
     Listing,
     LogStatus,
     Message,
+    Outcome,
     PointerHandle,
     ProducerSettings,
     Receipt,
@@ -42,6 +43,8 @@ def save(sink: HistorySink, messages: list[ChatMessage], line: bytes) -> None:
     assert_type(receipt.state, ReceiptState)
     assert_type(receipt.task_ids, tuple[str, ...])
     assert_type(sink.append("s", line, {"role": "user"}, messages[0]), Receipt)
+    assert_type(sink.append("s", line, after=sink.resume("s")), Receipt)
+    assert_type(sink.append("s", line, wait_seconds=1), Receipt | Outcome)
     flushed = sink.flush("s", timeout_seconds=5.0)
     assert_type(flushed, FlushResult)
     assert_type(flushed.state, FlushState)
@@ -81,6 +84,7 @@ async def save_beside(messages: list[ChatMessage]) -> None:
         assert_type(sink, HistorySink)
         assert_type(await sink.asave("s", messages), Receipt)
         assert_type(await sink.aappend("s", messages[0]), Receipt)
+        assert_type(await sink.aappend("s", messages[0], wait_seconds=1), Receipt | Outcome)
         assert_type(await sink.aflush("s"), FlushResult)
         assert_type(await sink.aresolve(PointerHandle("b", "k")), bytes | Fault)
         await sink.aclose()
