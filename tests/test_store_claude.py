@@ -331,6 +331,12 @@ def test_a_namespace_that_cannot_be_is_named(archive: MemoryArchive, namespace: 
         open_store(archive, namespace)
 
 
+@pytest.mark.parametrize("wait_seconds", [0, -1, float("nan"), float("inf"), None, "1", True])
+def test_a_wait_that_cannot_be_is_named(archive: MemoryArchive, wait_seconds: Any) -> None:
+    with pytest.raises(ValueError, match="wait_seconds is a number of seconds above 0"):
+        open_store(archive, wait_seconds=wait_seconds)
+
+
 def test_a_disabled_sink_says_that_nothing_is_archived() -> None:
     with pytest.raises((NotStored, Unavailable), match="disabled"):
         run(SessionStore(HistorySink()).append(KEY, entries(1)))

@@ -12,7 +12,7 @@ except ModuleNotFoundError as missing:
     raise name_extra(__name__, "claude", missing) from None
 
 from history_sink import HistorySink, SessionSummary
-from history_sink_agents.stores.names import NAMESPACE_CHARACTERS, join, read_part, shorten, spell
+from history_sink_agents.stores.names import check_namespace, join, read_part, shorten, spell
 from history_sink_agents.stores.shared_log import NotStored, SharedLog, Written
 from history_sink_agents.stores.transcript import Folded, read_entries, write_entries
 from history_sink_agents.stores.turns import Turns, run_in_thread
@@ -44,13 +44,9 @@ class SessionStore(sdk.SessionStore):
                 without it `delete` raises.
 
         Raises:
-            ValueError: The namespace cannot be.
+            ValueError: The namespace or `wait_seconds` cannot be.
         """
-        if spell(namespace) != namespace or len(namespace) > NAMESPACE_CHARACTERS:
-            raise ValueError(
-                f"a namespace is 1 to {NAMESPACE_CHARACTERS} of A-Z a-z 0-9 -, no dash in front: {namespace!r}"
-            )
-        self._namespace = namespace
+        self._namespace = check_namespace(namespace)
         self._logs = SharedLog(sink, wait_seconds)
         self._delete_logs = delete_logs
         self._turns = Turns()

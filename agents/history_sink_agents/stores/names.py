@@ -60,6 +60,15 @@ def read_part(spelt: str) -> str | None:
     return text if text and spell(text) == spelt else None
 
 
+def check_namespace(namespace: str) -> str:
+    """What all names of a store's logs begin with. Raises `ValueError` where it cannot be."""
+    if spell(namespace) != namespace or len(namespace) > NAMESPACE_CHARACTERS:
+        raise ValueError(
+            f"a namespace is 1 to {NAMESPACE_CHARACTERS} of A-Z a-z 0-9 -, no dash in front: {namespace[:80]!r}"
+        )
+    return namespace
+
+
 def join(parts: Sequence[str]) -> str:
     """The name that spelt parts make together.
 

@@ -13,7 +13,7 @@ except ModuleNotFoundError as missing:
 
 from history_sink import HistorySink
 from history_sink_agents.stores.lines import write_object
-from history_sink_agents.stores.names import NAMESPACE_CHARACTERS, join, spell
+from history_sink_agents.stores.names import check_namespace, join, spell
 from history_sink_agents.stores.operations import FoldedList, is_operation, write_clear, write_pop
 from history_sink_agents.stores.shared_log import SharedLog
 from history_sink_agents.stores.turns import Turns, run_in_thread
@@ -45,15 +45,11 @@ class Session:
             wait_seconds: How long a call waits for the store.
 
         Raises:
-            ValueError: The id or the namespace cannot be.
+            ValueError: The id, the namespace or `wait_seconds` cannot be.
         """
-        if spell(namespace) != namespace or len(namespace) > NAMESPACE_CHARACTERS:
-            raise ValueError(
-                f"a namespace is 1 to {NAMESPACE_CHARACTERS} of A-Z a-z 0-9 -, no dash in front: {namespace!r}"
-            )
         self.session_id = session_id
         self.session_settings: SessionSettings | None = session_settings or SessionSettings()
-        self._name = join([namespace, spell(session_id)])
+        self._name = join([check_namespace(namespace), spell(session_id)])
         self._logs = SharedLog(sink, wait_seconds)
         self._turns = Turns()
         self._list = FoldedList()

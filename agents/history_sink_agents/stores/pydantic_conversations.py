@@ -14,7 +14,7 @@ except ModuleNotFoundError as missing:
 
 from history_sink import HistorySink
 from history_sink_agents.stores.conversation_log import FoldedConversation, write_deletion, write_line
-from history_sink_agents.stores.names import NAMESPACE_CHARACTERS, join, read_part, spell
+from history_sink_agents.stores.names import check_namespace, join, read_part, spell
 from history_sink_agents.stores.shared_log import SharedLog
 from history_sink_agents.stores.turns import Turns, run_in_thread
 
@@ -41,13 +41,9 @@ class ConversationStore(sdk.ConversationStore):
             wait_seconds: How long a call waits for the store.
 
         Raises:
-            ValueError: The namespace cannot be.
+            ValueError: The namespace or `wait_seconds` cannot be.
         """
-        if spell(namespace) != namespace or len(namespace) > NAMESPACE_CHARACTERS:
-            raise ValueError(
-                f"a namespace is 1 to {NAMESPACE_CHARACTERS} of A-Z a-z 0-9 -, no dash in front: {namespace!r}"
-            )
-        self._namespace = namespace
+        self._namespace = check_namespace(namespace)
         self._logs = SharedLog(sink, wait_seconds)
         self._turns = Turns()
         self._known: OrderedDict[str, FoldedConversation] = OrderedDict()

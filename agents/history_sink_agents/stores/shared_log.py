@@ -56,6 +56,9 @@ class SharedLog:
     """The logs of one sink. Safe for threads."""
 
     def __init__(self, sink: HistorySink, wait_seconds: float) -> None:
+        """Raises `ValueError` where `wait_seconds` is not a number above 0, of an hour at most."""
+        if isinstance(wait_seconds, bool) or not isinstance(wait_seconds, (int, float)) or not 0 < wait_seconds <= 3600:
+            raise ValueError("wait_seconds is a number of seconds above 0, 3,600 at most")
         self._sink = sink
         self._wait_seconds = wait_seconds
         self._unconfirmed: dict[tuple[str, bytes], int] = {}
