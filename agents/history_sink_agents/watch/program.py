@@ -131,7 +131,7 @@ class Program:
 
 
 def limit_arenas() -> None:
-    """Have glibc keep the memory of all threads in two heaps: eight threads' own would keep megabytes each."""
+    """Have glibc keep the memory of all threads in two heaps: each thread's own would keep megabytes."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)

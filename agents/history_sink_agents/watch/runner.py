@@ -19,7 +19,7 @@ from history_sink_agents.watch.look import Look, is_unchanged
 from history_sink_agents.watch.sources import LineTooLong
 from history_sink_agents.watch.state import State
 
-THREADS = 8
+THREADS = 4
 """Each waits for the store most of the time."""
 
 _LAST_PAUSE_SECONDS = 30.0

@@ -22,6 +22,9 @@ log = logging.getLogger("history_sink_agents.watch")
 RECONCILE_SECONDS = 60.0
 """All files are looked at so often, whatever the system has told; less often where that takes long."""
 
+_MANY, _PATIENCE_SECONDS = 100, 600.0
+"""While more files than this wait, all are looked at so much later: what is known of each would be in memory twice."""
+
 _SHARE = 200
 """A look at all files is this many times rarer than it is long: half a percent of a core."""
 
@@ -39,6 +42,7 @@ class Watch:
         self._homes = homes
         self._state_folder = state_folder
         self._files: dict[str, list[Found]] = {}
+        self._before: dict[str, list[Found]] = {}  # while all are listed: what is the same is kept once
         self._due: dict[Home, float] = {}  # when an agent's files are to be listed
         self._rows_due: dict[str, float] = {}  # when a database is to be asked
         self._last: dict[Home | str, float] = {}  # when that was done last
@@ -47,8 +51,9 @@ class Watch:
 
     def look_at_all(self) -> int:
         """List all files, and have those archived that have changed. Returns how many those are."""
-        self._files = {}
+        self._before, self._files = self._files, {}
         count = sum(self._list(home) for home in self._homes)
+        self._before = {}
         self.listed = sum(map(len, self._files.values()))
         return count
 
@@ -60,11 +65,15 @@ class Watch:
             for changed in follow(homes, stop):
                 self._note(changed)
                 self._do_due()
-                if time.monotonic() >= next_look:
+                if time.monotonic() >= next_look + (_PATIENCE_SECONDS if self._is_busy else 0.0):
                     next_look = self._reconcile()
                 if self._existing() != homes:
                     next_look = 0.0
                     break  # the system is asked about the new one, too
+
+    @property
+    def _is_busy(self) -> bool:
+        return len(self._runner.backlog) > _MANY
 
     def _existing(self) -> list[Path]:
         return [home.path for home in self._homes if home.path.is_dir()]
@@ -93,8 +102,9 @@ class Watch:
             if each.kind == "database":
                 databases.setdefault(str(each.path), []).append(each)
             else:
-                self._files[str(each.path)] = [each]
-                count += self._look(each)
+                known = self._files.get(str(each.path)) or self._before.get(str(each.path))
+                self._files[str(each.path)] = known if known and known[0] == each else [each]
+                count += self._look(self._files[str(each.path)][0])
         for path, sessions in databases.items():
             self._files[path] = sessions
             count += self._look_at_rows(path, is_all=True)

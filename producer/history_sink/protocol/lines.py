@@ -133,13 +133,14 @@ def _explain_kind(message: Any) -> str:
 
 def _keep(given: str | bytes | bytearray | memoryview, unencodable: Unencodable) -> Line:
     """A ready-made line, ended by one newline."""
-    data = (_encode_text(given) if isinstance(given, str) else bytes(given)).removesuffix(b"\n")
-    if b"\n" in data:
+    data = _encode_text(given) if isinstance(given, str) else bytes(given)
+    is_ended = data.endswith(b"\n")  # no copy is made of such bytes: a line may have megabytes
+    if data.find(b"\n", 0, len(data) - is_ended) >= 0:
         raise BadMessage("a line with a line break inside: give each line as a message of its own") from None
     damage = _find_damage(data)
     if damage and unencodable == "refuse":
         raise BadMessage(damage) from None
-    return Line(data + b"\n", raw=damage is not None)
+    return Line(data if is_ended else data + b"\n", raw=damage is not None)
 
 
 def _encode_text(text: str) -> bytes:
