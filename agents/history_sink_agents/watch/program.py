@@ -23,7 +23,8 @@ from history_sink_agents.watch.watch import Watch
 
 PROGRESS_SECONDS = 5.0
 _ONCE_ATTEMPTS = 4
-_M_ARENA_MAX = -8
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # mallopt(3)
+_LARGE_BYTES = 64 * 1024
 _LEAST_TOLD = 20
 """Progress is told of so many files or more."""
 
@@ -76,7 +77,7 @@ class Program:
     def run(self, stop: Event | None = None) -> int:
         """Archive what is new, as it comes, until `stop` is set or the process is told to end. Raises as `run_once`."""
         stop = stop or Event()
-        limit_arenas()
+        save_memory()
         with self._open(None) as (runner, watch):
             names = ", ".join(home.format.name for home in self._homes if home.path.is_dir())
             self._say(f"watching the sessions of {names or 'no agent yet'}")
@@ -130,11 +131,16 @@ class Program:
                 state.close()
 
 
-def limit_arenas() -> None:
-    """Have glibc keep the memory of all threads in two heaps: each thread's own would keep megabytes."""
+def save_memory() -> None:
+    """Have glibc keep the memory of all threads in two heaps, and give back large blocks when they are freed.
+
+    Else each thread keeps a heap of its own, and the buffers of each batch leave gaps there.
+    """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+            library = ctypes.CDLL(None)
+            library.mallopt(_M_ARENA_MAX, 2)
+            library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def _name_archive(settings: ProducerSettings) -> str:
