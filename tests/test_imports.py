@@ -1,4 +1,4 @@
-"""What `import history_sink` costs. Who may import whom: `test_structure.py`."""
+"""What an import costs. Who may import whom: `test_structure.py`."""
 
 import subprocess
 import sys
@@ -27,3 +27,11 @@ def test_an_import_is_quick() -> None:
     # CPU time: on a busy machine a clock on the wall measures the neighbours.
     program = "import time; start = time.process_time(); import history_sink; print(time.process_time() - start)"
     assert min(float(run(program)) for _ in range(3)) < 0.3
+
+
+def test_a_worker_that_answers_no_questions_loads_no_index() -> None:
+    variables = "import os; os.environ['CODETETHER_HISTORY_BROKER_URL'] = 'redis://127.0.0.1:1/0'; "
+    program = variables + "import sys, history_sink_worker.tasks, history_sink_worker.search_task; print(*sys.modules)"
+    loaded = run(program).split()
+    assert "history_sink_worker.search_task" in loaded
+    assert not [name for name in loaded if name.startswith(("tantivy", "history_sink_worker.search."))]

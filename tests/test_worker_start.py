@@ -180,3 +180,18 @@ def test_a_worker_without_redis_says_what_that_costs(environment: Mapping[str, s
     finally:
         worker.process.kill()
     assert "each save costs a LIST" in worker.process.log()
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("", "not set: CODETETHER_HISTORY_SEARCH_DIR"), ("/proc/nope", "/proc/nope cannot be written to")],
+)
+def test_a_search_worker_without_a_folder_ends_with_one_line(
+    folder: str, said: str, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    variables = {**environment, "CODETETHER_HISTORY_SEARCH_DIR": folder}
+    worker = Worker(variables, log_path=tmp_path / "worker.log", queues=["history.search"])
+    worker.process.launch()
+    wait_until(lambda: not worker.process.is_running, timeout_seconds=60, what="its end")
+    assert said in worker.process.log()
+    assert "Traceback" not in worker.process.log()
