@@ -239,6 +239,19 @@ class TestInMemory:
             with pytest.raises(AssertionError):
                 sink.pointer("s", messages=(2, 3))
 
+    def test_what_was_resumed_is_the_fence_of_the_first_batch(self, archive: MemoryArchive) -> None:
+        MemorySink(archive).append("s", message("a"))
+        sink = MemorySink(archive)
+        end = sink.resume("s")
+        with archive.losing_uploads():
+            sink.append("s", message("b"))
+        (stream,) = sink._sessions.get("s").appends._streams  # type: ignore[union-attr]
+        stream.rewind()
+        batch = stream.next_batch()
+        assert batch is not None
+        assert batch.fence is not None
+        assert (batch.position, batch.fence.offset, batch.fence.chain.hex()) == (0, end.bytes, end.chain)
+
     def test_what_the_broker_does_not_take_is_kept_and_goes_first(self, archive: MemoryArchive) -> None:
         sink = MemorySink(archive)
         sink.append("s", message("a"))

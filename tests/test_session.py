@@ -365,6 +365,20 @@ def test_what_waits_in_the_store_for_earlier_lines_is_not_confirmed() -> None:
     assert flush(session, 5)
 
 
+def test_what_is_on_its_way_is_not_sent_once_more_as_part_of_a_list() -> None:
+    store = PatientStore()
+    store.logs[None] = lines_of(messages("a"))
+    broker = ShakyBroker(store)
+    session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
+    session.append(messages("b"), "replace")
+    session.save(messages("a", "b"), "replace")  # the store is asked, and has not got what was appended
+    while broker.queue:
+        broker.work(len(broker.queue) - 1)  # what was appended comes last
+    assert flush(session, 5)
+    assert store.logs[None] == lines_of(messages("a", "b"))
+    assert not store.strays
+
+
 def test_a_save_is_known_to_be_there_when_what_follows_it_is() -> None:
     broker = ShakyBroker(PatientStore())
     session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
