@@ -8,7 +8,8 @@ from itertools import count, pairwise
 
 import pytest
 
-from history_sink.protocol.chain import split_lines
+from history_sink.protocol.chain import START, split_lines, walk
+from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive.names import Log
 from history_sink_worker.s3.client import S3Store
@@ -59,6 +60,49 @@ def test_any_order_any_cut_any_repetition_gives_the_same_bytes(open_book: Open, 
     book.save_whole(history)
     status = book.survey(history)
     assert (status.logs[0].base_bytes, status.logs[0].common, status.strays) == (len(whole), len(whole), ())
+
+
+def test_four_writers_that_append_have_each_line_once_and_in_order(open_book: Open) -> None:
+    streams = {f"w{number}": some_lines(12, f"writer-{number}") for number in range(4)}
+
+    def write(writer: str) -> None:
+        lines, book = streams[writer], open_book(settle_seconds=4.0)
+        for number in (0, 1, 2, 2, 3, 5, 4, *range(6, 12), 3):  # one comes early, some again
+            position = sum(map(len, lines[:number]))
+            assert book.append(writer, position, lines[number : number + 1]).outcome != "diverged"
+            if number % 4 == 3:
+                book.compact()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, streams))
+    book = open_book()
+    book.compact()
+    found = book.read(0, 10**6)
+    assert isinstance(found, bytes)
+    for lines in streams.values():
+        assert [line for line in split_lines(found) if line in lines] == lines
+    status = book.survey()
+    assert (len(status.logs), status.strays, status.pending) == (1, (), 0)
+    assert len(found) == sum(len(line) for lines in streams.values() for line in lines)
+
+
+@pytest.mark.parametrize("after_a_fold", [False, True])
+def test_of_sixteen_that_append_after_one_end_one_is_stored(open_book: Open, after_a_fold: bool) -> None:
+    history = some_lines(3, "shared")
+    open_book().save(history, 0, 3)
+    if after_a_fold:
+        open_book().compact()
+    end = [START, *walk(START, history)][-1]
+
+    def race(number: int) -> tuple[str, LogEnd | None]:
+        verdict = open_book().append(f"racer{number}", None, some_lines(1, f"racer-{number}"), after=end)
+        return verdict.outcome, verdict.end
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(race, range(16)))
+    assert [outcome for outcome, _ in found].count("stored") == 1
+    assert {outcome for outcome, _ in found} == {"stored", "conflict"}
+    assert {told for _, told in found} == {open_book().survey().logs[0].end}
 
 
 def test_sixteen_writers_that_part_are_one_main_line_and_fifteen_strays(open_book: Open) -> None:

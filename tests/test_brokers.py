@@ -1,5 +1,6 @@
 """What holds with every broker: Redis 7.0, Valkey, RabbitMQ. docs/compatibility.md says where they differ."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -101,6 +102,22 @@ def test_what_goes_in_comes_back(sink: HistorySink) -> None:
     assert sink.resolve(type(sink.pointer("whole"))(status.bucket, key)) == lines(old)
     assert sink.resolve(sink.pointer("whole", messages=(2, 4))) == lines(new[2:4])
     assert "whole" in [each.session for each in sink.list_sessions().sessions]
+
+
+def test_two_sinks_that_append_in_turn_are_on_one_log(site: BrokerSite, worker: Worker, sink: HistorySink) -> None:
+    with site.sink() as other:
+        for number in range(4):
+            sink.append("shared", {"n": number, "by": "one"})
+            other.append("shared", {"n": number, "by": "two"})
+        assert sink.flush("shared", 60)
+        assert other.flush("shared", 60)
+        found = [json.loads(line) for line in b"".join(other.read("shared")).splitlines()]
+        status = other.status("shared")
+    for name in ("one", "two"):
+        assert [each["n"] for each in found if each["by"] == name] == [0, 1, 2, 3]
+    assert (len(found), len(status.logs), status.strays) == (8, 1, ())
+    told = sink.append("shared", {"n": 9}, after=status.latest.end if status.latest else None, wait_seconds=60)
+    assert getattr(told, "outcome", told) == "stored"
 
 
 def test_any_program_may_upload_and_is_answered(site: BrokerSite) -> None:
