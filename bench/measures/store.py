@@ -91,7 +91,7 @@ def run(scene: Scene, transcript: Transcript) -> dict[str, float]:
         "copied bytes, final": final["bytes copy"] / size,
         "write requests, settled": count_writes(settled) / length,
         "read requests, settled": (count_requests(settled) - count_writes(settled)) / length,
-        "objects": len(scene.objects(place)),
+        "objects": len(log_objects(scene, place)),
     }
 
 
@@ -118,11 +118,16 @@ def compact(scene: Scene, place: Place, session: str = "s") -> None:
     wait_until_idle(scene.client(place))
 
 
+def log_objects(scene: Scene, place: Place) -> list[str]:
+    """The keys of the log's objects. Beside it lies a mark of some bytes for each process that has appended to it."""
+    return [key for key, _ in scene.objects(place) if "/appends/" not in key]
+
+
 def wait_until_settled(scene: Scene, place: Place) -> None:
-    """Until one object is left, with a compaction every second."""
+    """Until one object of the log is left, with a compaction every second."""
     deadline = time.monotonic() + _SETTLE_TIMEOUT_SECONDS
-    while len(scene.objects(place)) > 1:
+    while len(log_objects(scene, place)) > 1:
         if time.monotonic() > deadline:
-            raise NotReady(f"{len(scene.objects(place))} objects are left")
+            raise NotReady(f"{len(log_objects(scene, place))} objects are left")
         time.sleep(1)
         compact(scene, place)
