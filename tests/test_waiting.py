@@ -43,7 +43,7 @@ def test_a_base_that_another_program_has_overwritten_and_a_payload_of_a_newer_li
             for waiting in (saved, sent):
                 expect(waiting, "RETRY")
             assert "overwritten by a foreign writer" in str(saved.result)
-            assert "payload version 2" in str(sent.result)
+            assert "payload version 3" in str(sent.result)
             office.worker.stop()
             assert office.redis.llen(UPLOADS) == 2
             assert office.stored("s") == b"{}\n"
