@@ -2,5 +2,5 @@
 
 from history_sink_worker import uploads
 
-assert vars(uploads)["WIRE_VERSION"] == 1  # where it is looked up: a name that has moved would be set in vain
-vars(uploads)["WIRE_VERSION"] = 2
+assert vars(uploads)["LATEST_VERSION"] == 2  # where it is looked up: a name that has moved would be set in vain
+vars(uploads)["LATEST_VERSION"] = 3

@@ -7,7 +7,7 @@ from typing import Any
 
 from history_sink.errors import BadMessage, Malformed
 from history_sink.protocol.batch import Batch, check_writer
-from history_sink.protocol.contract import APPEND_VERSION, LINE_BYTES
+from history_sink.protocol.contract import APPEND_VERSION, LATEST_VERSION, LINE_BYTES
 from history_sink.protocol.lines import encode_line
 from history_sink.protocol.packing import pack_lines
 from history_sink.protocol.upload import Upload
@@ -41,8 +41,8 @@ def append(log: Log, payload: dict[str, Any], is_redelivered: bool) -> Verdict:
     version = payload.get("v")
     if type(version) is not int or version < 1:
         refuse("neither messages nor a payload with its version, v")
-    if version > APPEND_VERSION:
-        raise TooNew(f"payload version {version}; this worker knows {APPEND_VERSION}")
+    if version > LATEST_VERSION:
+        raise TooNew(f"payload version {version}; this worker knows {LATEST_VERSION}")
     if version == APPEND_VERSION:
         return append_batch(log, Batch.decode(payload), is_redelivered)
     return save(log, Upload.decode(payload))

@@ -29,7 +29,10 @@ WIRE_VERSION = 1
 """The `v` of the payload of a save."""
 
 APPEND_VERSION = 2
-"""The `v` of the payload of an append. A worker leaves what is greater than it knows in the queue."""
+"""The `v` of the payload of an append."""
+
+LATEST_VERSION = APPEND_VERSION
+"""A worker leaves a payload with a greater `v` in the queue, for one that knows it."""
 
 SENT_AT = "x-sent-at"
 """Header: when the library sent a task, in Unix seconds by Redis's clock, else its machine's.
