@@ -75,7 +75,7 @@ def test_eight_writers_and_two_workers_of_which_one_is_killed_twice(scene: Scene
             told = told_outcomes(scene, place, sent)
             counts = relay.counts() - before
     with scene.workers(place), HistorySink(broker_url=place.broker_url) as sink:
-        wait_until(lambda: sink.status("s").pending == 0, timeout_seconds=60, what="all that has waited")
+        wait_until(lambda: sink.status("s").pending == 0, timeout_seconds=90, what="all that has waited")
         found = b"".join(sink.read("s")).splitlines(keepends=True)
         status = sink.status("s")
     assert len(found) == WRITERS * LINES

@@ -170,7 +170,7 @@ class Life(RuleBasedStateMachine):
         self.history: list[Any] = []
         self.past: list[list[Any]] = [[]]
         self.numbers = count()
-        self.is_hurt = False
+        self.is_hurt = self.has_appended = False
         self.restart()
 
     def new(self, number: int) -> list[Any]:
@@ -219,6 +219,7 @@ class Life(RuleBasedStateMachine):
         self.given = [*self.given, *new]
         self.history = copy.deepcopy(self.given)  # what was appended is not looked at again
         self.appended += new
+        self.has_appended = True
         self.check(self.session.append(new, "replace"), True)
 
     def check(self, receipt: Any, is_quiet: bool) -> None:
@@ -284,6 +285,8 @@ class Life(RuleBasedStateMachine):
             is_held = flush(self.session, 0.5)
         finally:
             broker.take = take  # type: ignore[method-assign]
+        if self.is_hurt and self.has_appended and not is_held:
+            return  # the store has lost what it had confirmed: nothing is left to be sent again, and that is told
         assert is_held, "it could have sent all of it again"
         kept = self.store.logs.get(self.session.branch, [])
         saved, appended = len(self.given) - len(self.appended), lines_of(self.appended)

@@ -31,7 +31,7 @@ FOLD_BYTES = 16 * 1024 * 1024
 
 DELETE_KEYS = 1000
 
-WAITING_AGAIN_SECONDS = 60.0
+WAITING_AGAIN_SECONDS = 30.0
 """So often a log is looked after on which appends wait for others: those may be with a worker that was killed."""
 
 

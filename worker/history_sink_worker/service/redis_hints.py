@@ -155,7 +155,7 @@ class RedisDueList:
         self._noted: dict[str, float] = {}
 
     def put(self, kind: DueKind, log: Log, due_at: float) -> bool:
-        """Note it. A log that is noted already is moved: one that is being written to does not become idle.
+        """Note it. A log that will be idle is moved: one that is being written to does not become idle.
 
         Returns whether Redis has it.
         """
@@ -163,7 +163,10 @@ class RedisDueList:
         # Not a sweep: one that goes on at once has been claimed already.
         if kind == "idle" and 0 <= due_at - self._noted.get(member, float("-inf")) < self._grain_seconds:
             return True
-        added: int | None = self._shelf.ask(lambda client: client.zadd(self._key, {member: due_at}), None)
+        # A sweep keeps its earlier time: else one that is due in hours would put off what waits for seconds.
+        added: int | None = self._shelf.ask(
+            lambda client: client.zadd(self._key, {member: due_at}, lt=kind == "sweep"), None
+        )
         if added is not None and kind == "idle":
             if len(self._noted) >= NOTED:
                 self._noted.clear()
