@@ -86,7 +86,9 @@ class HistorySink:
         self._broker = self._make_broker()
         self._reading = self._make_reading()
         own = check_filters(filters)
-        self.filters = (*own, *load_filters(self.settings.filters)) if self.settings.is_enabled else own
+        self.filters: tuple[Filter, ...] = (
+            (*own, *load_filters(self.settings.filters)) if self.settings.is_enabled else own
+        )
         encode_for = filter_sessions(partial(encode_line, default=default), self.filters)
         self._sessions = Sessions(self._broker, encode_for, is_filtered=bool(self.filters))
         self._extension = Extension(self._broker, encode_for)
