@@ -57,9 +57,19 @@ FAULTS = {
         "test_archive.py": ["test_a_save_without_a_hint_looks_once_and_the_next_is_one_put_again"],
         "test_hints.py": ["test_tidy_finds_what_the_due_list_has_lost"],
     },
-    "two writers go on from the same message": {
+    "two writers save histories that part": {
         "test_archive_s3.py": ["test_sixteen_writers_that_part_are_one_main_line_and_fifteen_strays"],
         "test_end_to_end.py": ["test_two_writers_that_do_not_know_of_each_other_both_stay_whole"],
+    },
+    "two writers append": {
+        "test_archive_s3.py": ["test_four_writers_that_append_have_each_line_once_and_in_order"],
+        "test_appends.py": ["test_eight_writers_and_two_workers_of_which_one_is_killed_twice"],
+    },
+    "an append comes before what its writer sent first": {
+        "test_stream.py": [
+            "test_what_comes_too_early_waits_in_the_store",
+            "test_a_compaction_places_what_has_waited",
+        ],
     },
     "an undo, an edit, an older or a newer history after a restart": {
         "test_end_to_end.py": [
