@@ -6,7 +6,11 @@ from history_sink.errors import Malformed
 from history_sink.protocol.batch import Anchor, Batch
 from history_sink.protocol.chain import START, Junction, walk
 from history_sink.protocol.log_end import LogEnd, take_end
+from history_sink_worker.archive import stream
 from history_sink_worker.archive.hint import NoHints
+from history_sink_worker.archive.names import WaitingName
+from history_sink_worker.archive.verification import Checked, verify_log
+from history_sink_worker.store import Put
 from logbook import Logbook, some_lines
 from protocol.model_store import ModelStore
 
@@ -99,6 +103,43 @@ def test_a_compaction_places_what_has_waited(book: Logbook, store: ModelStore) -
     assert book.requests == {"Put": 1}
     book.compact()
     assert book.read() == A[0] + A[1] + A[2]
+    assert not [key for key in store.objects if "waits" in key]
+
+
+def test_a_foreign_object_among_those_that_wait_stays_and_stops_nobody_else(book: Logbook, store: ModelStore) -> None:
+    book.append("a", 0, [A[0]])
+    book.append("b", 0, [B[0]])
+    book.append("a", 2 * SIZE, [A[2]])
+    foreign = book.log.key(WaitingName("b", SIZE, 2 * SIZE))
+    store.perform(Put(foreign, b"not of that size", {}))
+    book.append("a", SIZE, [A[1]])
+    book.compact()
+    assert book.read() == A[0] + B[0] + A[1] + A[2]
+    assert [key for key in store.objects if "waits" in key] == [foreign]
+
+
+def test_what_has_waited_too_long_is_told_by_verify(book: Logbook, store: ModelStore) -> None:
+    book.append("a", 0, [A[0]])
+    book.append("a", 2 * SIZE, [A[2]])
+
+    def find() -> list[tuple[str, str]]:
+        checked: Checked = book.run(verify_log(book.context, book.log))
+        return [(finding.level, finding.kind) for finding in checked.findings]
+
+    assert find() == [("note", "waits")]
+    store.now += book.context.settle_seconds
+    assert find() == [("problem", "waits")]
+
+
+def test_of_many_that_have_waited_no_delete_takes_more_keys_than_a_store_does(
+    book: Logbook, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "DELETE_KEYS", 4)
+    for n in range(9, 0, -1):
+        assert book.append("a", n * SIZE, [A[n]]).outcome == "pending"
+    book.append("a", 0, [A[0]])
+    assert book.read() == b"".join(A[:10])
+    assert store.counts["Delete"] == 3
     assert not [key for key in store.objects if "waits" in key]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import Junction
-from history_sink_worker.archive import compaction, marks, stream
+from history_sink_worker.archive import batches, compaction, marks, stream
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
@@ -47,7 +47,7 @@ def _mark_first(self: Any) -> Steps[Any]:
     if seen.line and placed >= batch.position + batch.size_bytes:
         return self._covered(seen, mine)
     kept = yield from self._check_order(seen, placed)
-    return kept or (yield from self._put(seen, stream.drop_placed(batch, placed)))
+    return kept or (yield from self._put(seen, batches.drop_placed(batch, placed)))
 
 
 def _mark_blindly(log: Log, writer: str, position: int) -> Steps[None]:
@@ -82,10 +82,10 @@ def _early_alone(self: Any, seen: LogSnapshot, placed: int) -> Steps[None]:
 
 def _go_there(self: Any, seen: LogSnapshot) -> Steps[Any]:
     """`append(after=…)` without a look at who is there already."""
-    return (yield from self._put(seen, stream.drop_placed(self.batch, 0)))
+    return (yield from self._put(seen, batches.drop_placed(self.batch, 0)))
 
 
-_step, _find_start = stream._Appending.step, stream.find_start
+_step, _find_start = stream._Appending.step, batches.find_start
 
 NAIVE_RULES: dict[str, tuple[Any, str, Any]] = {
     "a fold leaves no marks": (compaction, "raise_marks", _no_marks),

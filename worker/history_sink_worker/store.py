@@ -71,9 +71,13 @@ class List:
     """Delimiter ``/``: what lies in folders is answered as the folders' names."""
 
 
+DELETE_KEYS = 1000
+"""So many keys S3 takes in one request (https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete keys (at most 1,000; missing ones are no error). -> None."""
+    """Delete keys (at most `DELETE_KEYS`; missing ones are no error). -> None."""
 
     keys: tuple[str, ...]
 

@@ -12,9 +12,8 @@ from history_sink.protocol.lines import encode_line
 from history_sink.protocol.packing import pack_lines
 from history_sink.protocol.upload import Upload
 from history_sink_worker.application import app
-from history_sink_worker.archive import erasure, plan, stream
+from history_sink_worker.archive import batches, erasure, plan, stream
 from history_sink_worker.archive import save as archive
-from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.verdict import Verdict
@@ -74,19 +73,20 @@ def append_batch(log: Log, batch: Batch, is_redelivered: bool = False) -> Verdic
         # Another worker, or a thread that is just beginning, is storing what comes before. Not in the log's turn: that
         # is for all who write to it.
         hint = context.hints.get(log.root)
-        if hint is not None and service().stuck.get(key) == hint.find_placed(batch.writer):
+        stuck = service().stuck.get(key)
+        if hint is not None and stuck is not None and stuck == hint.find_placed(batch.writer):
             return False  # others have waited for it in vain
-        return stream.is_early(hint, batch, context.now(), time.monotonic() - began)
+        return batches.is_early(hint, batch, context.now(), time.monotonic() - began)
 
-    def store(batches: list[Batch]) -> list[_Told]:
+    def store(group: list[Batch]) -> list[_Told]:
         told: list[_Told] = []
 
         def run(_: object) -> list[_Told]:
-            told[:] = _see_to(log, service().run(stream.append_batches(context, log, batches, is_redelivered)))
+            told[:] = _see_to(log, service().run(stream.append_batches(context, log, group, is_redelivered)))
             return told[:1]
 
         service().saves.turn(log.root, None, run)
-        note_stuck(key, context.hints.get(log.root), told)
+        note_stuck(key, told[0][0])
         return told
 
     verdict, requests = service().appends.turn(key, batch, store, is_early)
@@ -94,12 +94,13 @@ def append_batch(log: Log, batch: Batch, is_redelivered: bool = False) -> Verdic
     return verdict
 
 
-def note_stuck(key: tuple[str, str], hint: Hint | None, told: list[_Told]) -> None:
+def note_stuck(key: tuple[str, str], verdict: Verdict) -> None:
     """Remember where a writer's stream stands whose next lines do not come: who is behind them need not wait here."""
     stuck = service().stuck
     stuck.pop(key, None)
+    hint = service().context.hints.get(key[0]) if verdict.outcome == "pending" else None
     placed = hint.find_placed(key[1]) if hint else None
-    if placed is not None and told[0][0].outcome == "pending":
+    if placed is not None:
         stuck[key] = placed
         while len(stuck) > STUCK_KEPT:
             del stuck[next(iter(stuck))]

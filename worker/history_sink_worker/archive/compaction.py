@@ -24,12 +24,10 @@ from history_sink_worker.archive.snapshot import COPY_FROM_BYTES, LogSnapshot, l
 from history_sink_worker.archive.stream import place_waiting
 from history_sink_worker.archive.trace import holds
 from history_sink_worker.archive.written import read_written, write_written
-from history_sink_worker.store import Blob, Corrupt, Delete, Get, Grow, Put, Steps
+from history_sink_worker.store import DELETE_KEYS, Blob, Corrupt, Delete, Get, Grow, Put, Steps
 
 FOLD_BYTES = 16 * 1024 * 1024
 """How much of the tail one fold takes into memory; what is left is folded by the next."""
-
-DELETE_KEYS = 1000
 
 WAITING_AGAIN_SECONDS = 30.0
 """So often a log is looked after on which appends wait for others: those may be with a worker that was killed."""

@@ -5,10 +5,10 @@ a worker would believe a junction that somebody has made up.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from history_sink.protocol.chain import Junction
+from history_sink.protocol.chain import Junction, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,15 @@ class Hint:
     def find_placed(self, writer: str) -> int | None:
         """How far the stream of `writer` is placed up to this junction; None where it is not listed."""
         return next((size for name, size in self.placed if name == writer), None)
+
+    def move(self, end: Junction, now: float, placed: tuple[tuple[str, int], ...]) -> "Hint":
+        """The hint behind an extent that was proven by this one, and that ends at `end`.
+
+        It keeps its time, and with it somebody looks once in T/2: else no look would ever find out about a tombstone.
+        """
+        full = end if placed else None  # older workers can read a hint without it
+        hint = replace(self, offset=end.offset, chain16=shorten(end.chain), end=full, placed=placed)
+        return replace(hint, extents=self.extents + 1, moved_at=now)
 
 
 WRITERS_KEPT = 64

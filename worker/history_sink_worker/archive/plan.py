@@ -40,6 +40,13 @@ class Tail(NamedTuple):
         return self.name.start + self.entry.size_bytes
 
 
+class Waiting(NamedTuple):
+    """An append that waits for what its writer sent before, as the LIST shows it."""
+
+    name: WaitingName
+    entry: Entry
+
+
 @dataclass(frozen=True)
 class LogListing:
     """All objects of one log, sorted out by what their names say."""
@@ -48,7 +55,7 @@ class LogListing:
     extents: Mapping[tuple[int, str], Tail]
     strays: tuple[Tail, ...]
     undecided: tuple[Tail, ...]
-    waiting: tuple[WaitingName, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
 
     @property
     def last_write(self) -> float:
@@ -64,7 +71,7 @@ def arrange(log: Log, entries: Iterable[Entry]) -> LogListing:
     extents: dict[tuple[int, str], Tail] = {}
     strays: list[Tail] = []
     undecided: list[Tail] = []
-    waiting: list[WaitingName] = []
+    waiting: list[Waiting] = []
     for entry in entries:
         if entry.key == log.base:
             base = entry
@@ -72,7 +79,7 @@ def arrange(log: Log, entries: Iterable[Entry]) -> LogListing:
         name = parse_tail(entry.key.removeprefix(log.root))
         if name is None:
             early = parse_waiting(entry.key.removeprefix(log.root))
-            waiting += [early] if early else []
+            waiting += [Waiting(early, entry)] if early else []
             continue
         if name.kind == "extent":
             extents[name.start, name.before] = Tail(name, entry)
@@ -222,6 +229,12 @@ def fold_is_due(extents: int, tail_bytes: int, base_bytes: int, idle: bool = Fal
     if idle:
         return extents > 0 and tail_bytes >= base_bytes * IDLE_SHARE
     return (extents >= FOLD_EXTENTS and tail_bytes >= base_bytes * FOLD_SHARE) or extents >= FOLD_EXTENTS_ALWAYS
+
+
+def is_fold_asked(hint: Hint) -> bool:
+    """Whether the writer who has moved the hint here is to ask for a fold."""
+    is_due = fold_is_due(hint.extents, hint.offset - hint.base_bytes, hint.base_bytes)
+    return hint.extents % ASK_EVERY_EXTENTS == 0 and is_due
 
 
 def is_quiet(listing: LogListing, now: float, settle_seconds: float) -> bool:

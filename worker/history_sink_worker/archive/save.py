@@ -85,12 +85,7 @@ def _extend(context: Context, log: Log, piece: Piece, hint: Hint | None) -> Step
     # mid-extent. A 412 does not say that it is not.
     if not (created and hint and plan.hint_proves(hint, piece.start, context.now(), context.settle_seconds)):
         return (yield from place(context, log, piece, created))
-    end, extents = piece.end, hint.extents + 1
-    # It keeps its time, and with it somebody looks once in T/2: else no look would ever find out about a tombstone.
-    full = end if hint.placed else None  # whose stream was placed up to the hint's junction is so up to here
-    place_of_end = (end.offset, shorten(end.chain), hint.proved_at, extents, hint.base_bytes, context.now())
-    moved = Hint(*place_of_end, full, hint.placed)
+    # Whose stream was placed up to the hint's junction is so up to here.
+    moved = hint.move(piece.end, context.now(), hint.placed)
     context.hints.put(log.root, moved)
-    asks = extents % plan.ASK_EVERY_EXTENTS == 0
-    due = asks and plan.fold_is_due(extents, end.offset - hint.base_bytes, hint.base_bytes)
-    return Placement("stored", log.base, fold_due=due)
+    return Placement("stored", log.base, fold_due=plan.is_fold_asked(moved))

@@ -6,34 +6,30 @@ What is placed is known by who wrote it, not by where it lies: see docs/adr/0013
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from history_sink.errors import HistorySinkError, Malformed
+from history_sink.errors import HistorySinkError
 from history_sink.protocol.batch import Anchor, Batch
-from history_sink.protocol.chain import START, Junction, shorten, split_lines
+from history_sink.protocol.chain import START, Junction, split_lines
 from history_sink.protocol.log_end import make_end
 from history_sink.protocol.outcome import OutcomeKind
 from history_sink_worker.archive import plan
+from history_sink_worker.archive.batches import drop_placed, find_start, join_batches
 from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import Context
-from history_sink_worker.archive.group import GROUP_BYTES
 from history_sink_worker.archive.hint import Hint, list_placed
 from history_sink_worker.archive.lineage import follows_stray
 from history_sink_worker.archive.marks import find_placed
 from history_sink_worker.archive.match import on_line
 from history_sink_worker.archive.names import Log, WaitingName
 from history_sink_worker.archive.piece import Piece
-from history_sink_worker.archive.plan import MainLine, Placed
+from history_sink_worker.archive.plan import MainLine, Placed, Waiting
 from history_sink_worker.archive.reconcile import place, put_base, put_extent
 from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look, make_hint, tail_fact
 from history_sink_worker.archive.tombstone import Deleted, check_alive
 from history_sink_worker.archive.verdict import Verdict
-from history_sink_worker.store import Blob, Delete, Get, Put, Steps
+from history_sink_worker.store import DELETE_KEYS, Blob, Corrupt, Delete, Get, Put, Steps
 
 HINTS_TRIED = 3
 """Each try is one PUT. Who has lost so many races looks."""
-
-
-UNKNOWN_SECONDS = 0.05
-"""How long a batch waits for earlier ones that nobody knows of: threads of one worker begin side by side."""
 
 
 class Early(HistorySinkError):
@@ -60,59 +56,38 @@ def append_batches(context: Context, log: Log, batches: Sequence[Batch], looks: 
     return [verdict] if len(batches) == 1 else [appending.tell_of(each, verdict) for each in batches]
 
 
-def join_batches(batches: Sequence[Batch]) -> Batch:
-    """The one batch that batches make which continue one another."""
-    return replace(batches[0], lines=tuple(line for batch in batches for line in batch.lines))
-
-
-def next_batches(waiting: Sequence[Batch | None]) -> list[int]:
-    """Which of a writer's batches that wait go next: the first of them, and those that continue it."""
-    order = sorted((each.position or 0, index) for index, each in enumerate(waiting) if each is not None)
-    if len(order) < len(waiting):  # one that goes alone
-        return [waiting.index(None)]
-    chosen: list[int] = []
-    size_bytes, end = 0, order[0][0]
-    for position, index in order:
-        batch = waiting[index]
-        assert batch is not None
-        is_first = batch.after is not None or (batch.anchor is not None and batch.anchor.is_first)
-        if chosen and (position != end or is_first or size_bytes + batch.size_bytes > GROUP_BYTES):
-            break
-        chosen.append(index)
-        size_bytes, end = size_bytes + batch.size_bytes, position + batch.size_bytes
-        if batch.after is not None:
-            break
-    return chosen
-
-
-def place_waiting(context: Context, log: Log, waiting: Iterable[WaitingName]) -> Steps[int]:
+def place_waiting(context: Context, log: Log, waiting: Iterable[Waiting]) -> Steps[int]:
     """Place appends that have waited for what their writers sent before, as far as that is there; how many."""
     done: list[str] = []
     stuck: set[str] = set()
-    for name in sorted(waiting, key=lambda each: (each.writer, each.position)):
-        blob: Blob | None = None
-        if name.writer not in stuck:
-            blob = yield Get(log.key(name))
-        if blob is None:
+    for name in sorted((each.name for each in waiting), key=lambda name: (name.writer, name.position)):
+        if name.writer in stuck:
             continue
-        appending = _Appending(context, log, _read_waiting(log, name, blob))
         try:
-            if (yield from appending.follow_hints()) is None:
-                yield from look_again(log, appending.step)
-            done.append(log.key(name))
-        except Early:
+            blob: Blob | None = yield Get(log.key(name))
+            if blob is not None:
+                appending = _Appending(context, log, _read_waiting(log, name, blob))
+                if (yield from appending.follow_hints()) is None:
+                    yield from look_again(log, appending.step)
+                done.append(log.key(name))
+        except (Early, Corrupt):  # a foreign writer's object stays, and nothing behind it is placed
             stuck.add(name.writer)
-    if done:
-        yield Delete(tuple(done))
+    for at in range(0, len(done), DELETE_KEYS):
+        yield Delete(tuple(done[at : at + DELETE_KEYS]))
     return len(done)
 
 
 def _read_waiting(log: Log, name: WaitingName, blob: Blob) -> Batch:
-    lines, anchor = tuple(split_lines(blob.body)), None
-    if "hs-anchor" in blob.info.meta:
-        messages, offset, chain, is_first = blob.info.meta["hs-anchor"].split(",")
-        anchor = Anchor(Junction(int(messages), int(offset), bytes.fromhex(chain)), is_first == "first")
-    return Batch(log.branch, name.writer, name.position, lines, anchor)
+    try:
+        anchor = None
+        if "hs-anchor" in blob.info.meta:
+            messages, offset, chain, order = blob.info.meta["hs-anchor"].split(",")
+            anchor = Anchor(Junction(int(messages), int(offset), bytes.fromhex(chain)), order == "first")
+    except ValueError:
+        raise foreign(log.key(name)) from None
+    if len(blob.body) != name.end - name.position:
+        raise foreign(log.key(name))
+    return Batch(log.branch, name.writer, name.position, tuple(split_lines(blob.body)), anchor)
 
 
 def _write_waiting(anchor: Anchor | None) -> dict[str, str]:
@@ -121,51 +96,6 @@ def _write_waiting(anchor: Anchor | None) -> dict[str, str]:
     place = anchor.place
     order = "first" if anchor.is_first else "later"
     return {"hs-anchor": f"{place.messages},{place.offset},{place.chain.hex()},{order}"}
-
-
-def is_early(hint: Hint | None, batch: Batch, now: float, waited_seconds: float) -> bool:
-    """Whether a batch had better wait here, where it has waited for so long: what comes before it is on its way.
-
-    Somebody is storing it for as long as the log grows. After that, the batch waits in the store.
-    """
-    placed = hint.find_placed(batch.writer) if hint else None
-    anchor = batch.anchor.place if batch.anchor and batch.anchor.is_first else None
-    is_ahead = anchor is not None and (hint is None or hint.offset < anchor.offset)
-    if hint is not None and (is_ahead or (placed is not None and placed < (batch.position or 0))):
-        return abs(now - hint.moved_at) < plan.EARLY_SECONDS and waited_seconds < plan.EARLY_SECONDS_AT_MOST
-    return placed is None and bool(batch.position) and waited_seconds < UNKNOWN_SECONDS
-
-
-def find_start(hint: Hint | None, batch: Batch) -> Junction | None:
-    """The place that a hint alone gives to a batch; None where only a look at the log can tell."""
-    if hint is None or hint.offset == 0:
-        return None
-    anchor = batch.anchor.place if batch.anchor and batch.anchor.is_first else None
-    if batch.after is not None:
-        return batch.after if _is_at(hint, batch.after) else None
-    if anchor is not None and not _is_at(hint, anchor):
-        return None
-    placed = hint.find_placed(batch.writer)
-    if placed is not None:
-        return hint.end if placed == batch.position else None
-    # Nothing continues the hint's junction. What this writer has placed lies behind its fence, or its anchor.
-    fence = anchor if batch.anchor else batch.fence
-    return fence if batch.position == 0 and fence and _is_at(hint, fence) else None
-
-
-def _is_at(hint: Hint, place: Junction) -> bool:
-    return (hint.offset, hint.chain16) == (place.offset, shorten(place.chain))
-
-
-def drop_placed(batch: Batch, placed: int) -> Piece:
-    """What of a batch is not placed yet, as a piece that begins nowhere. Raises `Malformed`."""
-    piece = Piece(START, batch.lines, batch.writer, batch.position)
-    if batch.position is None or placed <= batch.position:
-        return piece
-    for count, point in enumerate(piece.points):
-        if point.offset == placed - batch.position:
-            return piece.drop(count)
-    raise Malformed(f"byte {placed} of the stream is placed already, and lies inside a line of this batch")
 
 
 @dataclass
@@ -179,7 +109,7 @@ class _Appending:
     log: Log
     batch: Batch
     has_written: bool = False
-    followers: Sequence[WaitingName] = ()
+    followers: Sequence[Waiting] = ()
     piece: Piece | None = None
 
     def follow_hints(self) -> Steps[Verdict | None]:
@@ -225,7 +155,7 @@ class _Appending:
     def step(self) -> Steps[Verdict]:
         """Look, and put it at the log's end, if that is where it belongs."""
         seen = yield from look(self.context, self.log, adopt=True)
-        self.followers = [each for each in seen.listing.waiting if each.writer == self.batch.writer]
+        self.followers = [each for each in seen.listing.waiting if each.name.writer == self.batch.writer]
         if self.batch.position is None:
             return (yield from self._put_only_there(seen))
         line = seen.line
@@ -245,8 +175,7 @@ class _Appending:
         if anchor is not None and (yield from follows_stray(self.context, seen.listing, anchor.place)):
             piece = Piece(anchor.place, self.batch.lines, self.batch.writer, self.batch.position)
             found = yield from place(self.context, self.log, piece)
-            verdict = self.tell(found.outcome)
-            return Verdict(found.outcome, found.key, verdict.messages, verdict.size_bytes, found.parted)
+            return replace(self.tell(found.outcome), key=found.key, parted=found.parted)
         raise Early("an earlier part of its writer's history is not on the log yet")
 
     def _put_only_there(self, seen: LogSnapshot) -> Steps[Verdict]:
@@ -302,16 +231,12 @@ class _Appending:
     def _go_on(self, hint: Hint, piece: Piece) -> Verdict:
         """It is on the log: the next one begins behind it."""
         self.piece = piece
-        end, extents = piece.end, hint.extents + (piece.start.offset > 0)
-        base_bytes = hint.base_bytes or end.offset
         stream = {} if piece.position is None else {piece.writer: piece.position + piece.size_bytes}
-        placed = list_placed(stream, hint.placed)
-        chain16, now = shorten(end.chain), self.context.now()
-        moved = Hint(end.offset, chain16, hint.proved_at, extents, base_bytes, now, end, placed)
+        moved = hint.move(piece.end, self.context.now(), list_placed(stream, hint.placed))
+        if piece.start.offset == 0:
+            moved = replace(moved, extents=0, base_bytes=piece.size_bytes)
         self.context.hints.put(self.log.root, moved)
-        asks = extents % plan.ASK_EVERY_EXTENTS == 0
-        is_due = asks and plan.fold_is_due(extents, end.offset - base_bytes, base_bytes)
-        return self.tell("stored", end, is_due)
+        return self.tell("stored", piece.end, plan.is_fold_asked(moved))
 
     def _covered(self, seen: LogSnapshot, mine: Placed | None) -> Verdict:
         """All of it is on the log. Its end is known where nothing of its writer's came behind it."""

@@ -105,6 +105,9 @@ class _Check:
         joined = self._join(found) if base is not None else set()
         self._checked.size_bytes = self._end
         self._judge({key: read for key, read in found.items() if key not in joined})
+        for early in self._listing.waiting:
+            text = f"waits for what its writer has appended before byte {early.name.position} of its stream"
+            self._report_waiting("waits", early.entry, text)
         return self._checked
 
     def _check_base(self, base: Entry) -> Steps[None]:
@@ -183,7 +186,7 @@ class _Check:
         if not is_rootless:
             self._checked.note("stray", key, text)
         else:
-            self._report_waiting("orphan", read, f"{text}, whose beginning is not there")
+            self._report_waiting("orphan", read.tail.entry, f"{text}, whose beginning is not there")
 
     def _judge_loose(self, read: _Read, is_kept: bool) -> None:
         key, start = read.tail.entry.key, read.tail.name.start
@@ -192,14 +195,18 @@ class _Check:
         elif start < self._end:
             self._checked.note("overlap", key, f"starts at byte {start} of the log, and is not on it: not placed yet")
         elif start == self._end:
-            self._report_waiting("gap", read, f"continues another line at byte {start}, of which nothing is there")
+            self._report_waiting(
+                "gap", read.tail.entry, f"continues another line at byte {start}, of which nothing is there"
+            )
         else:
-            self._report_waiting("gap", read, f"bytes {self._end} to {start}, which come before it, are not there")
+            self._report_waiting(
+                "gap", read.tail.entry, f"bytes {self._end} to {start}, which come before it, are not there"
+            )
 
-    def _report_waiting(self, kind: str, read: _Read, text: str) -> None:
+    def _report_waiting(self, kind: str, entry: Entry, text: str) -> None:
         """What has waited for T has most likely been waiting for something that is lost."""
-        is_old = self._context.now() - read.tail.entry.modified >= self._context.settle_seconds
-        (self._checked.problem if is_old else self._checked.note)(kind, read.tail.entry.key, text)
+        is_old = self._context.now() - entry.modified >= self._context.settle_seconds
+        (self._checked.problem if is_old else self._checked.note)(kind, entry.key, text)
 
 
 def _reach(line: _Points, strays: Iterable[_Read]) -> tuple[_Points, list[_Read]]:

@@ -7,13 +7,13 @@ from functools import cache
 from typing import TypeVar
 
 from history_sink.protocol.batch import Batch
+from history_sink_worker.archive.batches import next_batches
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.group import next_group
 from history_sink_worker.archive.hint import NoHints
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
-from history_sink_worker.archive.stream import next_batches
 from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.keys import Keys
 from history_sink_worker.s3.client import S3Store
