@@ -18,6 +18,7 @@ from history_sink_agents.watch import sources
 from history_sink_agents.watch.attach import attach
 from history_sink_agents.watch.backlog import Backlog, Job
 from history_sink_agents.watch.look import Look, Mark, decide, decide_whole
+from history_sink_agents.watch.runner import back_off
 from history_sink_agents.watch.sources import Batch, FileSource, LineSource, LineTooLong
 
 MARK = Mark(1, 2, 100, 5, 100, "head", "tail", LogEnd(3, 100, "ab" * 32))
@@ -198,6 +199,12 @@ def test_the_newest_file_is_first_and_one_of_a_session_at_a_time() -> None:
     assert [*take_names(backlog)] == ["later"]
     backlog.stop()
     assert backlog.take() is None
+
+
+@pytest.mark.parametrize("failures", [5, 1023, 1024, 100_000])
+def test_after_an_outage_of_days_the_pause_is_still_the_longest(failures: int) -> None:
+    assert [back_off(1.0, number, 30.0) for number in range(4)] == [1.0, 2.0, 4.0, 8.0]
+    assert back_off(1.0, failures, 30.0) == 30.0
 
 
 def test_a_link_in_a_files_place_is_not_followed(tmp_path: Path) -> None:

@@ -6,13 +6,20 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from agent_writers import ClaudeCode, Codetether, Codex, Gemini, OpenCode
-from history_sink.testing import MemoryArchive
+from history_sink import Unavailable
+from history_sink.testing import MemoryArchive, MemorySink
+from history_sink_agents.formats import Found
 from history_sink_agents.watch import carry, deliveries, handover, runner, watch
+from history_sink_agents.watch.carry import Carried, Carrier
+from history_sink_agents.watch.handover import Handover
 from history_sink_agents.watch.lock import Taken
+from history_sink_agents.watch.state import State
+from history_sink_agents.watch.teller import LineTeller
 from watched_home import WatchedHome, wait_until
 
 Trouble = Callable[[MemoryArchive], AbstractContextManager[None]]
@@ -132,6 +139,29 @@ def test_an_outage_of_days_does_not_fill_the_queue(
             assert len(place.sent) <= sent + 2 * len(files)  # once each
         wait_until(lambda: all(map(is_archived, files)))
     assert all(place.logs(f"claude.{file.session}") == [file.path.read_bytes()] for file in files)
+
+
+def test_an_outage_of_a_thousand_tries_ends_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_LAST_PAUSE_SECONDS", 0.0)
+    tries = []
+
+    class Away(Carrier):
+        def carry(self, found: Found, file: BinaryIO | None) -> Carried:
+            tries.append(found)
+            if len(tries) < 1100:  # 2.0**1024 is no number
+                raise Unavailable("away")
+            return Carried("append", "grown", 1)
+
+    path = tmp_path / "file.jsonl"
+    path.write_bytes(b"{}\n")
+    state = State(tmp_path, "an archive")
+    with MemorySink() as sink:
+        watching = runner.Runner(lambda _: Away(Handover(sink), state), state, LineTeller(lambda _: None), threads=1)
+        watching.start()
+        watching.look(Found("claude", path, "file.jsonl", "claude.file", "lines"))
+        wait_until(lambda: watching.counts.files == 1)
+        watching.stop()
+    state.close()
 
 
 def test_what_the_broker_has_lost_is_sent_again(place: WatchedHome) -> None:

@@ -2,6 +2,7 @@
 
 import heapq
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -171,3 +172,13 @@ def open_file(found: Found) -> BinaryIO:
     """Open a file, and nothing that only looks like one: no link is followed, and no pipe is waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     return open(os.open(found.path, flags), "rb", buffering=0)
+
+
+def count_open_files() -> int:
+    """How many files may be held open while they wait: a part of what the system allows."""
+    if sys.platform == "win32":
+        return 128
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(512, soft // 4))

@@ -2,7 +2,6 @@
 
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Protocol
 
 from history_sink import Unavailable
 from history_sink_agents.formats import Found
-from history_sink_agents.watch.backlog import Backlog, Job, Key, key_of, open_file, open_job
+from history_sink_agents.watch.backlog import Backlog, Job, Key, count_open_files, key_of, open_file, open_job
 from history_sink_agents.watch.carry import QUIET_SECONDS, Busy, Carried, Carrier
 from history_sink_agents.watch.deliveries import Deleted, Unconfirmed
 from history_sink_agents.watch.handover import Refused, Stopped
@@ -171,9 +170,9 @@ class Runner:
             self._again(job, QUIET_SECONDS / 2, "is being rewritten all the time")
         except Unavailable as error:
             self._pause(error)
-            self._again(job, min(2.0**job.attempts, _LAST_PAUSE_SECONDS), str(error))
+            self._again(job, back_off(1.0, job.attempts, _LAST_PAUSE_SECONDS), str(error))
         except Unconfirmed:
-            delay = min(_RETRY_SECONDS * 2**job.attempts, _LAST_RETRY_SECONDS)
+            delay = back_off(_RETRY_SECONDS, job.attempts, _LAST_RETRY_SECONDS)
             self._again(job, delay, "is handed over, and the store has not confirmed it yet")
         except Deleted:
             self._deleted.add(found.session)
@@ -186,7 +185,8 @@ class Runner:
         except OSError as error:
             self._fail(found, f"cannot be read: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001  # one file must not end the watch of all others
-            self._again(job, min(_RETRY_SECONDS * 2**job.attempts, _LAST_RETRY_SECONDS), _FAILED + type(error).__name__)
+            delay = back_off(_RETRY_SECONDS, job.attempts, _LAST_RETRY_SECONDS)
+            self._again(job, delay, _FAILED + type(error).__name__)
         else:
             self._succeed(job, told, carried)
 
@@ -217,7 +217,7 @@ class Runner:
             if self._failures < 2:
                 return
             is_new, self.outage = self.outage is None, error
-            self.backlog.pause(min(2.0 ** (self._failures - 2), _LAST_PAUSE_SECONDS))
+            self.backlog.pause(back_off(1.0, self._failures - 2, _LAST_PAUSE_SECONDS))
         if is_new:
             self._teller.away(str(error))
 
@@ -239,18 +239,13 @@ class Runner:
                 self._open_files -= 1
 
 
+def back_off(first_seconds: float, failures: int, longest_seconds: float) -> float:
+    """How long to wait after so many failures before this one: twice as long each time, however many there were."""
+    return min(first_seconds * 2.0 ** min(failures, 30), longest_seconds)
+
+
 def _tell(file: object) -> Told | None:
     if file is None:
         return None
     stat = os.fstat(file.fileno())  # type: ignore[attr-defined]  # an open file
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-def count_open_files() -> int:
-    """How many files may be held open while they wait: a part of what the system allows."""
-    if sys.platform == "win32":
-        return 128
-    import resource
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(512, soft // 4))
