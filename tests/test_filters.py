@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from history_sink import BadMessage, ConfigurationError, HistorySink
 from history_sink.filters import check_filters, filter_lines
 from history_sink.protocol.contract import LINE_BYTES
-from history_sink.protocol.lines import Line, encode_line
+from history_sink.protocol.lines import Line, PlacedEncode, encode_line
 from history_sink.testing import MemoryArchive, MemorySink
 from plain_store import lines_of, message, messages
 
@@ -54,7 +54,23 @@ def archive() -> MemoryArchive:
     return MemoryArchive()
 
 
+class Placed:
+    """A filter that is told where a line stands."""
+
+    def __call__(self, line: bytes) -> bytes:
+        return line
+
+    def filter_at(self, line: bytes, before: bytes) -> bytes:
+        return stamp(line, before[:2].hex())
+
+
 class TestOneLine:
+    def test_where_a_line_stands_is_found_out_only_for_a_filter_that_asks(self) -> None:
+        assert not isinstance(filter_lines(encode_line, (redact, stamp)), PlacedEncode)
+        placed = filter_lines(encode_line, (redact, Placed()))
+        assert isinstance(placed, PlacedEncode)
+        assert placed.encode_at({"a": SECRET}, "replace", bytes([7] * 32)).data == b'{"a":"[redacted]","by":"0707"}\n'
+
     def test_filters_are_applied_in_their_order(self) -> None:
         assert encode({"a": SECRET}, redact, stamp).data == b'{"a":"[redacted]","by":"stamped"}\n'
         assert encode({"a": 1}, stamp, partial(stamp, text="2")).data == b'{"a":1,"by":"stamped","by":"2"}\n'

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from history_sink.errors import BadMessage, ConfigurationError
 from history_sink.protocol.chain import ORIGIN
-from history_sink.protocol.lines import Encode, EncodeFor, Line, encode_line
+from history_sink.protocol.lines import Encode, EncodeFor, Line, PlacedEncode, encode_line
 from history_sink.protocol.plain import Unencodable
 
 Filter: TypeAlias = Callable[[bytes], bytes]
@@ -97,28 +97,40 @@ def filter_lines(encode: Encode, filters: tuple[Filter, ...]) -> Encode:
 
     The result raises `BadMessage` where a filter fails: nothing goes out unfiltered. The text names the filter.
     """
-    return _FilteredEncode(encode, filters) if filters else encode
+    if not filters:
+        return encode
+    steps = tuple((each, isinstance(each, PlacedFilter)) for each in filters)
+    if any(is_placed for _, is_placed in steps):
+        return _PlacedFilters(encode, steps)
+    return lambda message, unencodable: _filter(encode(message, unencodable), steps, unencodable, ORIGIN)
 
 
-class _FilteredEncode:
-    def __init__(self, encode: Encode, filters: tuple[Filter, ...]) -> None:
+_Steps: TypeAlias = tuple[tuple[Filter, bool], ...]
+"""Filters, and whether each is a `PlacedFilter`: to ask that of a protocol costs as much as to make a line."""
+
+
+class _PlacedFilters(PlacedEncode):
+    def __init__(self, encode: Encode, steps: _Steps) -> None:
         self._encode = encode
-        self._filters = filters
+        self._steps = steps
 
     def __call__(self, message: Any, unencodable: Unencodable) -> Line:
         return self.encode_at(message, unencodable, ORIGIN)
 
     def encode_at(self, message: Any, unencodable: Unencodable, before: bytes) -> Line:
-        line = self._encode(message, unencodable)
-        data = line.data[:-1]
-        counts: Counter[str] = Counter()
-        for each in self._filters:
-            data = _apply(each, data, before)
-            if isinstance(data, Filtered):
-                counts.update(data.counts)
-        if data == line.data[:-1]:
-            return line
-        return Line(data + b"\n", line.replaced, encode_line(bytes(data), unencodable).raw, counts)
+        return _filter(self._encode(message, unencodable), self._steps, unencodable, before)
+
+
+def _filter(line: Line, steps: _Steps, unencodable: Unencodable, before: bytes) -> Line:
+    data = line.data[:-1]
+    counts: Counter[str] = Counter()
+    for each, is_placed in steps:
+        data = _apply(each, is_placed, data, before)
+        if isinstance(data, Filtered):
+            counts.update(data.counts)
+    if data == line.data[:-1]:
+        return line
+    return Line(data + b"\n", line.replaced, encode_line(bytes(data), unencodable).raw, counts)
 
 
 def _bind(each: Filter, session: str | None) -> Filter:
@@ -138,11 +150,11 @@ class _Failing:
         raise BadMessage(self._reason)
 
 
-def _apply(each: Filter, line: bytes, before: bytes) -> bytes:
+def _apply(each: Any, is_placed: bool, line: bytes, before: bytes) -> bytes:
     if isinstance(each, _Failing):
         return each(line)
     try:
-        filtered: object = each.filter_at(line, before) if isinstance(each, PlacedFilter) else each(line)
+        filtered: object = each.filter_at(line, before) if is_placed else each(line)
     except Exception as error:  # noqa: BLE001  # its text may quote the line, so only its kind is told
         raise BadMessage(f"filter {_name(each)} failed with {type(error).__name__}") from None
     if not isinstance(filtered, bytes):

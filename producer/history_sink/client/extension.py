@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from history_sink.errors import BadMessage, Unavailable
 from history_sink.protocol.batch import Batch
-from history_sink.protocol.chain import Junction, advance
+from history_sink.protocol.chain import Junction
 from history_sink.protocol.contract import LINE_BYTES, SAVE_BYTES, UPLOAD
-from history_sink.protocol.lines import EncodeFor, Line, Message, PlacedEncode, check_line, encode_at
+from history_sink.protocol.lines import EncodeFor, Line, Message, encode_lines
 from history_sink.protocol.log_end import LogEnd, make_end, take_end
 from history_sink.protocol.outcome import Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
@@ -90,11 +90,7 @@ class Extension:
     def _lines(
         self, session: str | None, after: Junction, messages: Iterable[Message], unencodable: Unencodable
     ) -> Iterator[Line]:
-        encode, before = self._encode_for(session), after.chain
-        for message in messages:
-            line = check_line(encode_at(encode, message, unencodable, before))
-            before = advance(before, line.data) if isinstance(encode, PlacedEncode) else before
-            yield line
+        return encode_lines(self._encode_for(session), messages, unencodable, after.chain)
 
     def _send(self, session: str, sent: Upload | Batch, where: str, lines: list[Line], done: _Progress) -> None:
         described = describe_upload(sent, where)

@@ -20,9 +20,9 @@ from history_sink.ledger.ledger import CountedUpload, Ledger
 from history_sink.ledger.question import Question
 from history_sink.ledger.stream import Stream
 from history_sink.protocol.batch import Batch
-from history_sink.protocol.chain import ORIGIN, advance
+from history_sink.protocol.chain import ORIGIN
 from history_sink.protocol.contract import STATUS, UPLOAD
-from history_sink.protocol.lines import Encode, Line, Message, PlacedEncode, check_line, encode_at, encode_line
+from history_sink.protocol.lines import Encode, Line, Message, PlacedEncode, encode_line, encode_lines
 from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.outcome import Outcome, Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
@@ -207,9 +207,8 @@ class Session:
         is_placed = isinstance(self._encode, PlacedEncode)
         before = self.appends.find_chain(self.ledger.find_chain()) if is_placed else ORIGIN
         try:
-            for message in messages:
-                lines.append(check_line(encode_at(self._encode, message, unencodable, before)))
-                before = advance(before, lines[-1].data) if is_placed else before
+            for line in encode_lines(self._encode, messages, unencodable, before):
+                lines.append(line)
         except BadMessage as error:
             return lines, Refusal(len(lines), str(error))
         return lines, None

@@ -9,8 +9,7 @@ from typing import Any
 from history_sink.errors import BadMessage
 from history_sink.ledger.junctions import Points
 from history_sink.ledger.snapshot import UNLIKE, copy_shape, is_like
-from history_sink.protocol.contract import LINE_BYTES
-from history_sink.protocol.lines import Encode, Line, Message, PlacedEncode, encode_at, encode_line
+from history_sink.protocol.lines import Encode, Line, Message, PlacedEncode, check_line, encode_at, encode_line
 from history_sink.protocol.plain import Unencodable
 
 RECENT_MESSAGES = 32
@@ -75,11 +74,9 @@ class Wanted:
         message = self._messages[index]
         shape = copy_shape(message)  # before it is encoded: meanwhile the agent may edit it, as it streams an answer
         try:
-            line = encode_at(self._encode, message, self._unencodable, before)
+            line = check_line(encode_at(self._encode, message, self._unencodable, before))
         except BadMessage as error:
             return Refusal(index, str(error))
-        if len(line.data) > LINE_BYTES:
-            return Refusal(index, f"a line of {len(line.data)} bytes is over the limit of {LINE_BYTES}")
         self._encoded[index] = shape
         return line
 

@@ -6,11 +6,13 @@ No spaces, non-ASCII unescaped, keys in the order given. A message that is alrea
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from history_sink.errors import BadMessage
+from history_sink.protocol.chain import advance
 from history_sink.protocol.contract import LINE_BYTES
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.plain import Unencodable, make_plain, write_json
@@ -53,13 +55,16 @@ Encode: TypeAlias = Callable[[Any, Unencodable], Line]
 """Makes the line of a message, or raises `BadMessage`."""
 
 
-@runtime_checkable
-class PlacedEncode(Protocol):
-    """Makes lines that depend on where they stand."""
+class PlacedEncode(ABC):
+    """Makes lines that depend on where they stand. No `Protocol`: each save asks for each message which kind it has."""
 
+    @abstractmethod
+    def __call__(self, message: Any, unencodable: Unencodable) -> Line:
+        """The line as the first of a history. Raises `BadMessage`."""
+
+    @abstractmethod
     def encode_at(self, message: Any, unencodable: Unencodable, before: bytes) -> Line:
         """The line behind the history whose chain is `before`. Raises `BadMessage`."""
-        ...
 
 
 def encode_at(encode: Encode, message: Any, unencodable: Unencodable, before: bytes) -> Line:
@@ -99,6 +104,20 @@ def check_line(line: Line) -> Line:
     if len(line.data) > LINE_BYTES:
         raise BadMessage(f"a line of {len(line.data)} bytes is over the limit of {LINE_BYTES}")
     return line
+
+
+def encode_lines(
+    encode: Encode, messages: Iterable[Message], unencodable: Unencodable, before: bytes
+) -> Iterator[Line]:
+    """Make the lines of messages behind the history whose chain is `before`. Raises `BadMessage` at the first bad one.
+
+    Only a `PlacedEncode` looks at `before`.
+    """
+    is_placed = isinstance(encode, PlacedEncode)
+    for message in messages:
+        line = check_line(encode_at(encode, message, unencodable, before))
+        before = advance(before, line.data) if is_placed else before
+        yield line
 
 
 def _write_as_it_is(message: Mapping[Any, Any]) -> bytes | None:
