@@ -199,6 +199,7 @@ def test_the_newest_file_is_first_and_one_of_a_session_at_a_time() -> None:
     assert [*take_names(backlog)] == ["later"]
     backlog.stop()
     assert backlog.take() is None
+    assert not backlog.add(make_job("too late", 1))  # so that who adds it closes its file
 
 
 @pytest.mark.parametrize("failures", [5, 1023, 1024, 100_000])

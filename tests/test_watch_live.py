@@ -16,6 +16,7 @@ from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.formats import Found
 from history_sink_agents.watch import carry, deliveries, handover, runner, watch
 from history_sink_agents.watch.carry import Carried, Carrier
+from history_sink_agents.watch.deliveries import Unconfirmed
 from history_sink_agents.watch.handover import Handover
 from history_sink_agents.watch.lock import Taken
 from history_sink_agents.watch.state import State
@@ -257,3 +258,24 @@ def test_another_queue_is_another_archive(place: WatchedHome) -> None:
     place.archive = MemoryArchive()
     place.url = "redis://another.invalid/0"
     assert place.watch_once() == 3
+
+
+def test_what_is_confirmed_late_does_not_read_the_file_that_was_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "PATIENCE_SECONDS", 0.05)
+    archive, path = MemoryArchive(), tmp_path / "file.jsonl"
+    found = Found("claude", path, "file.jsonl", "claude.file", "lines")
+    state = State(tmp_path, "an archive")
+    path.write_bytes(b"0\n")
+    with MemorySink(archive) as sink:
+        carrier = Carrier(Handover(sink), state)
+        with path.open("rb") as file:
+            carrier.carry(found, file)
+        path.write_bytes(b"0\n1\n")
+        with archive.workers_away(), path.open("rb") as file, pytest.raises((Unavailable, Unconfirmed)):
+            carrier.carry(found, file)
+        with path.open("rb") as file:
+            assert carrier.carry(found, file).action == "append"
+    state.close()
+    assert archive.lines(found.session) == [b"0\n", b"1\n"]

@@ -76,8 +76,10 @@ class Backlog:
         return self._is_stopped
 
     def add(self, job: Job, delay_seconds: float = 0.0) -> bool:
-        """Have a file looked at, unless it waits already. Returns whether it was taken."""
+        """Have a file looked at, unless it waits already or nothing is any more. Returns whether it was taken."""
         with self._changed:
+            if self._is_stopped:
+                return False
             waiting = self._waiting.setdefault(job.key, [])
             if any(other.inode == job.inode for other in waiting):
                 return False

@@ -111,9 +111,11 @@ class Carrier:
         return self._hand_over(found, Parcel(found.session, source, mark, step), keep)
 
     def _keep(self, found: Found, file: BinaryIO, look: Look) -> Callable[[Place, str, bool], None]:
-        """What remembers how far the file is archived."""
+        """What remembers how far the file is archived, while it is open; later the next look finds it out."""
 
         def keep(place: Place, manifest: str, is_final: bool) -> None:
+            if file.closed:  # an earlier look's lines were confirmed after it had ended
+                return
             edges = hash_edges(file, place.position)
             end = None if place.is_inside else place.end
             size, inode = look.size_bytes if is_final else _UNFINISHED, (look.device, look.inode)
