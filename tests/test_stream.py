@@ -194,6 +194,31 @@ def test_a_fence_makes_the_first_append_one_request(book: Logbook) -> None:
     assert book.requests == {"Put": 1}
 
 
+def test_to_ask_for_the_end_of_a_long_log_and_go_on_there_are_four_requests(book: Logbook) -> None:
+    history = some_lines(10_000)
+    book.save_whole(history)
+    book.hints.kept.clear()
+    status = book.survey()
+    assert book.requests == {"List": 2, "Head": 1}
+    end = status.logs[0].end
+    assert end is not None
+    assert book.append("w", 0, [A[0]], fence=take_end(end)).outcome == "stored"
+    assert book.requests == {"Put": 1}
+
+
+def test_a_question_does_not_put_a_newer_hint_back(book: Logbook) -> None:
+    book.save(A, 0, 2)
+    known = book.hints.kept[book.log.root]
+    book.survey()
+    assert book.hints.kept[book.log.root] is known
+
+
+def test_a_question_leaves_no_hint_of_a_base_that_is_not_ours_yet(book: Logbook, store: ModelStore) -> None:
+    store.perform(Put(book.log.base, A[0] + b"an open line", {}))
+    book.survey()
+    assert not book.hints.kept
+
+
 def test_without_hints_an_append_costs_a_look_and_a_mark(book: Logbook, store: ModelStore) -> None:
     book.save_whole(A[:2])
     book.context = type(book.context)(NoHints(), lambda: store.now)

@@ -13,8 +13,9 @@ from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.marks import find_placed
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import read_meta
 from history_sink_worker.archive.sessions import list_branches
-from history_sink_worker.archive.snapshot import LogSnapshot, look, tail_fact
+from history_sink_worker.archive.snapshot import LogSnapshot, look, make_hint, tail_fact
 from history_sink_worker.archive.tombstone import Deleted
 from history_sink_worker.archive.written import last_write
 from history_sink_worker.store import Corrupt, Steps
@@ -52,10 +53,21 @@ def _survey(context: Context, bucket: str, prefix: str, session: str, asked: Ask
             placed = {}
             for writer in asked.writers:
                 placed[writer] = yield from find_placed(log, seen.line, writer)
+            _leave_hint(context, log, seen)
             logs.append(replace(_log_status(log, seen, common), placed=placed))
         strays += yield from _strays(context, seen)
         pending += _count_pending(seen)
     return Status(bucket, prefix, session, tuple(logs), tuple(strays), pending)
+
+
+def _leave_hint(context: Context, log: Log, seen: LogSnapshot) -> None:
+    """Who asks where a log ends is about to go on there: with a hint that is one PUT, without, a look and more.
+
+    Not of a base that was not adopted yet: its last line may be open, and then nothing can follow it.
+    """
+    is_ours = seen.line is not None and seen.info is not None and read_meta(seen.info.meta) is not None
+    if is_ours and context.hints.get(log.root) is None:
+        context.hints.put(log.root, make_hint(seen, now=0.0))
 
 
 def _compare(context: Context, log: Log, junctions: Sequence[tuple[int, str]]) -> Steps[tuple[LogSnapshot, int]]:
