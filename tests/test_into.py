@@ -64,10 +64,10 @@ def restore(sink: MemorySink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     return lambda *words: CliRunner().invoke(command.into, [str(word) for word in words])
 
 
-def age(home: Path) -> None:
-    """As if nobody had written there for an hour."""
+def age(home: Path, seconds: float = 3600) -> None:
+    """As if nobody had written there for so long."""
     for path in home.rglob("*"):
-        os.utime(path, (time.time() - 3600,) * 2)
+        os.utime(path, (time.time() - seconds,) * 2)
 
 
 def read_tree(home: Path) -> dict[str, bytes]:
@@ -289,6 +289,9 @@ def test_a_session_at_work_is_left_alone(sink: MemorySink, restore: Restore, tmp
         done = restore(A, "--into", "claude", "--home", home)
         assert done.exit_code == 1
         assert "s ago" in done.stderr
+    part.unlink()
+    age(home, -3600)  # by another clock
+    assert restore(A, "--into", "claude", "--home", home).exit_code == 0
     part.unlink()
     age(home)
     put(home, f"sessions/{os.getpid()}.json", {"sessionId": A, "pid": os.getpid()})

@@ -188,6 +188,14 @@ def test_versions_of_a_document_are_kept_once_it_is_quiet_and_whole(place: Watch
     assert [entry["size_bytes"] for entry in manifest] == [len(each) - 1 for each in [*versions, versions[0]]]
 
 
+def test_a_document_that_was_written_tomorrow_is_archived_today(place: WatchedHome) -> None:
+    document = Codetether(place.home)
+    document.save("one")
+    settle(document.path, -86_400.0)
+    place.watch_once()
+    assert place.has(document.path.read_bytes() + b"\n")
+
+
 def test_half_a_document_is_not_archived(place: WatchedHome) -> None:
     document = Codetether(place.home)
     document.path.write_text('{"messages": ["ha')

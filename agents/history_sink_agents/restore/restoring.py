@@ -121,7 +121,7 @@ def _describe_recent(agent: PatternFormat, beside: list[Found]) -> str | None:
             age_seconds = time.time() - found.path.stat().st_mtime
         except OSError:  # gone meanwhile
             continue
-        if age_seconds < QUIET_SECONDS:
+        if abs(age_seconds) < QUIET_SECONDS:  # one of tomorrow is from another clock
             return f"{found.path} was written {age_seconds:.0f} s ago: {agent.name} may be at work on it; wait a minute"
     return None
 

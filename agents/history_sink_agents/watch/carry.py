@@ -79,7 +79,7 @@ class Carrier:
         step = decide_whole(mark, look)
         if step.action == "nothing":
             return Carried(*step)
-        if self._now() - look.mtime_ns / 1e9 < QUIET_SECONDS or not _is_document(found, file, look.size_bytes):
+        if is_fresh(look.mtime_ns, self._now()) or not _is_document(found, file, look.size_bytes):
             raise Busy
         digest = hash_whole(file, look.size_bytes)
         again = look_at(file, None)
@@ -135,6 +135,11 @@ class Carrier:
 
         sent = self._handover.hand_over(parcel, describe, keep)
         return Carried(*parcel.step, sent.messages, sent.bytes, sent.raw)
+
+
+def is_fresh(mtime_ns: int, now: float) -> bool:
+    """Whether a file was written to just now, in seconds since the epoch. One of tomorrow is from another clock."""
+    return abs(now - mtime_ns / 1e9) < QUIET_SECONDS
 
 
 def _is_document(found: Found, file: BinaryIO, size_bytes: int) -> bool:

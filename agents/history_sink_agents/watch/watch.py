@@ -11,7 +11,7 @@ from threading import Event
 
 from history_sink_agents.formats import Found, Unreadable
 from history_sink_agents.restored import recall
-from history_sink_agents.watch.carry import QUIET_SECONDS
+from history_sink_agents.watch.carry import QUIET_SECONDS, is_fresh
 from history_sink_agents.watch.follow import follow
 from history_sink_agents.watch.homes import Home
 from history_sink_agents.watch.rows import count_events
@@ -160,7 +160,7 @@ def _is_fresh(found: Found) -> bool:
     if found.kind != "whole":
         return False
     try:
-        return time.time() - os.stat(found.path).st_mtime < QUIET_SECONDS
+        return is_fresh(os.stat(found.path).st_mtime_ns, time.time())
     except OSError:
         return False
 
