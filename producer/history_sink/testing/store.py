@@ -12,6 +12,7 @@ from history_sink.protocol.chain import shorten
 from history_sink.protocol.contract import (
     APPEND_VERSION,
     LIST_SESSIONS,
+    MOST_SESSIONS,
     RESOLVE,
     STATUS,
     UPLOAD,
@@ -28,9 +29,6 @@ from history_sink.testing.line_log import LineLog, Run, Size
 
 CAP_BYTES = 8 * 1024 * 1024
 """The largest answer to a pointer, as workers have it by default."""
-
-MOST_SESSIONS = 1000
-"""On one page."""
 
 NO_MATCH = Fault("no_match")
 
