@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from command import Command, objects
-from history_sink import Fault, HistorySink, Malformed, NoAnswer, Recalled
+from history_sink import Fault, HistorySink, Malformed, NoAnswer, Recalled, Unavailable
 from history_sink.settings import ProducerSettings
+from history_sink.testing import MemorySink
 from history_sink_worker.life.deletion import delete
 from history_sink_worker.service.service import make_service
 from history_sink_worker.settings import WorkerSettings
@@ -210,3 +211,13 @@ def test_the_command_marks_what_matches_and_tells_nothing_from_not_yet(
     assert "Nothing found in" in nothing.err
     assert command("recall", "ibis", "--since", "yesterday").status == 2
     assert command("recall", "ibis", "--branch", "000000000001-0123456789abcdef").status == 2
+
+
+def test_a_question_is_checked_before_the_store_is_asked_what_it_has_to_have() -> None:
+    sink = MemorySink()
+    receipt = sink.append("s", said("a kiwi"))
+    with sink.archive.workers_away(), pytest.raises(Malformed, match="limit"):
+        sink.recall("kiwi", limit=0, at_least=sink.append("s", said("a kiwi, too")))
+    sink.close()
+    with pytest.raises(Unavailable, match="closed"):
+        sink.recall("kiwi", at_least=receipt)

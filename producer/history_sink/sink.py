@@ -586,9 +586,10 @@ class HistorySink:
         check_timeout(timeout_seconds)
         name = take_session(session) if session is not None else None
         asked = {"query": query, "session": name, "branch": branch, "role": role, "project": project, "since": since}
-        at = None if at_least is None else self._place_of(at_least, timeout_seconds)
-        question = Question.decode({**asked, "limit": limit, "at_least": at})
+        question = Question.decode({**asked, "limit": limit})
         self._check_open()
+        if at_least is not None:
+            question = replace(question, at_least=self._place_of(at_least, timeout_seconds))
         return self._reading.recall(question, timeout_seconds)
 
     def _place_of(self, receipt: Receipt, timeout_seconds: float) -> tuple[str, str | None, int]:
