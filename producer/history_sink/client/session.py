@@ -8,15 +8,15 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from history_sink.client.extension import describe_upload
+from history_sink.client.handed_over import HandedOver, describe_upload
 from history_sink.errors import BadMessage, Malformed, Unavailable
 from history_sink.ledger.appends import Appends
 from history_sink.ledger.comparison import Comparison
 from history_sink.ledger.history import Refusal
-from history_sink.ledger.ledger import CountedUpload, Ledger
+from history_sink.ledger.ledger import Ledger
 from history_sink.ledger.question import Question
 from history_sink.ledger.stream import Stream
 from history_sink.protocol.batch import Batch
@@ -29,7 +29,6 @@ from history_sink.protocol.plain import Unencodable
 from history_sink.protocol.status import Status
 from history_sink.protocol.upload import Upload
 from history_sink.transport.broker import Broker
-from history_sink.transport.clock import find_skew
 from history_sink.transport.link import NO_ANSWERS
 from history_sink.transport.results import Answer
 
@@ -55,28 +54,6 @@ FILTERED_OTHERWISE = (
 
 _FLIGHT_PAUSE_SECONDS = 0.02
 """Between two questions whether what was appended has arrived."""
-
-
-@dataclass(slots=True)
-class _Accepted:
-    """What the broker has accepted in one call."""
-
-    messages: int = 0
-    bytes: int = 0
-    replaced: int = 0
-    raw: int = 0
-    filtered: Counter[str] = field(default_factory=Counter)
-    task_ids: list[str] = field(default_factory=list)
-
-    def count(self, sent: Upload | Batch, task_id: str) -> None:
-        self.messages += len(sent.lines)
-        self.bytes += sent.size_bytes
-        self.task_ids.append(task_id)
-
-    def note(self, made: CountedUpload | Line) -> None:
-        self.replaced += made.replaced
-        self.raw += made.raw
-        self.filtered.update(made.filtered)
 
 
 class Session:
@@ -195,7 +172,7 @@ class Session:
                 self.appends.withdraw(len(lines))
                 listed = f"message {receipt.index} of the saved list: {receipt.reason}"
                 return receipt if receipt.index is None else replace(receipt, index=None, reason=listed)
-            made = _Accepted(replaced=receipt.replaced, raw=receipt.raw, filtered=Counter(receipt.filtered))
+            made = HandedOver(replaced=receipt.replaced, raw=receipt.raw, filtered=Counter(receipt.filtered))
             for line in lines:
                 made.note(line)
             receipt = replace(receipt, replaced=made.replaced, raw=made.raw, filtered=dict(made.filtered))
@@ -220,8 +197,8 @@ class Session:
 
     def _hand_over(self, whole: bool = False, asks: bool = True) -> Receipt:
         if self._is_deleted:
-            return self._receipt("refused", _Accepted(), DELETED)
-        done = _Accepted()
+            return self._receipt("refused", HandedOver(), DELETED)
+        done = HandedOver()
         try:
             self._broker.check()
             self._send_batches(done)  # they come before what was saved since
@@ -235,7 +212,7 @@ class Session:
         except Unavailable as error:
             return self._receipt("unreachable", done, str(error))
         self._look_in_passing()
-        receipt = self._receipt("enqueued" if done.task_ids else "unchanged", done)
+        receipt = self._receipt(None, done)
         return _as_refused(receipt, self.ledger.refusal) if self.ledger.refusal else receipt
 
     def _decide(self, whole: bool) -> None:
@@ -244,7 +221,7 @@ class Session:
             self.ledger.decide(whole)
         self.appends.follow(self.ledger.log)
 
-    def _send_pieces(self, done: _Accepted) -> None:
+    def _send_pieces(self, done: HandedOver) -> None:
         while piece := self.ledger.next_piece():
             upload = piece.upload
             task_id = self._send(upload, f"offset: {upload.start.offset}")
@@ -253,7 +230,7 @@ class Session:
             done.count(upload, task_id)
             done.note(piece)
 
-    def _send_batches(self, done: _Accepted) -> None:
+    def _send_batches(self, done: HandedOver) -> None:
         while following := self.appends.next_batch():
             stream, batch = following
             task_id = self._send(batch, f"position: {batch.position}")
@@ -271,20 +248,8 @@ class Session:
         while len(self._sent) > LOOKED_AT:
             self._sent.popitem(last=False)
 
-    def _receipt(self, state: ReceiptState, done: _Accepted, reason: str | None = None) -> Receipt:
-        return Receipt(
-            state=state,
-            session=self.name,
-            branch=self.ledger.log.branch,
-            messages=done.messages,
-            bytes=done.bytes,
-            task_ids=tuple(done.task_ids),
-            reason=reason,
-            replaced=done.replaced,
-            raw=done.raw,
-            filtered=dict(done.filtered),
-            clock_ahead_seconds=find_skew(self._broker.clock_ahead_seconds),
-        )
+    def _receipt(self, state: ReceiptState | None, done: HandedOver, reason: str | None = None) -> Receipt:
+        return done.tell(self.name, self.ledger.log.branch, self._broker.clock_ahead_seconds, state, reason)
 
     # What the store says
 
