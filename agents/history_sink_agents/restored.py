@@ -4,12 +4,12 @@ One JSON line a file, in ``restored.jsonl`` of the state folder. Like all state 
 restored file is compared with the store once more, and one with a name of its own is archived a second time.
 """
 
-import json
-import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+
+from history_sink_agents.notes import NoteFile
 
 _FILE = "restored.jsonl"
 
@@ -45,27 +45,14 @@ def find_own_state_folder(environ: Mapping[str, str]) -> Path:
 
 def remember(folder: Path, restored: Restored) -> None:
     """Note one file. Raises `OSError`."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    number = os.open(folder / _FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(number, json.dumps(asdict(restored)).encode() + b"\n")
-    finally:
-        os.close(number)
+    NoteFile(folder / _FILE).append(asdict(restored))
 
 
 def recall(folder: Path) -> dict[str, Restored]:
     """All that was noted, the last of each path, by paths. A damaged line is passed over; no file is no note."""
-    try:
-        lines = (folder / _FILE).read_bytes().split(b"\n")
-    except OSError:
-        return {}
-    found = (_read(line) for line in lines)
-    return {each.path: each for each in found if each}
-
-
-def _read(line: bytes) -> Restored | None:
-    try:
-        value: Any = json.loads(line)
-        return Restored(**{field.name: value[field.name] for field in fields(Restored)})
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+    found: dict[str, Restored] = {}
+    for note in NoteFile(folder / _FILE).read_new():
+        with suppress(KeyError, TypeError):
+            each = Restored(**{field.name: note[field.name] for field in fields(Restored)})
+            found[each.path] = each
+    return found

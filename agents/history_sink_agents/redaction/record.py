@@ -5,14 +5,15 @@ The log itself shows it: where the same messages become other lines, the sink op
 
 import hashlib
 import hmac
-import json
 import logging
-import os
 import secrets
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from history_sink_agents.notes import NoteFile
 
 log = logging.getLogger("history_sink.redaction")
 
@@ -21,12 +22,11 @@ _DIGEST_CHARACTERS = 4  # 16 bits say that a value is another one, and too littl
 
 
 class Record:
-    """One JSON line a session, the first counts. Any number of processes may write."""
+    """One note a session; the first counts."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / _FILE
+        self._notes = NoteFile(folder / _FILE)
         self._known: dict[str, dict[str, Any]] = {}
-        self._read_bytes = 0
         self._lock = threading.Lock()
 
     def check(self, session: str, rules: str, values: Iterable[str]) -> None:
@@ -61,33 +61,17 @@ class Record:
 
     def _read(self) -> None:
         """What others have written since."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._read_bytes)
-                data = file.read()
-        except OSError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read_bytes += len(whole)
-        for line in whole.splitlines():
-            try:
-                value = json.loads(line)
-                entry = {name: value[name] for name in ("rules", "salt", "values")}
-                self._known.setdefault(value["session"], entry)
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # torn by a crash
+        for note in self._notes.read_new():
+            with suppress(KeyError, TypeError):
+                entry = {name: note[name] for name in ("rules", "salt", "values")}
+                self._known.setdefault(note["session"], entry)
 
     def _write(self, session: str, rules: str, values: list[str]) -> None:
         salt = secrets.token_hex(8)
         entry = {"rules": rules, "salt": salt, "values": sorted(_digest(salt, value) for value in values)}
         self._known[session] = entry
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            number = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(number, json.dumps({"session": session, **entry}).encode() + b"\n")
-            finally:
-                os.close(number)
+            self._notes.append({"session": session, **entry})
         except OSError as error:
             log.debug("the rules of session %s were not noted: %s", session, error.strerror)
 
