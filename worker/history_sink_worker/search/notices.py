@@ -34,7 +34,10 @@ class Notices:
         self._checked_at = 0.0
 
     def read(self, now: float) -> list[Notice] | None:
-        """What has come since the last call; None where some may be lost, and only a LIST can tell. Never waits."""
+        """All that has come since the last call; None where some may be lost, and only a LIST can tell. Never waits.
+
+        A log may be in it several times, and not in the order in which it has grown: two workers tell of it.
+        """
         if self._position is None:
             # An entry of our own: should it be gone while none has come, Redis has forgotten.
             self._position = self._shelf.ask(lambda client: client.xadd(self._stream, {b"root": b""}), None)
@@ -60,7 +63,7 @@ class Notices:
             return False
 
     def _decode(self, answer: Any) -> list[Notice]:
-        found: dict[str, Notice] = {}
+        found = []
         streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer]
         for entries in streams:
             for entry_id, fields in _flatten(entries):
@@ -68,8 +71,8 @@ class Notices:
                 root, offset = fields.get(b"root", b"").decode("utf-8", "replace"), fields.get(b"offset", b"0")
                 place = parse_key(self._prefix, root + BASE)
                 if place is not None:
-                    found[root] = Notice(place[0], int(offset) if offset.isdigit() else 0)
-        return list(found.values())
+                    found.append(Notice(place[0], int(offset) if offset.isdigit() else 0))
+        return found
 
 
 def _flatten(entries: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
