@@ -27,3 +27,14 @@ def test_a_worker_that_tells_late_does_not_hide_how_far_another_has_brought_a_lo
         hints.put(LOG.root, hint_of(offset))
     assert notices.read(0.0) == [Notice(LOG, 200), Notice(LOG, 100)]
     assert notices.read(0.0) == []
+
+
+def test_where_nobody_keeps_an_index_redis_keeps_no_notices(shelf: RedisShelf) -> None:
+    hints = RedisHints(shelf, settle_seconds=7200)
+    hints.put(LOG.root, hint_of(100))
+    assert hints.get(LOG.root) == hint_of(100)
+    assert shelf.ask(lambda client: client.keys("*grown"), None) == []
+    notices = Notices(shelf, "history/")
+    assert notices.read(0.0) is None
+    hints.put(LOG.root, hint_of(200))
+    assert notices.read(0.0) == [Notice(LOG, 200)]

@@ -39,7 +39,7 @@ class Notices:
         A log may be in it several times, and not in the order in which it has grown: two workers tell of it.
         """
         if self._position is None:
-            # An entry of our own: should it be gone while none has come, Redis has forgotten.
+            # An entry of our own, which makes the stream: should it be gone while none has come, Redis has forgotten.
             self._position = self._shelf.ask(lambda client: client.xadd(self._stream, {b"root": b""}), None)
             self._checked_at = now
             return None

@@ -26,7 +26,7 @@ NOTED = 10_000
 """Of so many logs a process knows what it has put on the due list; then it begins anew."""
 
 NOTICES = "grown"
-"""The stream that says which logs have grown, for whoever keeps an index: the newest `NOTICES_KEPT`, about."""
+"""The stream that says which logs have grown: the newest `NOTICES_KEPT`, about. Whoever keeps an index makes it."""
 NOTICES_KEPT = 20_000
 
 DueKind = Literal["idle", "sweep"]
@@ -80,13 +80,16 @@ class RedisHints:
         return _decode(value) if value else None
 
     def put(self, root: str, hint: Hint) -> None:
-        """Remember it, and tell in the same step that the log has moved: a root and an offset, no more."""
+        """Remember it, and tell in the same step that the log has moved: a root and an offset, no more.
+
+        Where no search worker has ever made the stream, nothing is told, and nothing kept.
+        """
 
         def put(client: "redis.Redis") -> None:
             pipeline = client.pipeline(transaction=False)
             pipeline.set(self._key(root), _encode(hint), px=self._keep_ms)
             notice: Any = {"root": root, "offset": hint.offset}
-            pipeline.xadd(f"{self._shelf.name}:{NOTICES}", notice, maxlen=NOTICES_KEPT, approximate=True)
+            pipeline.xadd(f"{self._shelf.name}:{NOTICES}", notice, maxlen=NOTICES_KEPT, nomkstream=True)
             kept, _ = pipeline.execute(raise_on_error=False)  # a user who may not tell may yet remember
             if isinstance(kept, Exception):
                 raise kept
