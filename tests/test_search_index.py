@@ -27,7 +27,7 @@ from history_sink_worker.search.state import InUse, State, take_home
 from history_sink_worker.service.redis_hints import RedisShelf
 from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
-from history_sink_worker.store import Away, Put, Steps
+from history_sink_worker.store import Away, Delete, Put, Steps
 from indexes import Contents, current, make_indexer, read_contents, settle
 from stack.processes import wait_until
 from stack.redis import RedisServer
@@ -196,6 +196,41 @@ def test_lines_that_are_no_json_are_text_and_sealed_ones_are_counted(
     assert state is not None
     assert state.sealed == 1
     indexer.close()
+
+
+def test_sealed_lines_of_a_deleted_session_are_not_counted_any_more(
+    sink: HistorySink, work: Service, tmp_path: Path
+) -> None:
+    indexer = make_indexer(work, tmp_path / "own")
+    settle(indexer)
+    before = indexer._feed.sealed
+    save(sink, "sealed", [b'{"enc":"bm8gd29yZHM"}\n', b'{"enc":"bm8gd29yZHN"}\n'])  # type: ignore[list-item]  # ready-made lines
+    indexer._compare_at = 0.0
+    settle(indexer)
+    assert indexer._feed.sealed == before + 2
+    delete(work, "sealed")
+    indexer._compare_at = 0.0
+    settle(indexer)
+    assert indexer._feed.sealed == before
+    indexer.close()
+
+
+def test_of_a_session_without_any_object_no_branch_is_kept(sink: HistorySink, work: Service, tmp_path: Path) -> None:
+    common = talk("emptied", 2)
+    save(sink, "emptied", [*common, {"role": "user", "content": "one ending"}])
+    save(sink, "emptied", [*common, {"role": "user", "content": "another ending"}])
+    indexer = make_indexer(work, tmp_path / "own")
+    settle(indexer)
+    assert len(list(indexer._feed.index.cursors("emptied"))) == 2
+    work.run(remove([entry.key for entry in work.walk(work.log("emptied").root)]))
+    indexer._compare_at = 0.0
+    settle(indexer)
+    assert list(indexer._feed.index.cursors("emptied")) == []
+    indexer.close()
+
+
+def remove(keys: list[str]) -> Steps[None]:
+    yield Delete(tuple(keys))
 
 
 def test_what_another_program_overwrites_is_not_kept(sink: HistorySink, work: Service, tmp_path: Path) -> None:

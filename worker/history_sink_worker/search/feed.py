@@ -117,9 +117,9 @@ class Feed:
                         raise
                 yield objects
             yield objects
-        gone = {cursor.session for cursor in self.index.cursors() if hash(cursor.session) not in seen}
-        for session in gone:
-            self.update(Log(prefix, session))  # which asks again: it may have come since the LIST
+        unseen = [cursor for cursor in self.index.cursors() if hash(cursor.session) not in seen]
+        for cursor in unseen:
+            self.update(Log(prefix, cursor.session, cursor.branch))  # which asks again: it may have come since the LIST
             yield objects
 
     def _find_changed(self, session: str, entries: Iterable[Entry]) -> list[Log]:
@@ -131,22 +131,26 @@ class Feed:
         return sorted(changed, key=lambda log: log.branch or "")
 
     def _drop_log(self, log: Log) -> None:
-        if self.cursor(log) is not None:
+        cursor = self.cursor(log)
+        if cursor is not None:
             self.index.drop_log(log.session, log.branch)
-            self._forget(log.session, log.branch)
+            self._forget(cursor)
 
     def _drop_session(self, session: str) -> None:
-        known = {branch for name, branch in self._moved if name == session}
-        known |= {cursor.branch for cursor in self.index.cursors(session)}
-        known = {branch for branch in known if self.cursor(Log("", session, branch)) is not None}
+        branches = {branch for name, branch in self._moved if name == session}
+        branches |= {cursor.branch for cursor in self.index.cursors(session)}
+        cursors = [self.cursor(Log("", session, branch)) for branch in branches]
+        known = [cursor for cursor in cursors if cursor is not None]
         if known:
             self.index.drop_session(session)
-        for branch in known:
-            self._forget(session, branch)
+        for cursor in known:
+            self._forget(cursor)
 
-    def _forget(self, session: str, branch: str | None) -> None:
-        self._moved[session, branch] = None
-        self._looked_at.pop((session, branch), None)
+    def _forget(self, cursor: Cursor) -> None:
+        name = cursor.session, cursor.branch
+        self._moved[name] = None
+        self._looked_at.pop(name, None)
+        self.sealed -= cursor.sealed
         self.done.dropped += 1
 
     def _follow(self, log: Log, offset: int) -> Steps[None]:
