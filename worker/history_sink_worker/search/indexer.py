@@ -67,6 +67,7 @@ class Indexer:
         self._compare_began = 0.0
         self._committed_at = self._beat_at = 0.0
         self._rebuild: Rebuild | None = None
+        self._rebuild_at = 0.0
         self._feed = self._open()
         self._progress = Progress(self._feed.done, time.monotonic())
 
@@ -165,6 +166,12 @@ class Indexer:
         if self._behind_since is None:
             self._behind_since = now
 
+    def _want_failed(self, now: float) -> None:
+        """Take up what a comparison could not read, and went on."""
+        for place in self._feed.failed:
+            self._want(place, 0, now)
+        self._feed.failed.clear()
+
     def _see_to_pending(self, now: float) -> None:
         began, failures = time.monotonic(), 0
         for place in [place for place, (at, _) in self._later.items() if at <= now]:
@@ -201,9 +208,7 @@ class Indexer:
         self._comparing = None
         self._feed.commit()
         self._compare_seconds = time.time() - self._compare_began
-        for place in self._feed.failed:
-            self._want(place, 0, now)
-        self._feed.failed.clear()
+        self._want_failed(now)
         if not self._is_level:
             (self._feed.index.folder / _LEVEL).touch(0o600)
             self._progress.end(time.monotonic(), "search index built")
@@ -217,23 +222,27 @@ class Indexer:
             self._purge_since = now
             self._feed.done.dropped = 0
         if self._rebuild is None:
-            if self._purge_since is not None and now - self._purge_since >= self._pace.purge and self._is_level:
+            is_due = self._purge_since is not None and now >= max(
+                self._purge_since + self._pace.purge, self._rebuild_at
+            )
+            if is_due and self._is_level:
                 self._feed.done.dropped = 0
                 self._rebuild = Rebuild(self._work, _new_folder(self._home), now)
             return
         if self._rebuild.has_failed:
             self._rebuild.give_up()
-            self._rebuild = None
+            self._rebuild, self._rebuild_at = None, now + self._pause_seconds
         elif self._rebuild.is_level and not self._rebuild.go_on():
-            self._switch(self._rebuild)
+            self._switch(self._rebuild, now)
 
-    def _switch(self, rebuild: Rebuild) -> None:
+    def _switch(self, rebuild: Rebuild, now: float) -> None:
         old = self._feed
         rebuild.feed.commit()
         (rebuild.feed.index.folder / _LEVEL).touch(0o600)
         self._feed, self._rebuild, self._comparing = rebuild.feed, None, None
         self._purge_since = rebuild.began_at if old.done.dropped or rebuild.feed.done.dropped else None
         rebuild.feed.done.dropped = 0
+        self._want_failed(now)
         self._progress = Progress(self._feed.done, time.monotonic())
         self._beat(time.time())  # from here on readers ask the new one
         old.index.close()

@@ -10,6 +10,7 @@ from history_sink_worker import log
 from history_sink_worker.search.feed import Feed
 from history_sink_worker.search.index import Index
 from history_sink_worker.service.service import Service
+from history_sink_worker.store import StoreError
 
 _log = log.get("history_sink_worker")
 _SLICE_SECONDS = 1.0
@@ -40,11 +41,15 @@ class Rebuild:
             self.has_failed = True
 
     def go_on(self) -> bool:
-        """By the indexer's thread: what has changed while it was built. False when that is done."""
+        """By the indexer's thread: take in what has changed meanwhile. False when that is done. Raises `StoreError`."""
         if self._last is None:
             self._last = self.feed.reconcile()
         began = time.monotonic()
-        return any(time.monotonic() - began > _SLICE_SECONDS for _ in self._last)
+        try:
+            return any(time.monotonic() - began > _SLICE_SECONDS for _ in self._last)
+        except StoreError:
+            self._last = None  # what has raised is at its end, and would look done
+            raise
 
     def give_up(self) -> None:
         """Remove what there is of it."""
