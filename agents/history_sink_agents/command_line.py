@@ -46,18 +46,19 @@ def choose_branch(branch: str | None, is_latest: bool) -> str | None:
 @contextmanager
 def open_sink() -> Iterator[HistorySink]:
     """A sink by the environment, closed behind the block. Raises `ConfigurationError` where there is no broker."""
-    with HistorySink(_read_settings()) as sink:
+    with HistorySink(read_settings()) as sink:
         yield sink
 
 
 @contextmanager
 def open_reader() -> Iterator[HistorySink]:
     """The same for what reads and measures bytes as they are: no filter. It must save nothing."""
-    with HistorySink(replace(_read_settings(), filters=())) as sink:
+    with HistorySink(replace(read_settings(), filters=())) as sink:
         yield sink
 
 
-def _read_settings() -> ProducerSettings:
+def read_settings() -> ProducerSettings:
+    """What the environment says, with little patience. Raises `ConfigurationError` where there is no broker."""
     settings = ProducerSettings.from_env()
     if not settings.is_enabled:
         raise ConfigurationError(

@@ -4,12 +4,12 @@ import json
 import os
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from history_sink import ConfigurationError, HistorySink, NotFound, ProducerSettings
+from history_sink import ConfigurationError, NotFound
+from history_sink_agents.command_line import open_reader
 from history_sink_agents.sealing.keyring import (
     KEYS_FOLDER,
     MASTER_FILE,
@@ -102,7 +102,7 @@ def sessions(as_json: bool) -> None:
     """Show which sessions in the store are sealed, with which key, and whether it is here."""
     keyring = read_keyring()
     totals: Counter[str] = Counter()
-    with _open_sink() as sink:
+    with open_reader() as sink:
         after = ""
         while True:
             page = sink.list_sessions(after, 100)
@@ -136,7 +136,7 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
     draft = file if str(file) == "-" else file.with_name(f".{file.name}.part")
     if str(file) != "-" and file.exists():
         raise click.ClickException(f"{file} is there already")
-    with _open_sink() as sink:
+    with open_reader() as sink:
         try:
             opened = open_session(sink, session, keyring, branch)
             with click.open_file(str(draft), "wb") as out:
@@ -158,13 +158,6 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
     beside = f", {opened.elsewhere} of them behind other writers' lines" if opened.elsewhere else ""
     beside += f", {opened.repeated} of these as another stands there" if opened.repeated else ""
     click.echo(f"{session}: {opened.lines} lines, {opened.sealed} of them sealed{beside}", err=True)
-
-
-def _open_sink() -> HistorySink:
-    settings = ProducerSettings.from_env()
-    if not settings.is_enabled:
-        raise ConfigurationError("CODETETHER_HISTORY_BROKER_URL is not set")
-    return HistorySink(replace(settings, filters=(), patience_seconds=5.0))
 
 
 def _write_new(path: Path, text: str) -> None:

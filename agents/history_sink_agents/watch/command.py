@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from history_sink import ProducerSettings
     from history_sink_agents.watch.units import System
 
 _FAILED = 1
@@ -44,11 +43,12 @@ def watch(
 
         click.echo(write_unit(print_unit, find_command(), Path.home()), nl=False)
         return
-    settings = _read_settings()
+    from history_sink_agents.command_line import read_settings
     from history_sink_agents.formats import FORMATS
     from history_sink_agents.watch.follow import is_installed
     from history_sink_agents.watch.program import Program
 
+    settings = read_settings()
     unknown = [name for name in agents if name not in FORMATS]
     if unknown:
         raise click.UsageError(f"no agent {unknown[0]!r}; there are {', '.join(FORMATS)}")
@@ -65,16 +65,3 @@ def watch(
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _read_settings() -> "ProducerSettings":
-    from dataclasses import replace
-
-    from history_sink import ConfigurationError, ProducerSettings
-
-    settings = ProducerSettings.from_env()
-    if not settings.is_enabled:
-        raise ConfigurationError(
-            "CODETETHER_HISTORY_BROKER_URL is not set. It says where the queue is, such as redis://host:6379/0"
-        )
-    return replace(settings, patience_seconds=5.0)
