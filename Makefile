@@ -8,8 +8,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services worker test test-quick test-system test-containers test-watch test-oldest test-release torture bench aof check audit format constraints
-.PHONY: help install demo services worker test test-quick test-system test-containers test-agents test-oldest test-release torture bench aof check audit format constraints
+.PHONY: help install demo services worker test test-quick test-system test-containers test-watch test-agents test-oldest test-release torture bench aof check audit format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
