@@ -4,13 +4,18 @@ import re
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
+
+from history_sink.cli.main import main
+from history_sink_worker.cli.main import main as operators
 
 ROOT = Path(__file__).parents[1]
 FILES = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
 PAGES = [file for file in FILES if file.endswith(".md")]
 FOREIGN = {"flowerconfig.py"}
 """Flower would read it."""
+PROGRAMS: dict[str, click.Group] = {"history-sink": main, "history-sink-worker": operators}
 
 
 def is_there(name: str, kept: list[str] = FILES) -> bool:
@@ -37,3 +42,13 @@ def test_each_folder_that_a_decision_names_is_there(page: str) -> None:
     folders = [f"{Path(file).parent}/" for file in FILES]
     for name in re.findall(r"`([a-z_]+/)`", (ROOT / page).read_text()):
         assert is_there(name, folders), name
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page == "README.md" or re.fullmatch(r"docs/\w+\.md", page)])
+def test_each_command_that_a_page_names_is_there(page: str) -> None:
+    text = (ROOT / page).read_text()
+    quoted = re.findall(r"`([^`\n]+)`|^ {4}(\S[^\n]*)$|^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    code = "\n".join(map("".join, quoted))
+    for program, name in re.findall(r"(?<![\w./-])(history-sink(?:-worker)?) ([a-z][\w-]*)(?!\S)", code):
+        if name not in PROGRAMS:  # as in `gemini mcp add history-sink history-sink mcp`
+            assert PROGRAMS[program].get_command(click.Context(PROGRAMS[program]), name), f"{program} {name}"
