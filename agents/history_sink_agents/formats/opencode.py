@@ -34,6 +34,7 @@ _UNTOLD = """
         SELECT json_extract(data, '$.info.id') FROM event WHERE aggregate_id = ? AND type = 'message.updated.1'
     ) ORDER BY time_created, id
 """
+_COUNT = "SELECT aggregate_id, count(*), max(seq) FROM event GROUP BY aggregate_id"
 _PARTS = "SELECT id, data FROM part WHERE message_id = ? ORDER BY id"
 
 
@@ -100,6 +101,14 @@ def read_lines(found: Found, skip: int = 0) -> Iterator[bytes]:
                 yield _make_line(event, seq, kind, data)
         except sqlite3.Error as error:
             raise Unreadable(f"{found.path}: {error}") from None
+
+
+def count_events(path: Path) -> dict[str, tuple[int, int]]:
+    """How many events each session has, and the last one's number; nothing where that cannot be told now."""
+    try:
+        return {session: (events, last) for session, events, last in _ask(path, _COUNT)}
+    except Unreadable:
+        return {}
 
 
 def _read_older(path: Path, session: str) -> list[bytes]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from threading import Event
 
 from history_sink_agents.formats import Found, Unreadable
+from history_sink_agents.formats.opencode import count_events
 from history_sink_agents.restored import recall
 from history_sink_agents.watch.carry import QUIET_SECONDS, is_fresh
 from history_sink_agents.watch.follow import follow
 from history_sink_agents.watch.homes import Home
-from history_sink_agents.watch.rows import count_events
 from history_sink_agents.watch.runner import Runner, Told
 
 log = logging.getLogger("history_sink_agents.watch")
