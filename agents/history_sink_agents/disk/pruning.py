@@ -1,6 +1,7 @@
 """Local files that may go: old, quiet, and in the store byte for byte, which is proven by reading them from there."""
 
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,8 +14,6 @@ from history_sink_agents.formats.heads import read_head
 from history_sink_agents.formats.names import name_session, name_whole
 from history_sink_agents.formats.patterns import PatternFormat
 from history_sink_agents.restore.archive import read_manifest
-
-_PIECE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def look_at(found: Found) -> Look | None:
         status = os.lstat(found.path)
     except OSError:
         return None
-    if found.path.is_symlink() or not found.path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         return None
     return Look(found, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 

@@ -6,7 +6,7 @@ anew), appended before or with the file's first bytes. Lines may repeat: the las
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
@@ -79,8 +79,3 @@ def join_lines(log: bytes, entries: Iterable[Entry]) -> bytes:
     known = {sha256(each).hexdigest(): each for each in (log, bare)}
     hits = [known[entry.sha256] for entry in entries if entry.sha256 in known]
     return hits[-1] if hits else log
-
-
-def encode(entry: Entry) -> dict[str, object]:
-    """A plain dict of the fields."""
-    return asdict(entry)

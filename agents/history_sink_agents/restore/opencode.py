@@ -1,10 +1,9 @@
 """OpenCode: a document for ``opencode import``, out of the logs that were made of its database's events."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from history_sink import LogStatus
 from history_sink_agents.formats.names import name_whole
 from history_sink_agents.formats.opencode import OLDER
 from history_sink_agents.restore.archive import SinkArchive
@@ -27,7 +26,7 @@ def restore_export(archive: SinkArchive, wish: Wish, *, is_dry: bool, tell: Call
     if missing and not wish.is_partial:
         raise Refused(f"{wish.asked} is not whole: the archive does not have {', '.join(missing)}; see --partial")
     logs = {session: log[0] for session, log in found.items() if log}
-    export = make_export(_read_lines(archive, session, logs[session]) for session in sorted(logs, key=_order))
+    export = make_export(archive.read_log(session, logs[session]) for session in sorted(logs, key=_order))
     session = str(export["info"]["id"])
     folder = Path(wish.project or os.getcwd())
     path = folder / f"{name_whole(wish.asked)}.json"
@@ -48,10 +47,3 @@ def _order(session: str) -> tuple[int, str]:
     """As they came to be: the events from the session's beginning, the rows older than an import, the events since."""
     part = session.split(".")[2] if session.count(".") > 1 else ""
     return (0 if not part else 1 if part == OLDER else 2, session)
-
-
-def _read_lines(archive: SinkArchive, session: str, log: LogStatus) -> Iterator[bytes]:
-    left = b""
-    for piece in archive.read_log(session, log):
-        *lines, left = (left + piece).split(b"\n")
-        yield from lines
