@@ -16,6 +16,7 @@ import history_sink
 from history_sink import HistorySink
 from history_sink.protocol.outcome import FlushState, OutcomeKind, ReceiptState
 from history_sink.protocol.pointer import FaultKind
+from history_sink.sink_reads import SinkReads
 from history_sink.testing import MemoryArchive, MemorySink
 from stack.stack import producer_environment
 from stack.worker import Worker
@@ -25,7 +26,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 CODE = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", TEXT))))
 METHODS = {
     name: member
-    for name, member in vars(HistorySink).items()
+    for name, member in {**vars(SinkReads), **vars(HistorySink)}.items()
     if not name.startswith("_") and callable(getattr(HistorySink, name)) and not name.endswith("_fork")
 }
 

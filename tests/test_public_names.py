@@ -4,6 +4,7 @@ import builtins
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_type_hints
@@ -32,13 +33,20 @@ def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, value in [*name_public(history_sink), *name_public(history_sink.testing)]:
         if inspect.isclass(value):
             yield name, value
-            for attribute in vars(value):
+            for attribute in own_attributes(value):
                 member = inspect.getattr_static(value, attribute)
                 method = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
                 if inspect.isfunction(method) and is_public(attribute, method):
                     yield f"{name}.{attribute}", method
         elif inspect.isfunction(value):
             yield name, value
+
+
+def own_attributes(kind: type) -> dict[str, Any]:
+    """Of the class, and of those of its bases that are no public classes themselves."""
+    kinds = [each for each in inspect.getmro(kind) if each.__module__.startswith("history_sink")]
+    own = takewhile(lambda each: each is kind or each.__name__ not in history_sink.__all__, kinds)
+    return {name: value for each in own for name, value in vars(each).items()}
 
 
 def is_public(name: str, method: Callable[..., Any]) -> bool:
