@@ -219,6 +219,30 @@ def test_a_question_leaves_no_hint_of_a_base_that_is_not_ours_yet(book: Logbook,
     assert not book.hints.kept
 
 
+def test_who_was_not_first_goes_on_behind_who_was(book: Logbook, store: ModelStore) -> None:
+    book.append("a", 0, [A[0]])
+    book.append("b", 0, [B[0]])
+    known = book.hints.kept[book.log.root]
+    for n in (1, 2):
+        book.append("a", n * SIZE, [A[n]])
+    book.hints.kept[book.log.root] = known  # the other worker has not told of it yet
+    assert book.append("b", SIZE, [B[1]]).outcome == "stored"
+    assert book.requests == {"Put": 3, "Head": 2}
+    book.hints.kept[book.log.root] = known
+    assert book.append("b", SIZE, [B[1]]).outcome == "duplicate"
+    assert book.read() == A[0] + B[0] + A[1] + A[2] + B[1]
+
+
+def test_a_new_writer_that_was_not_first_behind_its_fence_goes_on_behind_who_was(book: Logbook) -> None:
+    book.save(A, 0, 2)
+    known = book.hints.kept[book.log.root]
+    book.append("a", 0, [A[2]], fence=place(A[:2]))
+    book.hints.kept[book.log.root] = known
+    assert book.append("b", 0, [B[0]], fence=place(A[:2])).outcome == "stored"
+    assert book.requests == {"Put": 2, "Head": 1}
+    assert book.read() == A[0] + A[1] + A[2] + B[0]
+
+
 def test_without_hints_an_append_costs_a_look_and_a_mark(book: Logbook, store: ModelStore) -> None:
     book.save_whole(A[:2])
     book.context = type(book.context)(NoHints(), lambda: store.now)

@@ -20,13 +20,13 @@ from history_sink_worker.archive.lineage import follows_stray
 from history_sink_worker.archive.marks import find_placed
 from history_sink_worker.archive.match import on_line
 from history_sink_worker.archive.names import Log, WaitingName
-from history_sink_worker.archive.piece import Piece
+from history_sink_worker.archive.piece import Piece, read_tail_meta
 from history_sink_worker.archive.plan import MainLine, Placed, Waiting
 from history_sink_worker.archive.reconcile import place, put_base, put_extent
 from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look, make_hint, tail_fact
 from history_sink_worker.archive.tombstone import Deleted, check_alive
 from history_sink_worker.archive.verdict import Verdict
-from history_sink_worker.store import DELETE_KEYS, Blob, Corrupt, Delete, Get, Put, Steps
+from history_sink_worker.store import DELETE_KEYS, Blob, Corrupt, Delete, Get, Head, Info, Put, Steps
 
 HINTS_TRIED = 3
 """Each try is one PUT. Who has lost so many races looks."""
@@ -123,10 +123,31 @@ class _Appending:
             if (yield from put_extent(self.context, self.log, piece)):
                 self.has_written = True
                 return self._go_on(hint, piece) if self._is_proven(hint, start) else None
-            before, hint = hint, self.context.hints.get(self.log.root)
-            if hint is None or hint.offset <= before.offset:
-                return None
+            there = self.context.hints.get(self.log.root)
+            if there is not None and there.offset > hint.offset:
+                hint = there
+            else:  # who was faster has not moved it yet
+                hint = yield from self._pass_winner(hint, piece)
         return None
+
+    def _pass_winner(self, hint: Hint, piece: Piece) -> Steps[Hint | None]:
+        """The hint behind the extent that has taken the place of `piece`; None where it is not there, or a foreign one.
+
+        It continues what the hint proves to be on the line, and its own words say whose it is.
+        """
+        key = self.log.key(piece.extent)
+        info: Info | None = yield Head(key)
+        fact = read_tail_meta(info.meta, piece.extent) if info else None
+        if info is None or fact is None or not plan.joins(fact, piece.start.chain) or not info.size_bytes:
+            return None
+        self.context.facts.put(key, info.etag, fact)
+        end = piece.start.offset + info.size_bytes
+        # That its own stream stands at this batch is known: else there was no place to try.
+        placed = {} if self.batch.position is None else {self.batch.writer: self.batch.position}
+        if fact.writer and fact.position is not None:
+            placed[fact.writer] = fact.position + info.size_bytes
+        behind = Junction(fact.messages, end, fact.after)
+        return hint.move(behind, self.context.now(), list_placed(placed, hint.placed))
 
     def settle(self) -> Steps[Verdict]:
         """Put it where a look says; or where it waits for what comes before it, in its writer's history."""
