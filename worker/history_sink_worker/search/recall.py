@@ -29,6 +29,7 @@ DEAD_SECONDS = 15.0
 """A writer that has not said anything for so long is not at work."""
 _READERS = 8
 _POLL_SECONDS = 0.02
+_WISH_SECONDS = 0.25
 
 
 class Recall:
@@ -86,17 +87,18 @@ class Recall:
 
     def _wait(self, index: Index, session: str, branch: str | None, offset: int) -> Fault | None:
         """Until the index reaches that far; else how far it is."""
-        deadline, reached = time.monotonic() + WAIT_SECONDS, -1
+        deadline, wish_at = time.monotonic() + WAIT_SECONDS, 0.0
         while True:
-            cursor = index.cursor(session, branch)
+            cursor, now = index.cursor(session, branch), time.monotonic()
             if cursor is not None and cursor.offset >= offset:
                 return None
-            if cursor is None or cursor.offset != reached:
-                wish(self._home, session, branch)
+            if now > deadline:
                 reached = cursor.offset if cursor else 0
-            if time.monotonic() > deadline:
                 reason = f"the index is at byte {reached} of {session}, and not yet at {offset}"
                 return Fault("backend_error", reason)
+            if now >= wish_at:  # not each time: it costs a look at the log
+                wish(self._home, session, branch)
+                wish_at = now + _WISH_SECONDS
             time.sleep(_POLL_SECONDS)
             index.refresh()
 
