@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -18,10 +19,11 @@ from history_sink.settings import ProducerSettings
 from history_sink_worker.archive.compaction import compact
 from history_sink_worker.archive.names import Log
 from history_sink_worker.life.deletion import delete
+from history_sink_worker.search import indexer as indexer_module
 from history_sink_worker.search.feed import Feed
 from history_sink_worker.search.index import Index
 from history_sink_worker.search.indexer import Indexer, Pace
-from history_sink_worker.search.notices import Notices
+from history_sink_worker.search.notices import Notice, Notices
 from history_sink_worker.search.places import Scope
 from history_sink_worker.search.state import InUse, State, take_home
 from history_sink_worker.service.redis_hints import RedisShelf
@@ -144,6 +146,80 @@ def test_redis_that_forgets_leads_to_a_comparison(
     contents = read_contents(indexer._feed.index)
     indexer.close()
     assert contents == built_anew(work, tmp_path / "anew")
+
+
+class Told(Notices):
+    """Tells what a test says."""
+
+    def __init__(self, *answers: list[Notice] | None) -> None:
+        self._answers = [*answers]
+
+    def read(self, now: float) -> list[Notice] | None:
+        return self._answers.pop(0) if self._answers else []
+
+
+def test_what_is_lost_during_a_comparison_leaves_the_index_doubtful(
+    sink: HistorySink, work: Service, tmp_path: Path
+) -> None:
+    for name in ("doubt-a", "doubt-b"):
+        save(sink, name, talk(name, 2))
+    pace = Pace(tick=0.0, commit=-1.0, beat=0.0, compare_again=0.0)  # one log a turn
+    indexer = make_indexer(work, tmp_path / "own", Told(None, None), pace)
+    indexer.turn(1000.0)
+    indexer.turn(1001.0)
+    assert indexer._comparing is not None
+    while indexer._comparing is not None:
+        indexer.turn(1002.0)
+    assert indexer._compared_at is None
+    settle(indexer)
+    assert indexer._compared_at is not None
+    indexer.close()
+
+
+def test_a_store_that_stays_away_is_not_told_to_be_back(
+    sink: HistorySink, work: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("away-a", "away-b", "away-c"):
+        save(sink, name, talk(name, 2))
+    indexer = make_indexer(work, tmp_path / "own", None, Pace(tick=0.0, commit=60.0, beat=0.0, compare_again=3600.0))
+    settle(indexer)
+    told = Recorder()
+    monkeypatch.setattr(indexer_module, "_log", told)
+
+    def away(self: Feed, log: Log, offset: int = 0) -> None:
+        raise Away("GetObject failed: 503")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Feed, "update", away)
+        for name in ("away-a", "away-b", "away-c"):
+            indexer._want(work.log(name), 0, time.time())
+        indexer.run(Turns(5))
+    assert told == ["search index waits"]
+    indexer = make_indexer(work, tmp_path / "own", None, Pace(tick=0.0, commit=60.0, beat=0.0))
+    indexer._tell_away(Away("GetObject failed: 503"))
+    indexer.run(Turns(5))
+    assert told == ["search index waits", "search index waits", "search index goes on"]
+
+
+class Recorder(list[str]):
+    """A log that keeps what is told."""
+
+    def warning(self, event: str, **fields: object) -> None:
+        self.append(event)
+
+    info = warning
+
+
+class Turns(threading.Event):
+    """Set after so many waits, each of which is over at once."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._left = count
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._left -= 1
+        return self._left < 0
 
 
 def is_compared(indexer: Indexer) -> bool:

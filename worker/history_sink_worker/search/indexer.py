@@ -64,7 +64,7 @@ class Indexer:
         self._comparing: Iterator[int] | None = None
         self._compare_at = self._compare_seconds = 0.0
         self._compared_at: float | None = None
-        self._compare_began = 0.0
+        self._compare_began = self._doubted_at = 0.0
         self._committed_at = self._beat_at = 0.0
         self._rebuild: Rebuild | None = None
         self._rebuild_at = 0.0
@@ -76,7 +76,6 @@ class Indexer:
         while not ending.wait(self._pace.tick if not self._is_busy else 0.0):
             try:
                 self.turn(time.time())
-                self._came_back()
             except StoreError as error:
                 self._comparing, self._compare_at = None, time.time() + self._pause_seconds
                 self._tell_away(error)
@@ -150,7 +149,7 @@ class Indexer:
             told = self._notices.read(time.monotonic())
             if told is None:
                 self._compare_at = min(self._compare_at, now + self._pause_seconds)
-                self._compared_at = None
+                self._compared_at, self._doubted_at = None, now
             for notice in told or ():
                 self._want(notice.log, notice.offset, now)
         for line in self._wishes.take():
@@ -202,17 +201,20 @@ class Indexer:
             self._compare_at = now + self._pace.compare
         began = time.monotonic()
         for objects in self._comparing:
+            self._came_back()
             self._progress.tell(time.monotonic(), objects, is_first=not self._is_level)
             if time.monotonic() - began > self._pace.commit:
                 return
         self._comparing = None
+        self._came_back()
         self._feed.commit()
         self._compare_seconds = time.time() - self._compare_began
         self._want_failed(now)
         if not self._is_level:
             (self._feed.index.folder / _LEVEL).touch(0o600)
             self._progress.end(time.monotonic(), "search index built")
-        self._compared_at = self._compare_began
+        if self._doubted_at <= self._compare_began:  # else what was lost may lie where the LIST had been already
+            self._compared_at = self._compare_began
         if self._notices is None:
             self._compare_at = time.time() + self._pause_seconds
 
@@ -287,6 +289,7 @@ class Indexer:
             _log.warning("search index waits", reason=str(error), away_seconds=round(seconds))
 
     def _came_back(self) -> None:
+        """The store answers: a comparison, which each failure has begun anew, gets on."""
         seconds = self._outage.end(time.monotonic())
         if seconds is not None:
             _log.info("search index goes on", away_seconds=round(seconds))
