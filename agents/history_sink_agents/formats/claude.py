@@ -19,14 +19,6 @@ _LONGEST_SLUG = 200
 class ClaudeFormat(PatternFormat):
     """A session resumes from any folder of a project; only ``claude -c`` wants that of the cwd."""
 
-    has_projects = True
-
-    def place(self, home: Path, relative: str, project: str | None) -> str:
-        """See `PatternFormat`."""
-        if project is None:
-            return relative
-        return "/".join(["projects", make_slug(project), *relative.split("/")[2:]])
-
     def rename(self, relative: str, session: str) -> str:
         """The path of the same file in a session of another id. The name of the file wins over the ids in it."""
         top, slug, _, *rest = relative.split("/")
@@ -51,21 +43,6 @@ class ClaudeFormat(PatternFormat):
         return notes
 
 
-CLAUDE = ClaudeFormat(
-    "claude",
-    ".claude",
-    variable="CLAUDE_CONFIG_DIR",
-    folders=("projects",),
-    rules=(
-        allow("lines", rf"{_SESSION}\.jsonl"),
-        allow("lines", rf"{_SESSION}/(?P<part>subagents/(?:[^/.][^/]*/)*[^/.][^/]*\.jsonl)"),
-        allow("whole", rf"{_SESSION}/(?P<part>subagents/(?:[^/.][^/]*/)*[^/.][^/]*\.meta\.json)"),
-        allow("whole", rf"{_SESSION}/(?P<part>tool-results/[^/.][^/]*)"),
-        allow("whole", rf"{_SESSION}/(?P<part>custom-title\.json)"),
-    ),
-)
-
-
 def make_slug(cwd: str) -> str:
     """The folder of a project, as Claude Code and qwen-code name it after the real path of the cwd.
 
@@ -75,3 +52,19 @@ def make_slug(cwd: str) -> str:
     if len(slug) > _LONGEST_SLUG:
         raise Misplaced(f"the path of the project has more than {_LONGEST_SLUG} characters")
     return slug
+
+
+CLAUDE = ClaudeFormat(
+    "claude",
+    ".claude",
+    variable="CLAUDE_CONFIG_DIR",
+    folders=("projects",),
+    name_project=lambda _home, project: make_slug(project),
+    rules=(
+        allow("lines", rf"{_SESSION}\.jsonl"),
+        allow("lines", rf"{_SESSION}/(?P<part>subagents/(?:[^/.][^/]*/)*[^/.][^/]*\.jsonl)"),
+        allow("whole", rf"{_SESSION}/(?P<part>subagents/(?:[^/.][^/]*/)*[^/.][^/]*\.meta\.json)"),
+        allow("whole", rf"{_SESSION}/(?P<part>tool-results/[^/.][^/]*)"),
+        allow("whole", rf"{_SESSION}/(?P<part>custom-title\.json)"),
+    ),
+)

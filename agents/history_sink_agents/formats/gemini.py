@@ -19,8 +19,6 @@ _SESSION_ID = re.compile(rb'"sessionId"\s*:\s*"([^"\\]{1,200})"')
 class GeminiFormat(PatternFormat):
     """Its ids come from the first line, where a file's name has but eight digits of them."""
 
-    has_projects = True
-
     def name_file(self, path: Path, match: re.Match[str]) -> str | None:
         """See `PatternFormat`."""
         if match.groupdict().get("session"):
@@ -32,11 +30,6 @@ class GeminiFormat(PatternFormat):
         """See `Format`. Its variable names what stands for the user's home."""
         given = environ.get("GEMINI_CLI_HOME", "")
         return super().home(environ, Path(given).absolute() if given else user_home)
-
-    def place(self, home: Path, relative: str, project: str | None) -> str:
-        """See `PatternFormat`. The folder that the project has claimed, else that of its last name."""
-        slug = find_slug(home, project) if project else relative.split("/")[1]
-        return "/".join(["tmp", slug, *relative.split("/")[2:]])
 
     def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
         """See `PatternFormat`."""
@@ -53,7 +46,10 @@ class GeminiFormat(PatternFormat):
 
 
 def find_slug(home: Path, project: str) -> str:
-    """The folder of a project below ``tmp/``. Raises `Misplaced` where another project has claimed the name."""
+    """The folder of a project below ``tmp/``: the one that it has claimed, else that of its last name.
+
+    Raises `Misplaced` where another project has claimed the name.
+    """
     claims = {path.name: read_root(path) for path in sorted((home / "tmp").glob("*"))}
     for slug, root in claims.items():
         if root == project:
@@ -93,6 +89,7 @@ GEMINI = GeminiFormat(
     "gemini",
     ".gemini",
     folders=("tmp",),
+    name_project=find_slug,
     rules=(
         allow("lines", r"tmp/[^/]+/chats/(?P<part>session-[^/]+)\.jsonl"),
         allow("whole", r"tmp/[^/]+/chats/(?P<part>session-[^/]+\.json)"),

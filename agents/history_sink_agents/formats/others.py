@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from history_sink_agents.formats.claude import make_slug
@@ -24,40 +24,6 @@ class CopilotFormat(PatternFormat):
                 return f"process {named[1]} has it open"
         return None
 
-    def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
-        """See `PatternFormat`."""
-        return [f"copilot --resume={session}"]
-
-
-class QwenFormat(PatternFormat):
-    """The one agent that compares the cwd in the first line with its own."""
-
-    has_projects = True
-
-    def place(self, home: Path, relative: str, project: str | None) -> str:
-        """See `PatternFormat`."""
-        return relative if project is None else "/".join(["projects", make_slug(project), *relative.split("/")[2:]])
-
-    def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
-        """See `PatternFormat`."""
-        return [f"qwen -r {session}" + (f" in {project}" if project else " in the project's own path")]
-
-
-class PiFormat(PatternFormat):
-    """``auth.json`` lies beside the folder of sessions, and is not walked."""
-
-    has_projects = True
-
-    def place(self, home: Path, relative: str, project: str | None) -> str:
-        """See `PatternFormat`."""
-        if project is None:
-            return relative
-        return "/".join(["sessions", f"--{re.sub('[/:]', '-', project.removeprefix('/'))}--", *relative.split("/")[2:]])
-
-    def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
-        """See `PatternFormat`."""
-        return [f"pi --session {session}" + (f" in {project}" if project else " in the project's own path")]
-
 
 class CodetetherFormat(PatternFormat):
     """One JSON document a session, put in the place of the one before. A project may have a home of its own."""
@@ -74,6 +40,7 @@ COPILOT = CopilotFormat(
     "copilot",
     ".copilot",
     folders=("session-state",),
+    resume="copilot --resume={session}",
     rules=(
         allow("lines", r"session-state/(?P<session>[^/.][^/]*)/events\.jsonl"),
         allow("whole", r"session-state/(?P<session>[^/.][^/]*)/(?P<part>workspace\.yaml)"),
@@ -81,18 +48,23 @@ COPILOT = CopilotFormat(
     ),
 )
 
-QWEN = QwenFormat(
+QWEN = PatternFormat(
     "qwen",
     ".qwen",
     folders=("projects",),
+    name_project=lambda _home, project: make_slug(project),
+    resume="qwen -r {session}",
     rules=(allow("lines", r"projects/[^/]+/chats/(?P<session>[^/.][^/]*)\.jsonl"),),
 )
 
-PI = PiFormat(
+
+PI = PatternFormat(
     "pi",
     ".pi/agent",
     variable="PI_CODING_AGENT_DIR",
-    folders=("sessions",),
+    folders=("sessions",),  # `auth.json` lies beside it, and is not walked
+    name_project=lambda _home, project: f"--{re.sub('[/:]', '-', project.removeprefix('/'))}--",
+    resume="pi --session {session}",
     rules=(allow("lines", r"sessions/[^/]+/[^/_]+_(?P<session>[^/_]+)\.jsonl"),),
 )
 
@@ -106,7 +78,10 @@ CODETETHER = CodetetherFormat(
 
 
 def rewrite_cwd(first_line: bytes, project: str) -> bytes:
-    """qwen-code's first line with another cwd; the line itself where that is its cwd already."""
+    """qwen-code's first line with another cwd; the line itself where that is its cwd already.
+
+    It is the one agent that compares the cwd in the first line with its own.
+    """
     value = read_object(first_line)
     if value.get("cwd") in (None, project):
         return first_line

@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +29,16 @@ def allow(kind: Kind, pattern: str) -> Rule:
 class PatternFormat:
     """Finds the files that a rule allows. What no rule names is never opened."""
 
-    has_projects = False
-    """Whether the second part of each path names a project."""
-
     def __init__(
-        self, name: str, folder: str, *, variable: str = "", folders: tuple[str, ...], rules: tuple[Rule, ...]
+        self,
+        name: str,
+        folder: str,
+        *,
+        variable: str = "",
+        folders: tuple[str, ...],
+        rules: tuple[Rule, ...],
+        name_project: Callable[[Path, str], str] | None = None,
+        resume: str = "",
     ) -> None:
         """Make a format.
 
@@ -43,12 +48,22 @@ class PatternFormat:
             variable: The environment variable that names another home.
             folders: What is walked of it.
             rules: The allow-list.
+            name_project: Makes the second part of the paths of a project's files, out of the home and the project's
+                real path; it may raise `Misplaced`. None: no part of a path names a project.
+            resume: The command that goes on with ``{session}``.
         """
         self.name = name
         self._folder = folder
         self._variable = variable
         self._folders = folders
         self._rules = rules
+        self._name_project = name_project
+        self._resume = resume
+
+    @property
+    def has_projects(self) -> bool:
+        """Whether the second part of each path names a project."""
+        return self._name_project is not None
 
     def home(self, environ: Mapping[str, str], user_home: Path) -> Path:
         """See `Format`."""
@@ -80,7 +95,10 @@ class PatternFormat:
 
         `project` is a real path; None: as it was. Raises `Misplaced`.
         """
-        return relative
+        if project is None or self._name_project is None:
+            return relative
+        top, _, *rest = relative.split("/")
+        return "/".join([top, self._name_project(home, project), *rest])
 
     def find_live(self, home: Path, session: str) -> str | None:
         """By what sign the agent is at work on a session; None where there is none."""
@@ -88,7 +106,8 @@ class PatternFormat:
 
     def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
         """How the agent goes on with the session once these paths are there, and what its user should know."""
-        return []
+        where = (f" in {project}" if project else " in the project's own path") if self.has_projects else ""
+        return [f"{self._resume.format(session=session)}{where}"] if self._resume else []
 
     def find_cwd(self, found: Found) -> str | None:
         """The working directory of the session, None where nothing tells it."""
