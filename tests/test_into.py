@@ -204,6 +204,19 @@ def test_a_restore_that_fails_leaves_nothing(
     assert read_tree(tmp_path / "new") == {}
 
 
+def test_what_a_restore_that_was_killed_has_left_goes_with_the_next(
+    sink: MemorySink, restore: Restore, tmp_path: Path
+) -> None:
+    make_claude(tmp_path / "old")
+    archive_home(sink, "claude", tmp_path / "old")
+    folder = tmp_path / "new" / "projects" / "-w-proj"
+    put_text(folder, ".history-sink-old.part", "half")
+    age(folder, 2 * 86_400)
+    put_text(folder, ".history-sink-young.part", "of a restore that runs")
+    assert restore(A, "--into", "claude", "--home", tmp_path / "new").exit_code == 0
+    assert [path.name for path in folder.glob(".*")] == [".history-sink-young.part"]
+
+
 def test_bytes_that_are_not_those_of_the_store_are_not_put_there(
     sink: MemorySink, restore: Restore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from hashlib import sha256
@@ -13,6 +14,11 @@ from history_sink_agents.formats.manifest import cut_lines, join_lines
 from history_sink_agents.restore.archive import SinkArchive
 from history_sink_agents.restore.errors import Refused
 from history_sink_agents.restore.plan import Item
+
+_PREFIX, _SUFFIX = ".history-sink-", ".part"
+
+LEFT_SECONDS = 86_400.0
+"""A piece that nobody has touched for so long is of a restore that was killed, and goes with the next one."""
 
 Edit = Callable[[bytes], bytes]
 """What becomes of a first line."""
@@ -82,13 +88,15 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self._pieces.close()
+        for folder in {path.parent for _, path in self._ready}:
+            _sweep(folder)
 
     def write(self, item: Item, edit: Edit | None = None) -> tuple[int, str]:
         """Write one beside its place. Returns its size in bytes and their hash. Raises `Mismatch`, `OSError`."""
         path = self._home / item.relative
         check_folders(self._home, item.relative)
         _make_folder(path.parent)
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=".history-sink-", suffix=".part")  # 0600
+        number, name = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX, suffix=_SUFFIX)  # 0600
         self._pieces.callback(_remove, Path(name))
         with os.fdopen(number, "w+b") as file:
             self._fill(file, item)
@@ -145,6 +153,13 @@ def _put(piece: Path, path: Path) -> None:
 def _remove(path: Path) -> None:
     with suppress(FileNotFoundError):
         path.unlink()
+
+
+def _sweep(folder: Path) -> None:
+    for piece in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with suppress(OSError):
+            if time.time() - piece.lstat().st_mtime > LEFT_SECONDS:
+                piece.unlink()
 
 
 def _read_all(file: BinaryIO) -> bytes:
