@@ -147,7 +147,10 @@ def test_no_word_of_a_question_or_an_excerpt_is_logged(
     assert not any(word in logs for word in ("wolverine", "quuxfrobnicate", "xyzzyplugh"))
 
 
-WRONG = [{"query": " "}, {"limit": 0}, {"role": "nobody"}, {"branch": "000000000001-0123456789abcdef"}, {"at_least": 7}]
+WRONG: list[dict[str, object]] = [
+    {"query": " "}, {"limit": 0}, {"role": "nobody"}, {"branch": "000000000001-0123456789abcdef"}, {"at_least": 7},
+    {"since": float("nan")}, {"since": float("inf")}, {"since": 10**30},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -13,6 +13,8 @@ MOST_HITS = 100
 QUERY_CHARACTERS = 10_000
 """The longest question."""
 
+_ENDLESS = 2**53
+"""No time is so far away, and no index can tell such a one; nor is NaN nearer."""
 _ROLES = ("user", "assistant", "tool", "system")
 
 
@@ -59,7 +61,7 @@ class Question:
         if not isinstance(given.get("project", ""), str):
             raise Malformed("a project is a text: a folder, or the last part of its path")
         since = given.get("since", 0.0)
-        if isinstance(since, bool) or not isinstance(since, (int, float)) or since != since:
+        if isinstance(since, bool) or not isinstance(since, (int, float)) or not abs(since) < _ENDLESS:
             raise Malformed("since is a Unix time in seconds")
         limit = given.get("limit", 10)
         if type(limit) is not int or not 1 <= limit <= MOST_HITS:
