@@ -43,7 +43,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where to look. `session` and `branch` as in `Place`; `is_main`: in main logs alone. `since` is Unix seconds."""
+    """Where to look; None: anywhere. `session` and `branch` as in `Place`. `since` is Unix seconds."""
 
     session: str | None = None
     branch: str | None = None
