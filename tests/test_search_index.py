@@ -192,7 +192,7 @@ def test_a_store_that_stays_away_is_not_told_to_be_back(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Feed, "update", away)
         for name in ("away-a", "away-b", "away-c"):
-            indexer._want(work.log(name), 0, time.time())
+            indexer._wanted.add(work.log(name), 0, time.time())
         indexer.run(Turns(5))
     assert told == ["search index waits"]
     indexer = make_indexer(work, tmp_path / "own", None, Pace(tick=0.0, commit=60.0, beat=0.0))
@@ -347,7 +347,7 @@ def test_a_log_that_cannot_be_read_keeps_no_other_out(
     assert state is not None
     assert state.behind == 1
     broken = False
-    indexer._later = dict.fromkeys(indexer._later, (0.0, 0))
+    indexer._wanted._put_off = dict.fromkeys(indexer._wanted._put_off, (0.0, 0))
     settle(indexer)
     contents = read_contents(indexer._feed.index)
     indexer.close()

@@ -100,7 +100,7 @@ def test_what_it_could_not_read_is_known_to_be_missing(
         patch.setattr(Feed, "_follow", failing)
         switch(indexer)
     assert current(tmp_path / "own").cursor("bongo", None) is None
-    assert {log.session for log in indexer._pending} == {"bongo"}
+    assert {log.session for log in indexer._wanted._offsets} == {"bongo"}
     settle(indexer)
     assert current(tmp_path / "own").cursor("bongo", None) is not None
 

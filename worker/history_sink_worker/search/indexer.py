@@ -9,18 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from history_sink_worker import log
 from history_sink_worker.archive.names import Log, parse_key
 from history_sink_worker.outage import Outage
-from history_sink_worker.search.feed import Feed
-from history_sink_worker.search.fields import SCHEMA_VERSION
-from history_sink_worker.search.index import Index
 from history_sink_worker.search.notices import Notices
+from history_sink_worker.search.opening import new_folder, open_feed
 from history_sink_worker.search.progress import Progress
 from history_sink_worker.search.rebuild import Rebuild
 from history_sink_worker.search.state import State, Wishes
+from history_sink_worker.search.wanted import Wanted
 from history_sink_worker.service.service import Service
 from history_sink_worker.store import StoreError
 
@@ -56,10 +54,7 @@ class Indexer:
     ) -> None:
         self._work, self._home, self._notices, self._pace, self._tell = work, home, notices, pace, tell
         self._wishes = Wishes(home)
-        self._pending: dict[Log, int] = {}
-        self._later: dict[Log, tuple[float, int]] = {}  # when a log that could not be read is tried again
-        self._wished: set[Log] = set()
-        self._behind_since: float | None = None
+        self._wanted = Wanted()
         self._outage = Outage()
         self._comparing: Iterator[int] | None = None
         self._compare_at = self._compare_seconds = 0.0
@@ -68,7 +63,9 @@ class Indexer:
         self._committed_at = self._beat_at = 0.0
         self._rebuild: Rebuild | None = None
         self._rebuild_at = 0.0
-        self._feed = self._open()
+        state = State.read(home)
+        self._purge_since = state.purge_since if state else None
+        self._feed = open_feed(work, home, state.folder if state else None)
         self._progress = Progress(self._feed.done, time.monotonic())
 
     def run(self, ending: threading.Event) -> None:
@@ -89,7 +86,7 @@ class Indexer:
         """Do what is due. `now` is Unix seconds. Raises `StoreError`."""
         self._listen(now)
         try:
-            self._see_to_pending(now)
+            self._see_to_wanted(now)
             self._compare(now)
             self._see_to_rebuild(now)
         finally:
@@ -118,31 +115,11 @@ class Indexer:
 
     @property
     def _is_busy(self) -> bool:
-        return bool(self._pending or self._comparing)
+        return bool(self._wanted.is_pressing or self._comparing)
 
     @property
     def _is_level(self) -> bool:
         return (self._feed.index.folder / _LEVEL).exists()
-
-    def _open(self) -> Feed:
-        """The index that was asked last, or an empty one. What else lies there is left over from a kill."""
-        state = State.read(self._home)
-        self._purge_since = state.purge_since if state else None
-        named = state.folder if state and state.folder else ""
-        folder = self._home / named
-        if not named.startswith(f"index-{SCHEMA_VERSION}-") or not (folder / "meta.json").exists():
-            folder = _new_folder(self._home)
-        for other in self._home.glob("index-*"):
-            if other != folder:
-                shutil.rmtree(other, ignore_errors=True)
-        try:
-            return Feed(self._work, Index(folder, is_writer=True))
-        except ValueError as error:  # tantivy's word for files that it cannot read
-            if "lock" in str(error).lower():
-                raise
-            _log.error("search index unreadable", consequence="it is built anew", error=type(error).__name__)
-            shutil.rmtree(folder, ignore_errors=True)
-            return Feed(self._work, Index(_new_folder(self._home), is_writer=True))
 
     def _listen(self, now: float) -> None:
         if self._notices is not None:
@@ -151,37 +128,27 @@ class Indexer:
                 self._compare_at = min(self._compare_at, now + self._pause_seconds)
                 self._compared_at, self._doubted_at = None, now
             for notice in told or ():
-                self._want(notice.log, notice.offset, now)
+                self._wanted.add(notice.log, notice.offset, now)
         for line in self._wishes.take():
             session, _, branch = line.partition(" ")
             place = parse_key(self._work.settings.prefix, _base_of(self._work, session, branch))
             if place is not None:
-                self._want(place[0], 0, now)
-                self._wished.add(place[0])
-
-    def _want(self, place: Log, offset: int, now: float) -> None:
-        known = self._pending.get(place)
-        self._pending[place] = offset if known is None else 0 if 0 in (known, offset) else max(known, offset)
-        if self._behind_since is None:
-            self._behind_since = now
+                self._wanted.add(place[0], 0, now, is_urgent=True)
 
     def _want_failed(self, now: float) -> None:
         """Take up what a comparison could not read, and went on."""
         for place in self._feed.failed:
-            self._want(place, 0, now)
+            self._wanted.add(place, 0, now)
         self._feed.failed.clear()
 
-    def _see_to_pending(self, now: float) -> None:
+    def _see_to_wanted(self, now: float) -> None:
         began, failures = time.monotonic(), 0
-        for place in [place for place, (at, _) in self._later.items() if at <= now]:
-            self._want(place, self._later.pop(place)[1], now)
-        for place in sorted(self._pending, key=lambda place: place not in self._wished):
-            offset = self._pending.pop(place)
+        for place, offset in self._wanted.take(now):
             try:
                 self._update(place, offset)
                 failures = 0
             except StoreError:
-                self._later[place] = now + _LATER_SECONDS, offset
+                self._wanted.put_off(place, offset, now + _LATER_SECONDS)
                 failures += 1
                 if failures >= _MOST_FAILURES:  # then it is not these logs' trouble
                     raise
@@ -229,7 +196,7 @@ class Indexer:
             )
             if is_due and self._is_level:
                 self._feed.done.dropped = 0
-                self._rebuild = Rebuild(self._work, _new_folder(self._home), now)
+                self._rebuild = Rebuild(self._work, new_folder(self._home), now)
             return
         if self._rebuild.has_failed:
             self._rebuild.give_up()
@@ -252,14 +219,11 @@ class Indexer:
         _log.info("search index purged", messages=self._feed.index.count_messages())
 
     def _commit(self, now: float) -> None:
-        is_due = now - self._committed_at >= self._pace.commit or self._wished
+        is_due = now - self._committed_at >= self._pace.commit or self._wanted.is_urgent
         if self._feed.has_uncommitted and is_due:
             self._feed.commit()
             self._committed_at = time.time()
-            self._wished &= self._pending.keys()
-        if not self._pending and not self._later:
-            self._behind_since = None
-            self._wished.clear()
+        self._wanted.note_commit()
         if now - self._beat_at >= self._pace.beat:
             self._beat(now)
 
@@ -269,8 +233,8 @@ class Indexer:
             folder=index.folder.name,
             beat_at=now,
             newest_write=self._feed.newest_write,
-            behind=len(self._pending) + len(self._later),
-            behind_since=self._behind_since,
+            behind=len(self._wanted),
+            behind_since=self._wanted.since,
             is_rebuilding=not self._is_level,
             compared_at=self._compared_at,
             messages=index.count_messages(),
@@ -293,10 +257,6 @@ class Indexer:
         seconds = self._outage.end(time.monotonic())
         if seconds is not None:
             _log.info("search index goes on", away_seconds=round(seconds))
-
-
-def _new_folder(home: Path) -> Path:
-    return home / f"index-{SCHEMA_VERSION}-{uuid4().hex[:8]}"
 
 
 def _base_of(work: Service, session: str, branch: str) -> str:
