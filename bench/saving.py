@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-import history_sink.client.session
+import history_sink.client.under_way
 from bench import floor
 from bench.scene import Place, Results
 from bench.transcripts import Json, Transcript, real_or_made
@@ -16,7 +16,7 @@ from history_sink.protocol.upload import Upload
 
 def look_at_each_save() -> None:
     """As agents do that save every few seconds: each save looks for the outcome of the one before."""
-    history_sink.client.session.LOOK_SECONDS = 0.0
+    history_sink.client.under_way.LOOK_SECONDS = 0.0
 
 
 def cut_saves(transcript: Transcript, per: str) -> Iterator[Sequence[Json]]:

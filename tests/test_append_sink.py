@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from history_sink import HistorySink, LogEnd, Outcome, Receipt
 from history_sink.client import flush as flush_module
 from history_sink.client import session as session_module
+from history_sink.client import under_way as under_way_module
 from history_sink.protocol.contract import LINE_BYTES
 from history_sink.testing import MemoryArchive, MemorySink
 from plain_store import lines_of, message, messages
@@ -212,6 +213,7 @@ def quick_time() -> Iterator[None]:
         clock = QuickTime()
         patch.setattr(flush_module, "time", clock)
         patch.setattr(session_module, "time", clock)
+        patch.setattr(under_way_module, "time", clock)
         yield
 
 

@@ -314,7 +314,8 @@ def _hurry() -> Any:
         clock = QuickTime()
         patch.setattr("history_sink.client.session.time", clock)
         patch.setattr("history_sink.client.flush.time", clock)
-        patch.setattr("history_sink.client.session.LOOK_SECONDS", 0.0)
+        patch.setattr("history_sink.client.under_way.time", clock)
+        patch.setattr("history_sink.client.under_way.LOOK_SECONDS", 0.0)
         patch.setattr("history_sink.client.flush._PATIENCE_SECONDS", 0.0)
         patch.setattr("history_sink.client.flush._FIRST_PAUSE_SECONDS", 0.0)
         yield

@@ -515,7 +515,7 @@ class TestHistoriesThatPart:
     def test_an_outcome_seen_in_passing_opens_a_branch(
         self, sink: HistorySink, worker: PlainWorker, session: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("history_sink.client.session.LOOK_SECONDS", 0.0)
+        monkeypatch.setattr("history_sink.client.under_way.LOOK_SECONDS", 0.0)
         history = messages("a")
         sink.save(session, history)
         assert sink.flush(session, 10)
@@ -559,7 +559,7 @@ class TestRestart:
     def test_a_late_answer_is_taken_when_it_comes(
         self, url: str, worker: PlainWorker, session: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("history_sink.client.session.LOOK_SECONDS", 0.0)
+        monkeypatch.setattr("history_sink.client.under_way.LOOK_SECONDS", 0.0)
         history = messages("a", "x", "y")
         branch = branch_name(1, "00112233445566aa")
         stored = {None: lines_of(messages("a", "b")), branch: lines_of(history[:2])}

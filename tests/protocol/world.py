@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from history_sink.client import flush, session
+from history_sink.client import flush, session, under_way
 from history_sink.ledger import known_logs as known
 from history_sink.ledger import ledger, question
 from history_sink.protocol.contract import COMPACT, UPLOAD
@@ -31,7 +31,7 @@ SMALL: Limits = [
     (ledger, "SAVE_BYTES", [1, 22, 10**9]),
     (known, "KEPT_LOGS", [1, 8]),
     (question, "DENSE_JUNCTIONS", [1, 2, 1024]),
-    (session, "LOOKED_AT", [1, 64]),
+    (under_way, "LOOKED_AT", [1, 64]),
     (plan, "FOLD_EXTENTS", [1, 3, 64]),
     (plan, "IDLE_SHARE", [0.1, 1.0]),
     (plan, "ASK_EVERY_EXTENTS", [1, 16]),
@@ -116,7 +116,7 @@ class World:
 
     def play(self) -> None:
         """Raises `Violation`, or whatever the code under test raises."""
-        clocks: Limits = [(session, "time", [self]), (flush, "time", [self])]
+        clocks: Limits = [(each, "time", [self]) for each in (session, flush, under_way)]
         with small_limits(random.Random(self._limits_seed), [*SMALL, *clocks]):
             while self._make_next_move():
                 pass

@@ -6,19 +6,19 @@ Only a session's first save waits for a worker: it asks how much the store has, 
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from history_sink.client.handed_over import HandedOver, describe_upload
+from history_sink.client.under_way import SentUpload, UnderWay
 from history_sink.errors import BadMessage, Malformed, Unavailable
 from history_sink.ledger.appends import Appends
 from history_sink.ledger.comparison import Comparison
 from history_sink.ledger.history import Refusal
 from history_sink.ledger.ledger import Ledger
 from history_sink.ledger.question import Question
-from history_sink.ledger.stream import Stream
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import ORIGIN
 from history_sink.protocol.contract import STATUS, UPLOAD
@@ -30,7 +30,6 @@ from history_sink.protocol.status import Status
 from history_sink.protocol.upload import Upload
 from history_sink.transport.broker import Broker
 from history_sink.transport.link import NO_ANSWERS
-from history_sink.transport.results import Answer
 
 log = logging.getLogger("history_sink")
 
@@ -38,13 +37,7 @@ FIRST_ANSWER_SECONDS = 0.5
 LATE_ANSWER_SECONDS = 60.0
 """How long workers may answer the question of a first save. The save waits less; a later one uses the answer."""
 
-LOOK_SECONDS = 2.0
-"""How often a save looks at the outcomes of earlier uploads, at most."""
-
 DELETED = "the session was deleted by who runs the archive; nothing is added to it any more"
-
-LOOKED_AT = 64
-"""How many uploads are remembered, to look at their outcomes. The last outcome tells of the uploads before it, too."""
 
 FILTERED_OTHERWISE = (
     "goes on in branch {branch}: the store has another history than these filters make of this one. Either it was"
@@ -70,10 +63,7 @@ class Session:
         self._broker = broker
         self._is_asked = False
         self._question: tuple[str, Question] | None = None  # asked and not answered yet, by task id
-        # By task id: the branch, and where the lines end on it, or in their stream.
-        self._sent: OrderedDict[str, tuple[str | None, int, Stream | None]] = OrderedDict()
-        self._next_look = time.monotonic() + LOOK_SECONDS
-        self._has_failed = False
+        self._under_way = UnderWay(name, broker)
         self._is_deleted = False
         self._last_state: ReceiptState = "unchanged"
 
@@ -225,7 +215,7 @@ class Session:
         while piece := self.ledger.next_piece():
             upload = piece.upload
             task_id = self._send(upload, f"offset: {upload.start.offset}")
-            self._remember(task_id, upload.branch, upload.start.offset + upload.size_bytes)
+            self._under_way.add(task_id, SentUpload(upload.branch, upload.start.offset + upload.size_bytes))
             self.ledger.accept(piece)
             done.count(upload, task_id)
             done.note(piece)
@@ -235,18 +225,13 @@ class Session:
             stream, batch = following
             task_id = self._send(batch, f"position: {batch.position}")
             stream.accept(batch)
-            self._remember(task_id, batch.branch, stream.sent, stream)
+            self._under_way.add(task_id, SentUpload(batch.branch, stream.sent, stream))
             done.count(batch, task_id)
             if not self._broker.has_answers:
                 self.appends.confirm(stream, stream.sent)  # nobody can ever tell
 
     def _send(self, sent: Upload | Batch, where: str) -> str:
         return self._broker.send(UPLOAD, (self.name, None), sent.encode(), describe_upload(sent, where))
-
-    def _remember(self, task_id: str, branch: str | None, end: int, stream: Stream | None = None) -> None:
-        self._sent[task_id] = branch, end, stream
-        while len(self._sent) > LOOKED_AT:
-            self._sent.popitem(last=False)
 
     def _receipt(self, state: ReceiptState | None, done: HandedOver, reason: str | None = None) -> Receipt:
         return done.tell(self.name, self.ledger.log.branch, self._broker.clock_ahead_seconds, state, reason)
@@ -335,49 +320,29 @@ class Session:
             log.error("history-sink: session %s: an answer that cannot be read: %s", self.name, error)
 
     def _look_in_passing(self) -> None:
-        now = time.monotonic()
-        wanted = [*self._sent] + ([self._question[0]] if self._question else [])
-        if now < self._next_look or not wanted or not self._broker.has_answers:
-            return
-        self._next_look = now + LOOK_SECONDS
-        try:
-            answers = self._broker.look(wanted)
-        except Unavailable:
-            return
-        if self._question and (answer := answers.pop(self._question[0], None)):
-            question, self._question = self._question[1], None
+        asked = self._question
+        answer, outcomes = self._under_way.look(asked[0] if asked else None)
+        if asked and answer:
+            self._question = None
             if answer.failure is None:
-                self._learn(answer.value, question)
-        for task_id, answer in answers.items():
-            self._take_outcome(answer, *self._sent.pop(task_id))
+                self._learn(answer.value, asked[1])
+        for sent, outcome in outcomes:
+            self._take_outcome(outcome, sent)
 
-    def _take_outcome(self, answer: Answer, branch: str | None, end: int, stream: Stream | None) -> None:
-        if answer.failure is not None:
-            self._report_failure(answer.failure)
-            return
-        try:
-            outcome = Outcome.decode(answer.value)
-        except Malformed as error:
-            self._report_failure(f"an outcome that cannot be read: {error}")
-            return
+    def _take_outcome(self, outcome: Outcome, sent: SentUpload) -> None:
         if outcome.outcome == "deleted":
             # What was not sent is not kept either.
             self.ledger, self.appends, self._is_deleted = Ledger(self._encode), Appends(), True
         elif outcome.outcome == "diverged":
-            self.ledger.part(branch, outcome.parted.offset if outcome.parted else 0)
+            self.ledger.part(sent.branch, outcome.parted.offset if outcome.parted else 0)
         elif outcome.outcome == "pending":
             return
-        elif stream is not None:
-            self.appends.confirm(stream, end)
+        elif sent.stream is not None:
+            self.appends.confirm(sent.stream, sent.end)
             if outcome.end is not None:
                 self.appends.note_end(outcome.end)
         else:
-            self.ledger.confirm(branch, end)
-
-    def _report_failure(self, reason: str) -> None:
-        if not self._has_failed:
-            log.error("history-sink: session %s: an upload failed: %s (said once)", self.name, reason)
-        self._has_failed = True
+            self.ledger.confirm(sent.branch, sent.end)
 
     def report(self, receipt: Receipt) -> None:
         """Log what is wrong, for agents that do not look at their receipts. A state that lasts is logged once."""
