@@ -1,24 +1,28 @@
 """The watch as it runs: told by the system of what changes, through outages, beside agents that delete."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from io import StringIO
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from agent_writers import ClaudeCode, Codetether, Codex, Gemini, OpenCode
-from history_sink import Unavailable
+from history_sink import ProducerSettings, Unavailable
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.formats import Found
 from history_sink_agents.watch import carry, deliveries, handover, runner, watch
 from history_sink_agents.watch.carry import Carried, Carrier
+from history_sink_agents.watch.command import _say
 from history_sink_agents.watch.deliveries import Unconfirmed
 from history_sink_agents.watch.handover import Handover
 from history_sink_agents.watch.lock import Taken
+from history_sink_agents.watch.program import Program
 from history_sink_agents.watch.state import State
 from history_sink_agents.watch.teller import LineTeller
 from watched_home import WatchedHome, wait_until
@@ -205,6 +209,24 @@ def test_a_session_that_an_operator_has_deleted_is_left_alone(place: WatchedHome
         other.talk(0, 1)
         wait_until(lambda: place.has(other.path.read_bytes()))
         assert len(place.sent) == sent + 1
+
+
+@pytest.mark.parametrize("trouble", [ValueError("I/O operation on closed file"), BrokenPipeError(), OSError(5, "EIO")])
+def test_a_watch_whose_words_nobody_reads_goes_on(
+    place: WatchedHome, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    class Gone(StringIO):
+        def write(self, text: str) -> int:
+            raise trouble
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    program = Program(
+        ProducerSettings(place.url), [], {}, place.home, place.state, _say, is_verbose=True, make_sink=place.open_sink
+    )
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 3)
+    assert program.run_once() == 0
+    assert place.has(claude.path.read_bytes())
 
 
 def test_only_one_watch_runs_at_a_time(place: WatchedHome) -> None:

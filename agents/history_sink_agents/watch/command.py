@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,4 +65,6 @@ def watch(
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    """On stderr. The watch goes on where nobody reads that any more: the terminal is gone, or the pipe is closed."""
+    with suppress(OSError, ValueError):
+        click.echo(text, err=True)
