@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from history_sink_agents.sealing.keyring import MASTER_FILE, make_master
 from history_sink_worker.s3.client import S3Store
 from kinds import is_quick, no_servers
 from stack.flower import Flower
@@ -213,3 +214,12 @@ def flower(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFact
     flower.start()
     yield flower
     flower.stop()
+
+
+@pytest.fixture
+def masters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a master to seal with, which the environment names."""
+    path = tmp_path / "masters"
+    path.write_text(make_master()[1])
+    monkeypatch.setenv(MASTER_FILE, str(path))
+    return path

@@ -10,28 +10,19 @@ from history_sink_agents.browse import export
 from history_sink_agents.browse.log import find_log
 from history_sink_agents.restore.archive import Choice, SinkArchive
 from history_sink_agents.sealing import NotOpened, Sealing, read_keyring
-from history_sink_agents.sealing.keyring import make_master
+from history_sink_agents.sealing.keyring import MASTER_FILE
 from history_sink_agents.view.index import LineIndex, read_turns
 from history_sink_agents.watch.attach import attach
 from history_sink_agents.watch.sources import FileSource
 from plain_store import lines_of, messages
 
-VARIABLE = "CODETETHER_HISTORY_SEAL_MASTER_FILE"
 HISTORY = messages("the first words", "the second words")
-
-
-@pytest.fixture
-def masters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "masters"
-    path.write_text(make_master()[1])
-    monkeypatch.setenv(VARIABLE, str(path))
-    return path
 
 
 @pytest.fixture
 def archive(masters: Path, tmp_path: Path) -> MemoryArchive:
     archive = MemoryArchive()
-    with MemorySink(archive, filters=[Sealing(read_keyring({VARIABLE: str(masters)}), tmp_path / "state")]) as sink:
+    with MemorySink(archive, filters=[Sealing(read_keyring({MASTER_FILE: str(masters)}), tmp_path / "state")]) as sink:
         sink.save("s", HISTORY)
         assert sink.flush("s")
     return archive
@@ -52,7 +43,7 @@ def test_an_export_and_a_page_have_the_words_where_the_key_is(archive: MemoryArc
 def test_without_the_key_they_say_that_it_is_sealed(
     archive: MemoryArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv(MASTER_FILE)
     with MemorySink(archive) as sink:
         exported = export(sink, "s", tmp_path / "out")
         text = (tmp_path / "out" / exported.files[0]).read_text()
@@ -68,7 +59,7 @@ def test_a_restore_gives_back_what_was_sealed_or_says_that_it_cannot(
         assert found is not None
         assert b"".join(source.read_log("s", found[0])) == b"".join(lines_of(HISTORY))
         assert source.read_first_line("s", found[0]) == lines_of(HISTORY)[0]
-        monkeypatch.delenv(VARIABLE)
+        monkeypatch.delenv(MASTER_FILE)
         with pytest.raises(NotOpened, match="is sealed, and no key is here"):
             list(source.read_log("s", found[0]))
 
@@ -78,7 +69,7 @@ def test_a_watcher_that_begins_anew_finds_the_place_in_a_sealed_log(
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"".join(lines_of(HISTORY)) + b'{"new":1}\n')
-    sealing = Sealing(read_keyring({VARIABLE: str(masters)}), tmp_path / "other-state")
+    sealing = Sealing(read_keyring({MASTER_FILE: str(masters)}), tmp_path / "other-state")
     with MemorySink(archive, filters=[sealing]) as sink, path.open("rb") as file:
         place = attach(sink, "s", FileSource(file, path.stat().st_size), 10.0)
     assert place.position == len(b"".join(lines_of(HISTORY)))

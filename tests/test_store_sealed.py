@@ -13,26 +13,16 @@ from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.mcp_server.resources import LogName
 from history_sink_agents.mcp_server.server import make_server
 from history_sink_agents.sealing import Sealing, read_keyring
-from history_sink_agents.sealing.keyring import make_master
+from history_sink_agents.sealing.keyring import MASTER_FILE
 from history_sink_agents.stores.claude import SessionStore
 from test_store_claude import KEY, entries
-
-VARIABLE = "CODETETHER_HISTORY_SEAL_MASTER_FILE"
-
-
-@pytest.fixture
-def masters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "masters"
-    path.write_text(make_master()[1])
-    monkeypatch.setenv(VARIABLE, str(path))
-    return path
 
 
 @pytest.fixture
 def archive(masters: Path, tmp_path: Path) -> MemoryArchive:
     """One in which two machines have written a session, sealed."""
     archive = MemoryArchive()
-    keyring = read_keyring({VARIABLE: str(masters)})
+    keyring = read_keyring({MASTER_FILE: str(masters)})
     for number in (1, 2):
         with MemorySink(archive, filters=[Sealing(keyring, tmp_path / f"state-{number}")]) as sink:
             asyncio.run(SessionStore(sink, wait_seconds=10.0).append(KEY, entries(number)))
@@ -48,7 +38,7 @@ def test_a_sealed_transcript_is_loaded_where_the_key_is(archive: MemoryArchive) 
 def test_without_the_key_nothing_is_loaded_and_it_is_said(
     archive: MemoryArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.delenv(MASTER_FILE)
     with pytest.raises(Unavailable, match="a line is sealed, and there is no key here that opens it"):
         asyncio.run(SessionStore(MemorySink(archive)).load(KEY))
 
