@@ -17,7 +17,7 @@ from history_sink import HistorySink, LogEnd, Outcome, Receipt
 from history_sink.client import flush as flush_module
 from history_sink.client import session as session_module
 from history_sink.client import under_way as under_way_module
-from history_sink.protocol.contract import LINE_BYTES
+from history_sink.protocol.contract import LINE_BYTES, STATUS
 from history_sink.testing import MemoryArchive, MemorySink
 from plain_store import lines_of, message, messages
 from sink_places import Place, make_place
@@ -240,6 +240,24 @@ class TestInMemory:
             sink.append("s", message("c"))
             with pytest.raises(AssertionError):
                 sink.pointer("s", messages=(2, 3))
+
+    def test_a_save_behind_an_append_that_does_not_arrive_asks_for_it_a_few_times_only(
+        self, archive: MemoryArchive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sink = MemorySink(archive)
+        sink.save("s", messages("a"))
+        asked: list[str] = []
+        send = sink._broker.send
+
+        def note(task: str, *args: Any) -> str:
+            asked.append(task)
+            return send(task, *args)
+
+        monkeypatch.setattr(sink._broker, "send", note)
+        with archive.losing_uploads():
+            sink.append("s", message("b"))
+            assert sink.save("s", messages("a", "b", "c")).state == "enqueued"
+        assert 1 < asked.count(STATUS) < 10
 
     def test_what_was_resumed_is_the_fence_of_the_first_batch(self, archive: MemoryArchive) -> None:
         MemorySink(archive).append("s", message("a"))

@@ -45,8 +45,8 @@ FILTERED_OTHERWISE = (
 )
 
 
-_FLIGHT_PAUSE_SECONDS = 0.02
-"""Between two questions whether what was appended has arrived."""
+_FIRST_FLIGHT_PAUSE_SECONDS = 0.02
+"""Between the first two questions whether what was appended has arrived. Each later pause is longer by half."""
 
 
 class Session:
@@ -244,7 +244,7 @@ class Session:
         if not len(self.ledger) or is_known or not self._broker.has_answers:
             self.ledger.trust()
             return
-        deadline = time.monotonic() + FIRST_ANSWER_SECONDS
+        deadline, pause = time.monotonic() + FIRST_ANSWER_SECONDS, _FIRST_FLIGHT_PAUSE_SECONDS
         while True:
             question = self.ledger.question()
             task_id = self._ask(question, LATE_ANSWER_SECONDS)
@@ -256,10 +256,11 @@ class Session:
             self._question = None
             self._learn(answer, question)
             # What was appended and has not arrived may be among the messages: it tells more when that is there.
-            is_late = time.monotonic() + _FLIGHT_PAUSE_SECONDS > deadline
+            is_late = time.monotonic() + pause > deadline
             if is_late or not (self.ledger.is_uncertain and self.appends.is_in_flight(self.ledger.log.branch)):
                 break
-            time.sleep(_FLIGHT_PAUSE_SECONDS)
+            time.sleep(pause)
+            pause *= 1.5
         self.ledger.trust()
 
     def _ask(self, question: Question, expires_seconds: float) -> str:
