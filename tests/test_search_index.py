@@ -121,11 +121,11 @@ def test_a_fold_alone_makes_nobody_read(sink: HistorySink, work: Service, tmp_pa
         save(sink, "folded", talk("folded", count))
     indexer = make_indexer(work, tmp_path / "own")
     settle(indexer)
-    messages = indexer._feed.done.messages
+    messages = indexer._feed.draft.done.messages
     work.run(compact(work.context, work.log("folded"), everything=True))
     indexer._compare_at = 0.0
     settle(indexer)
-    assert indexer._feed.done.messages == messages
+    assert indexer._feed.draft.done.messages == messages
     indexer.close()
 
 
@@ -279,15 +279,15 @@ def test_sealed_lines_of_a_deleted_session_are_not_counted_any_more(
 ) -> None:
     indexer = make_indexer(work, tmp_path / "own")
     settle(indexer)
-    before = indexer._feed.sealed
+    before = indexer._feed.draft.sealed
     save(sink, "sealed", [b'{"enc":"bm8gd29yZHM"}\n', b'{"enc":"bm8gd29yZHN"}\n'])  # type: ignore[list-item]  # ready-made lines
     indexer._compare_at = 0.0
     settle(indexer)
-    assert indexer._feed.sealed == before + 2
+    assert indexer._feed.draft.sealed == before + 2
     delete(work, "sealed")
     indexer._compare_at = 0.0
     settle(indexer)
-    assert indexer._feed.sealed == before
+    assert indexer._feed.draft.sealed == before
     indexer.close()
 
 

@@ -73,8 +73,8 @@ def test_one_whose_last_comparison_the_store_has_cut_off_is_compared_again(
     def go_on_away(self: Rebuild) -> bool:
         if not cut_off:
             self.feed.index.drop_session("bongo")  # stands for what has come since it was built
-            self.feed._moved["bongo", None] = None
-            self.feed.commit()
+            self.feed.draft._moved["bongo", None] = None
+            self.feed.draft.commit()
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(Feed, "reconcile", reconcile)
                 return go_on(self)

@@ -41,7 +41,7 @@ def settle(indexer: Indexer, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while True:
         indexer.turn(time.time())
-        if not indexer._is_busy and not indexer._feed.has_uncommitted:
+        if not indexer._is_busy and indexer._feed.draft.is_empty:
             return
         assert time.monotonic() < deadline, "the indexer does not come to an end"
 

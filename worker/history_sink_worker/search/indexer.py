@@ -66,7 +66,7 @@ class Indexer:
         state = State.read(home)
         self._purge_since = state.purge_since if state else None
         self._feed = open_feed(work, home, state.folder if state else None)
-        self._progress = Progress(self._feed.done, time.monotonic())
+        self._progress = Progress(self._feed.draft.done, time.monotonic())
 
     def run(self, ending: threading.Event) -> None:
         """Until `ending` is set. A store that is away is waited for. Raises what is wrong with the index itself."""
@@ -96,7 +96,7 @@ class Indexer:
         """Commit what there is, and let go of the index."""
         if self._rebuild is not None:
             self._rebuild.give_up()
-        self._feed.commit()
+        self._feed.draft.commit()
         self._beat(time.time())
         self._feed.index.close()
         self._wishes.close()
@@ -174,7 +174,7 @@ class Indexer:
                 return
         self._comparing = None
         self._came_back()
-        self._feed.commit()
+        self._feed.draft.commit()
         self._compare_seconds = time.time() - self._compare_began
         self._want_failed(now)
         if not self._is_level:
@@ -187,15 +187,15 @@ class Indexer:
 
     def _see_to_rebuild(self, now: float) -> None:
         """Words of deleted sessions stay in the files: so there is a new index in time, which never had them."""
-        if self._feed.done.dropped and self._purge_since is None:
+        if self._feed.draft.done.dropped and self._purge_since is None:
             self._purge_since = now
-            self._feed.done.dropped = 0
+            self._feed.draft.done.dropped = 0
         if self._rebuild is None:
             is_due = self._purge_since is not None and now >= max(
                 self._purge_since + self._pace.purge, self._rebuild_at
             )
             if is_due and self._is_level:
-                self._feed.done.dropped = 0
+                self._feed.draft.done.dropped = 0
                 self._rebuild = Rebuild(self._work, new_folder(self._home), now)
             return
         if self._rebuild.has_failed:
@@ -206,13 +206,13 @@ class Indexer:
 
     def _switch(self, rebuild: Rebuild, now: float) -> None:
         old = self._feed
-        rebuild.feed.commit()
+        rebuild.feed.draft.commit()
         (rebuild.feed.index.folder / _LEVEL).touch(0o600)
         self._feed, self._rebuild, self._comparing = rebuild.feed, None, None
-        self._purge_since = rebuild.began_at if old.done.dropped or rebuild.feed.done.dropped else None
-        rebuild.feed.done.dropped = 0
+        self._purge_since = rebuild.began_at if old.draft.done.dropped or rebuild.feed.draft.done.dropped else None
+        rebuild.feed.draft.done.dropped = 0
         self._want_failed(now)
-        self._progress = Progress(self._feed.done, time.monotonic())
+        self._progress = Progress(self._feed.draft.done, time.monotonic())
         self._beat(time.time())  # from here on readers ask the new one
         old.index.close()
         shutil.rmtree(old.index.folder, ignore_errors=True)
@@ -220,8 +220,8 @@ class Indexer:
 
     def _commit(self, now: float) -> None:
         is_due = now - self._committed_at >= self._pace.commit or self._wanted.is_urgent
-        if self._feed.has_uncommitted and is_due:
-            self._feed.commit()
+        if is_due and not self._feed.draft.is_empty:
+            self._feed.draft.commit()
             self._committed_at = time.time()
         self._wanted.note_commit()
         if now - self._beat_at >= self._pace.beat:
@@ -232,14 +232,14 @@ class Indexer:
         state = State(
             folder=index.folder.name,
             beat_at=now,
-            newest_write=self._feed.newest_write,
+            newest_write=self._feed.draft.newest_write,
             behind=len(self._wanted),
             behind_since=self._wanted.since,
             is_rebuilding=not self._is_level,
             compared_at=self._compared_at,
             messages=index.count_messages(),
-            taken=self._feed.done.messages,
-            sealed=self._feed.sealed,
+            taken=self._feed.draft.done.messages,
+            sealed=self._feed.draft.sealed,
             index_bytes=sum(_size(path) for path in index.folder.iterdir()),
             purge_since=self._purge_since,
         )

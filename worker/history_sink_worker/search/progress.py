@@ -1,7 +1,7 @@
 """What is said of a build while it goes on: a build that is silent looks like one that hangs."""
 
 from history_sink_worker import log
-from history_sink_worker.search.feed import Done
+from history_sink_worker.search.draft import Done
 
 EVERY_SECONDS = 10.0
 _log = log.get("history_sink_worker")

@@ -34,7 +34,7 @@ class Rebuild:
             for _ in self.feed.reconcile():
                 if self._ending.is_set():
                     return
-            self.feed.commit()
+            self.feed.draft.commit()
             self.is_level = True
         except Exception as error:  # noqa: BLE001  # begun anew by the indexer
             _log.warning("search index not purged yet", error=type(error).__name__)
