@@ -36,6 +36,7 @@ from history_sink_agents.formats.names import name_manifest
 from history_sink_agents.restore import command
 from history_sink_agents.restore.archive import SinkArchive
 from history_sink_agents.restored import recall
+from history_sink_agents.sealing import Sealing, read_keyring
 from stack.stack import producer_environment
 from stack.worker import Worker
 
@@ -114,6 +115,25 @@ def test_a_second_time_all_is_there_and_nothing_is_written(sink: MemorySink, res
     assert done.exit_code == 0, done.output
     assert done.stdout.count("there  ") == 5
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "old").rglob("*")} == before
+
+
+def test_a_second_time_all_of_a_sealed_session_is_there_too(
+    sink: MemorySink, restore: Restore, masters: Path, tmp_path: Path
+) -> None:
+    make_claude(tmp_path / "old")
+    with MemorySink(sink.archive, filters=[Sealing(read_keyring(), tmp_path / "state")]) as sealing:
+        archive_home(sealing, "claude", tmp_path / "old")
+    home = tmp_path / "new"
+    for word in ("write", "there"):
+        done = restore(A, "--into", "claude", "--home", home)
+        assert done.exit_code == 0, done.output
+        assert {line.split()[0] for line in done.stdout.splitlines()} == {word}
+        assert read_tree(home) == read_tree(tmp_path / "old")
+    main = home / "projects" / "-w-proj" / f"{A}.jsonl"
+    main.write_bytes(main.read_bytes().replace(b"{", b" ", 1))
+    age(home)
+    done = restore(A, "--into", "claude", "--home", home)
+    assert (done.exit_code, "other bytes" in done.stderr) == (1, True)
 
 
 def test_another_project_has_another_folder(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:

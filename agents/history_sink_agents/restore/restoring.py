@@ -129,7 +129,7 @@ def _describe_recent(agent: PatternFormat, beside: list[Found]) -> str | None:
 def _find_all_there(archive: SinkArchive, home: Path, items: Items, recent: str | None) -> Items:
     """Those that need not be written. Raises `Refused` where something is in the way, or `recent` if any is left."""
     try:
-        there = [item for item in items if find_there(archive.sink, home, item)]
+        there = [item for item in items if find_there(archive, home, item)]
     except Refused as error:
         raise Refused(recent or str(error)) from None
     if recent and len(there) < len(items):

@@ -24,7 +24,7 @@ Edit = Callable[[bytes], bytes]
 """What becomes of a first line."""
 
 
-def find_there(sink: HistorySink, home: Path, item: Item) -> bool:
+def find_there(archive: SinkArchive, home: Path, item: Item) -> bool:
     """Whether the file is there already: these bytes, and perhaps lines behind them that are not archived yet.
 
     Raises `Refused` where another one has its place.
@@ -38,7 +38,8 @@ def find_there(sink: HistorySink, home: Path, item: Item) -> bool:
     if item.log is None:
         is_same = path.stat().st_size == 0
     else:
-        is_same = holds_log(sink, path, item.log, is_whole=item.entry.kind == "whole")
+        is_same = holds_log(archive.sink, path, item.log, is_whole=item.entry.kind == "whole")
+        is_same = is_same or _holds_opened(archive, path, item, item.log)
     if not is_same:
         raise Refused(f"{path} is there with other bytes ({path.stat().st_size}); nothing is overwritten: move it away")
     return True
@@ -52,6 +53,15 @@ def holds_log(sink: HistorySink, path: Path, log: LogStatus, *, is_whole: bool) 
     except BadMessage:  # a line that no log can have
         return False
     return (end.bytes, end.chain16) == (log.bytes, log.chain)
+
+
+def _holds_opened(archive: SinkArchive, path: Path, item: Item, log: LogStatus) -> bool:
+    """Whether a file has what a restore would write: of a sealed log, the chain is not that of the opened lines."""
+    lines = archive.read_log(item.session, log)
+    with path.open("rb") as file:
+        if item.entry.kind == "whole":
+            return file.read() == join_lines(b"".join(lines), item.entries)
+        return all(file.read(len(line)) == line for line in lines)
 
 
 def _read_first(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
