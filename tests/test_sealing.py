@@ -294,6 +294,7 @@ class TestKeyring:
             ({"COMMAND": "true"}, "gives no key"),
             ({"COMMAND": "echo 01234567 c2VjcmV0"}, "line 1 is damaged"),
             ({"COMMAND": "echo secret"}, "line 1 is no key"),
+            ({"COMMAND": """echo '{"session": "s", "key": "00ff"}'"""}, "line 1 is no key"),
         ],
     )
     def test_what_is_wrong_is_said_without_the_key(self, variables: dict[str, str], said: str) -> None:

@@ -136,7 +136,10 @@ def parse_keys(text: str, where: str) -> tuple[dict[str, bytes], dict[str, list[
         try:
             if line.startswith("{"):
                 entry = json.loads(line)
-                exported.setdefault(entry["session"], []).append(bytes.fromhex(entry["key"]))
+                key = bytes.fromhex(entry["key"])
+                if len(key) != _KEY_BYTES:
+                    raise ValueError
+                exported.setdefault(entry["session"], []).append(key)
                 continue
             name, encoded = line.split()
             master = base64.b64decode(encoded, validate=True)
