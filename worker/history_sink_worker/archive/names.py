@@ -125,6 +125,15 @@ def parse_key(prefix: str, key: str) -> tuple[Log, TailName | None] | None:
         return None
 
 
+def owner_of(prefix: str, key: str) -> str:
+    """The session in whose folder `key` lies, whatever it is; "" where it lies in no session's."""
+    name, slash, _ = key.removeprefix(prefix).partition("/")
+    try:
+        return check_session(name) if slash else ""
+    except Malformed:
+        return ""
+
+
 def parse_beside(prefix: str, key: str) -> Log | None:
     """The log that `key` is a writer's mark of, or an append that waits; None where it is neither."""
     found = _BESIDE.fullmatch(key.removeprefix(prefix)) if key.startswith(prefix) else None

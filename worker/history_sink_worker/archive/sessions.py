@@ -14,7 +14,7 @@ from history_sink.protocol.contract import check_branch, check_session
 from history_sink.protocol.listing import BY_LIST, BY_LOOK, Listing, SessionSummary, are_names_alone
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.context import Context
-from history_sink_worker.archive.names import Log, parse_key
+from history_sink_worker.archive.names import Log, owner_of, parse_key
 from history_sink_worker.archive.snapshot import list_log, look
 from history_sink_worker.archive.tombstone import Deleted, find_tombstone, may_be_tombstone
 from history_sink_worker.archive.written import is_told_by_list, last_activity, last_write
@@ -141,8 +141,8 @@ def _walk_outlines(root: str, start: str | None, limit: int, prefix: str) -> Ste
 def _name_owners(root: str, page: Page) -> Iterator[tuple[str, Entry]]:
     """The objects in sessions' folders, each with the session's name."""
     for entry in page.entries:
-        name, slash, _ = entry.key.removeprefix(root).partition("/")
-        if slash and _passes(check_session, name):
+        name = owner_of(root, entry.key)
+        if name:
             yield name, entry
 
 

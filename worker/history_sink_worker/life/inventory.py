@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from history_sink.errors import Malformed
-from history_sink.protocol.contract import check_session
-from history_sink_worker.archive.names import PROBE, Log, parse_beside, parse_key
+from history_sink_worker.archive.names import PROBE, Log, owner_of, parse_beside, parse_key
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.dead.letter_format import parse_name
 from history_sink_worker.service.service import Service
@@ -53,7 +51,7 @@ def list_folders(work: Service, session: str | None = None) -> Iterator[Folder]:
     prefix = work.settings.prefix
     root = prefix if session is None else Log(prefix, session).root
     entries = (entry for entry in work.walk(root) if not _is_other(prefix, entry.key))
-    for name, group in groupby(entries, lambda entry: _owner(prefix, entry.key)):
+    for name, group in groupby(entries, lambda entry: owner_of(prefix, entry.key)):
         folder = Folder(name)
         for entry in group:
             folder.add(prefix, entry)
@@ -63,11 +61,3 @@ def list_folders(work: Service, session: str | None = None) -> Iterator[Folder]:
 def _is_other(prefix: str, key: str) -> bool:
     """Whether it is ours, but no session's."""
     return key.startswith(prefix + PROBE) or parse_name(prefix, key) is not None
-
-
-def _owner(prefix: str, key: str) -> str:
-    name, slash, _ = key.removeprefix(prefix).partition("/")
-    try:
-        return check_session(name) if slash else ""
-    except Malformed:
-        return ""

@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from history_sink.errors import Malformed
 from history_sink.protocol.chain import shorten
-from history_sink.protocol.contract import check_session
 from history_sink_worker.archive import plan
-from history_sink_worker.archive.names import Log, parse_key
+from history_sink_worker.archive.names import Log, owner_of, parse_key
 from history_sink_worker.archive.plan import LogListing
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.search.places import Cursor
@@ -16,17 +14,9 @@ from history_sink_worker.store import Entry
 
 def by_session(prefix: str, entries: Iterable[Entry]) -> Iterator[tuple[str, list[Entry]]]:
     """The objects of one session after the other, in the order of the LIST. What is no session's is passed over."""
-    for session, group in groupby(entries, lambda entry: _owner(prefix, entry.key)):
+    for session, group in groupby(entries, lambda entry: owner_of(prefix, entry.key)):
         if session:
             yield session, list(group)
-
-
-def _owner(prefix: str, key: str) -> str:
-    name, slash, _ = key.removeprefix(prefix).partition("/")
-    try:
-        return check_session(name) if slash else ""
-    except Malformed:
-        return ""
 
 
 def arrange_logs(prefix: str, entries: Iterable[Entry]) -> dict[Log, LogListing]:
