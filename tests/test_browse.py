@@ -395,3 +395,11 @@ def test_the_commands_say_what_is_missing_and_take_any_sessions_name(command: st
     ended = Command(nobody)(command, "s", *[tmp_path / "turns"] * (command == "export"), "--timeout", "1")
     assert ended.status == (4 if command == "export" else 3)
     assert not (tmp_path / "turns").exists()
+
+
+@pytest.mark.parametrize("command", ["export", "browse"])
+def test_a_name_that_no_session_has_is_wrong_usage(command: str, tmp_path: Path) -> None:
+    nobody = {"CODETETHER_HISTORY_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    ended = Command(nobody)(command, "org/repo", *[tmp_path / "turns"] * (command == "export"))
+    assert ended.status == 2
+    assert "a session id is 1 to 200 of" in ended.err

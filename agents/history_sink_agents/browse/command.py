@@ -38,7 +38,7 @@ def export(
     each of them is. The same command again writes only what is new, and what was deleted or changed. Other files in DIR
     stay as they are. DIR is for one log: take another for a branch.
     """
-    from history_sink import Faulted, NotFound
+    from history_sink import Faulted, Malformed, NotFound
     from history_sink_agents.browse.export import export as write_turns
 
     choice = choose_branch(branch, latest)
@@ -47,6 +47,8 @@ def export(
             done = write_turns(
                 sink, session, directory, branch=choice, timeout_seconds=timeout_seconds, advance=advance
             )
+        except Malformed as error:
+            raise click.UsageError(str(error)) from None
         except (NotFound, Faulted) as error:
             raise Failure(str(error), FAULT) from None
         except OSError as error:
@@ -76,14 +78,17 @@ def browse(
     .codetether-agent in the nearest folder upwards that has a .git, else in this one. Where there is nothing to show,
     stderr has the fault as a JSON object, such as {"kind": "no_match"}, and the exit status is 3.
     """
-    from history_sink import Fault
+    from history_sink import Fault, Malformed
     from history_sink_agents.browse.context import context_browse
 
     choice, action = choose_branch(branch, latest), "list" if turn is None else "show"
     with open_sink() as sink:
-        answer = context_browse(
-            sink, session, action, turn, branch=choice, directory=directory, timeout_seconds=timeout_seconds
-        )
+        try:
+            answer = context_browse(
+                sink, session, action, turn, branch=choice, directory=directory, timeout_seconds=timeout_seconds
+            )
+        except Malformed as error:
+            raise click.UsageError(str(error)) from None
     if isinstance(answer, Fault):
         click.echo(json.dumps(answer.encode()), err=True)
         raise click.exceptions.Exit(FAULT)
