@@ -77,6 +77,10 @@ def test_the_commands_on_a_real_archive(
     done = command("unseal", "--strict", session, tmp_path / "back")
     assert done.status == 0, done.err
     assert (tmp_path / "back").read_bytes() == file.read_bytes()
+    assert (tmp_path / "back").stat().st_mode & 0o777 == 0o600
+    assert command("unseal", "nobody", tmp_path / "none").status == 3
+    assert command("unseal", "no/body", tmp_path / "none").status == 2
+    assert not (tmp_path / "none").exists()
     assert "60 lines, 60 of them sealed\n" in done.err
     assert command("unseal", session, tmp_path / "back").status == 1  # it is there
     shown = command("keys", "sessions", "--json")

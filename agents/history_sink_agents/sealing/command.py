@@ -5,11 +5,12 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
-from history_sink import ConfigurationError, NotFound
-from history_sink_agents.command_line import open_reader
+from history_sink import ConfigurationError, Malformed, NotFound
+from history_sink_agents.command_line import FAULT, Failure, open_reader
 from history_sink_agents.sealing.keyring import (
     KEYS_FOLDER,
     MASTER_FILE,
@@ -139,16 +140,18 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
     with open_reader() as sink:
         try:
             opened = open_session(sink, session, keyring, branch)
-            with click.open_file(str(draft), "wb") as out:
+            with click.open_file("-", "wb") if str(file) == "-" else _open_draft(draft) as out:
                 for line in opened:
                     if strict and opened.elsewhere:
                         raise click.ClickException(f"line {opened.lines} stands elsewhere than where it was written")
                     out.write(line)
-        except NotFound as error:
-            raise click.ClickException(str(error)) from None
-        except BaseException:
+        except BaseException as error:
             if str(file) != "-":
                 draft.unlink(missing_ok=True)
+            if isinstance(error, Malformed):
+                raise click.UsageError(str(error)) from None
+            if isinstance(error, NotFound):
+                raise Failure(str(error), FAULT) from None
             raise
     if strict and opened.lines and not opened.sealed:
         draft.unlink(missing_ok=True) if str(file) != "-" else None
@@ -160,12 +163,20 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
     click.echo(f"{session}: {opened.lines} lines, {opened.sealed} of them sealed{beside}", err=True)
 
 
+def _open_draft(path: Path) -> BinaryIO:
+    """A file that its owner alone may read: it will hold what somebody has sealed."""
+    return os.fdopen(_create(path, os.O_TRUNC | os.O_NOFOLLOW), "wb")
+
+
 def _write_new(path: Path, text: str) -> None:
-    try:
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
-    with os.fdopen(number, "w") as file:
+    with os.fdopen(_create(path, os.O_EXCL), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _create(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None

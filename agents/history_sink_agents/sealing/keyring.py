@@ -117,7 +117,9 @@ def read_keyring(environment: Mapping[str, str] | None = None) -> Keyring:
     environment = os.environ if environment is None else environment
     path, command = (environment.get(name, "").strip() for name in (MASTER_FILE, MASTER_COMMAND))
     if bool(path) == bool(command):
-        raise ConfigurationError(f"sealing needs either {MASTER_FILE} or {MASTER_COMMAND}; `history-sink keys make`")
+        raise ConfigurationError(
+            f"sealing needs either {MASTER_FILE} or {MASTER_COMMAND}: `history-sink keys make` makes such a file"
+        )
     text = _read_file(Path(path)) if path else _run(command)
     folder = environment.get(KEYS_FOLDER, "").strip()
     masters, exported = parse_keys(text, MASTER_FILE if path else MASTER_COMMAND)
