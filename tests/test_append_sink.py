@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from history_sink import HistorySink, LogEnd, Outcome, Receipt
+from history_sink import HistorySink, LogEnd, Outcome, Receipt, Unavailable
 from history_sink.client import flush as flush_module
 from history_sink.client import session as session_module
 from history_sink.client import under_way as under_way_module
@@ -258,6 +258,28 @@ class TestInMemory:
             sink.append("s", message("b"))
             assert sink.save("s", messages("a", "b", "c")).state == "enqueued"
         assert 1 < asked.count(STATUS) < 10
+
+    def test_a_close_without_a_broker_names_only_sessions_of_which_it_lacks_something(
+        self, archive: MemoryArchive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sink = MemorySink(archive)
+        sink.resume("resumed")
+        sink.save("saved", messages("a"))
+        sink.append("appended", message("a"))
+        streamed = {"role": "assistant", "content": "as far as"}
+        sink.save("edited", [streamed])
+        streamed["content"] = "as far as it goes"
+        with archive.broker_away():
+            sink.append("lacking", message("a"))
+
+        def find_it_away() -> None:
+            raise Unavailable("the broker is away")
+
+        monkeypatch.setattr(sink._broker, "check", find_it_away)
+        caplog.clear()
+        sink.close()
+        told = [line.partition(" is not handed over whole: the broker is away")[0] for line in caplog.messages]
+        assert told == ["history-sink: session edited", "history-sink: session lacking"]
 
     def test_what_was_resumed_is_the_fence_of_the_first_batch(self, archive: MemoryArchive) -> None:
         MemorySink(archive).append("s", message("a"))

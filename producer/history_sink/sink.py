@@ -339,7 +339,7 @@ class HistorySink(SinkReads):
         self._calls.close()
         self._is_closed = True
         for session in self._sessions.take_all():
-            receipt = self._shield(session.name, partial(session.hand_over, whole=True, asks=False))
+            receipt = self._shield(session.name, session.hand_over_last)
             if receipt.state in ("unreachable", "refused"):
                 log.error("history-sink: session %s is not handed over whole: %s", session.name, receipt.reason)
         self._broker.close()

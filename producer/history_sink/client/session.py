@@ -180,10 +180,19 @@ class Session:
             return lines, Refusal(len(lines), str(error))
         return lines, None
 
-    def hand_over(self, whole: bool = False, asks: bool = True) -> Receipt:
-        """Send what is missing. `whole`: look for edits in each message. `asks`: ask the store first, if need be."""
+    def hand_over(self, whole: bool = False) -> Receipt:
+        """Send what is missing. `whole`: look for edits in each message."""
         with self.lock:
-            return self._hand_over(whole, asks)
+            return self._hand_over(whole)
+
+    def hand_over_last(self) -> Receipt:
+        """Send what is missing when the sink is closed. It is ``unreachable`` only if something is missing."""
+        with self.lock:
+            receipt = self._hand_over(whole=True, asks=False)
+            if receipt.state != "unreachable":
+                return receipt
+            self._decide(whole=True)  # there may be edits that no save has seen
+            return replace(receipt, state="unchanged", reason=None) if self.is_handed_over else receipt
 
     def _hand_over(self, whole: bool = False, asks: bool = True) -> Receipt:
         if self._is_deleted:
