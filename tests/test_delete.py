@@ -1,6 +1,7 @@
 """Deleting a session: what goes, what stays, and each way in which it might come back."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from history_sink.protocol.chain import START, shorten, walk
 from history_sink.protocol.contract import branch_name
 from history_sink.protocol.listing import Listing
 from history_sink.protocol.pointer import Fault
-from history_sink_worker.archive import erasure, plan, reader, save, trace
+from history_sink_worker.archive import erasure, plan, reader, trace
 from history_sink_worker.archive.changed import Changed
 from history_sink_worker.archive.erasure import Swept, compact_or_sweep, entomb, sweep_beside
 from history_sink_worker.archive.hint import Hint
@@ -177,9 +178,8 @@ class Interrupted:
 
 def _renew(monkeypatch: pytest.MonkeyPatch, store: ModelStore) -> None:
     """The naive rule: each save gives the hint a new time."""
-    monkeypatch.setattr(
-        save, "Hint", lambda offset, chain, _, *rest, **more: Hint(offset, chain, store.now, *rest, **more)
-    )
+    move = Hint.move
+    monkeypatch.setattr(Hint, "move", lambda *known: replace(move(*known), proved_at=store.now))
 
 
 @pytest.mark.parametrize("is_naive", [False, True])
