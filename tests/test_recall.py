@@ -16,6 +16,7 @@ from history_sink_worker.life.deletion import delete
 from history_sink_worker.service.service import make_service
 from history_sink_worker.settings import WorkerSettings
 from stack.processes import wait_until
+from stack.redis import RedisServer
 from stack.stack import producer_environment
 from stack.worker import Worker
 
@@ -159,9 +160,10 @@ def test_a_question_that_cannot_be_is_refused(sink: HistorySink, wrong: dict[str
         sink.recall(**{"query": "word", **wrong})  # type: ignore[arg-type]  # on purpose
 
 
-def test_without_a_search_worker_the_error_says_what_is_missing(environment: Mapping[str, str], worker: Worker) -> None:
-    del worker  # it takes no questions: nobody does, in this Redis database
-    nobody = {**environment, "CODETETHER_HISTORY_BROKER_URL": environment["CODETETHER_HISTORY_BROKER_URL"][:-1] + "9"}
+def test_without_a_search_worker_the_error_says_what_is_missing(
+    environment: Mapping[str, str], redis_server: RedisServer
+) -> None:
+    nobody = {**environment, "CODETETHER_HISTORY_BROKER_URL": redis_server.new_database()}  # which no worker follows
     settings = ProducerSettings.from_env(producer_environment(nobody))
     with HistorySink(settings) as lonely, pytest.raises(NoAnswer, match=r"history\.search"):
         lonely.recall("word", timeout_seconds=2)

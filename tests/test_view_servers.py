@@ -88,7 +88,7 @@ def test_browse_shows_a_turn_or_a_fault(command: Command, session: str, tmp_path
     none = command("browse", "none", "--dir", tmp_path)
     assert (none.status, none.err) == (3, '{"kind": "no_match"}\n')
     beyond = command("browse", session, "150", "--dir", tmp_path)
-    assert (beyond.status, "turns 0 to 149" in beyond.err) == (1, True)
+    assert (beyond.status, "turns 0 to 149" in beyond.err) == (2, True)
 
 
 def test_the_page_shows_the_store_and_ends_with_ctrl_c(command: Command, session: str) -> None:
