@@ -188,7 +188,10 @@ def _show_flower(scene: Scene, receipts: list[Receipt]) -> None:
     while not wanted <= find_succeeded(tasks := list_tasks(scene.flower)):
         scene.claim(monotonic() < deadline, f"Flower lists each save as a success: {count_tasks(tasks)}")
         sleep(0.2)
-    scene.screen.rows([("task", "state", "tasks", "retries"), *count_tasks(tasks)])
+    counts = count_tasks(tasks)
+    scene.screen.rows([("task", "state", "tasks", "retries"), *counts])
+    if any(state == "FAILURE" and name.endswith(".status") for name, state, *_ in counts):
+        scene.screen.text("status FAILURE: asked by flush while MinIO was down or coming back, and then asked again")
     last = tasks[receipts[-1].task_ids[-1]]
     # None where it waited in the queue, because the worker knew already that the store was away.
     scene.screen.text(f"the save while MinIO was down: {last['state']}, retries {last['retries']}")
