@@ -91,11 +91,34 @@ def test_what_is_due_is_claimed_once_and_not_before(url: str) -> None:
         lists[0].put("idle", Log("history/", f"s{number}"), due_at=100.0 + number)
     lists[0].put("sweep", Log("history/", "s", "000000000012-0123456789abcdef"), due_at=10.0)
 
-    assert lists[1].claim(now=50.0, limit=100) == [("sweep", "s", "000000000012-0123456789abcdef")]
+    claimed_first = lists[1].claim(now=50.0, limit=100)
+    assert claimed_first == [("sweep", "s", "000000000012-0123456789abcdef")]
+    lists[1].drop(claimed_first)
     with ThreadPoolExecutor(4) as threads:
         claims = [threads.submit(each.claim, 149.5, 100) for each in lists]
         claimed = [session for claim in claims for _, session, _ in claim.result()]
     assert sorted(claimed) == sorted(f"s{number}" for number in range(50))
+
+
+def test_what_a_killed_worker_has_claimed_and_not_sent_is_due_again(url: str) -> None:
+    killed, another = (RedisDueList(make_shelf(url), "history/") for _ in range(2))
+    for session in ("sent", "lost"):
+        killed.put("sweep", Log("history/", session), due_at=100.0)
+    assert len(killed.claim(now=100.0, limit=10)) == 2
+    killed.drop([("sweep", "sent", None)])
+    assert another.claim(now=100.0 + redis_hints.CLAIMED_SECONDS - 0.1, limit=10) == []
+    assert another.claim(now=100.0 + redis_hints.CLAIMED_SECONDS, limit=10) == [("sweep", "lost", None)]
+    another.drop([("sweep", "lost", None)])
+    assert another.claim(now=1000.0, limit=10) == []
+
+
+def test_what_is_noted_anew_while_it_is_claimed_stays_noted(url: str) -> None:
+    due = RedisDueList(make_shelf(url), "history/")
+    due.put("sweep", Log("history/", "s"), due_at=100.0)
+    assert due.claim(now=100.0, limit=10) == [("sweep", "s", None)]
+    due.put("sweep", Log("history/", "s"), due_at=110.0)  # by the task, before its sender goes on
+    due.drop([("sweep", "s", None)])
+    assert due.claim(now=110.0, limit=10) == [("sweep", "s", None)]
 
 
 def test_a_log_that_is_written_to_does_not_become_idle(url: str) -> None:

@@ -34,11 +34,12 @@ def send_compact(app: Celery, session: str, branch: str | None, idle: bool = Fal
 
 
 def send_due(app: Celery, work: Service, now: float) -> int:
-    """Send a task for each thing that is due; how many."""
+    """Send a task for each thing that is due; how many were due. What is not sent is due again."""
     claimed = work.due.claim(now, AT_A_TIME)
-    for kind, session, branch in claimed:
-        if not send_compact(app, session, branch, idle=kind == "idle"):
-            work.due.put(kind, work.log(session, branch), now + work.settings.idle_seconds)
+    for due in claimed:
+        kind, session, branch = due
+        if send_compact(app, session, branch, idle=kind == "idle"):
+            work.due.drop([due])
     return len(claimed)
 
 

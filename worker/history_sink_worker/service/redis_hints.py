@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar, cast
 
@@ -25,11 +25,16 @@ ASK_AGAIN_MS = 5000
 NOTED = 10_000
 """Of so many logs a process knows what it has put on the due list; then it begins anew."""
 
+CLAIMED_SECONDS = 30.0
+"""After so long another worker takes what one has claimed and not sent: that one was killed, or has no broker."""
+
 NOTICES = "grown"
 """The stream that says which logs have grown: the newest `NOTICES_KEPT`, about. Whoever keeps an index makes it."""
 NOTICES_KEPT = 20_000
 
 DueKind = Literal["idle", "sweep"]
+Due = tuple[DueKind, str, str | None]
+"""What is due, of which session, on which branch."""
 
 _log = log.get("history_sink_worker")
 _T = TypeVar("_T")
@@ -127,7 +132,9 @@ class DueList(Protocol):
 
     def put(self, kind: DueKind, log: Log, due_at: float) -> bool: ...
 
-    def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]: ...
+    def claim(self, now: float, limit: int) -> list[Due]: ...
+
+    def drop(self, sent: Sequence[Due]) -> None: ...
 
     def may_ask(self, log: Log) -> bool: ...
 
@@ -138,8 +145,11 @@ class NoDueList:
     def put(self, kind: DueKind, log: Log, due_at: float) -> bool:
         return False
 
-    def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]:
+    def claim(self, now: float, limit: int) -> list[Due]:
         return []
+
+    def drop(self, sent: Sequence[Due]) -> None:
+        pass
 
     def may_ask(self, log: Log) -> bool:
         return True
@@ -154,6 +164,7 @@ class RedisDueList:
     def __init__(self, shelf: RedisShelf, prefix: str, grain_seconds: float = 0.0) -> None:
         self._shelf = shelf
         self._key = f"{shelf.name}:due:{prefix}"
+        self._claimed = f"{shelf.name}:claimed:{prefix}"
         self._grain_seconds = grain_seconds
         self._noted: dict[str, float] = {}
 
@@ -162,7 +173,7 @@ class RedisDueList:
 
         Returns whether Redis has it.
         """
-        member = f"{kind} {log.session} {log.branch or ''}"
+        member = _name((kind, log.session, log.branch))
         # Not a sweep: one that goes on at once has been claimed already.
         if kind == "idle" and 0 <= due_at - self._noted.get(member, float("-inf")) < self._grain_seconds:
             return True
@@ -176,28 +187,52 @@ class RedisDueList:
             self._noted[member] = due_at
         return added is not None
 
-    def claim(self, now: float, limit: int) -> list[tuple[DueKind, str, str | None]]:
-        """Take what is due off the list: (kind, session, branch). Nobody else gets the same.
+    def claim(self, now: float, limit: int) -> list[Due]:
+        """Take what is due off the list. Nobody else gets the same, unless it is not dropped in `CLAIMED_SECONDS`."""
+        self._return_claimed(now - CLAIMED_SECONDS, limit)
+        due = self._list(self._key, now, limit)
+        return [claimed for member in due if self._take(member, now) and (claimed := _parse(member))]
 
-        If this worker dies before it has done it, the log's next save brings it back, or `tidy` does.
-        """
-        due: list[bytes] = self._shelf.ask(
-            lambda client: client.zrange(self._key, "-inf", now, byscore=True, offset=0, num=limit), []
-        )
-        mine = [member for member in due if self._take(member)]
-        return [claimed for member in mine if (claimed := _parse(member))]
+    def drop(self, sent: Sequence[Due]) -> None:
+        """Forget what was claimed: it was sent."""
+        if sent:
+            self._shelf.ask(lambda client: client.zrem(self._claimed, *map(_name, sent)), None)
 
     def may_ask(self, log: Log) -> bool:
         """Whether no other worker has asked for a fold of this log just now: of two at once, one would be in vain."""
         key = f"{self._shelf.name}:asked:{log.root}"
         return bool(self._shelf.ask(lambda client: client.set(key, 1, nx=True, px=ASK_AGAIN_MS), True))
 
-    def _take(self, member: bytes) -> bool:
-        removed: int = self._shelf.ask(lambda client: client.zrem(self._key, member), 0)
-        return removed == 1
+    def _list(self, key: str, until: float, limit: int) -> list[bytes]:
+        return self._shelf.ask(lambda client: client.zrange(key, "-inf", until, byscore=True, offset=0, num=limit), [])
+
+    def _take(self, member: bytes, now: float) -> bool:
+        def take(client: "redis.Redis") -> int:
+            pipeline = client.pipeline()  # in one step: who is killed between two would have lost it
+            pipeline.zrem(self._key, member)
+            pipeline.zadd(self._claimed, {member: now})
+            return cast(int, pipeline.execute()[0])
+
+        return self._shelf.ask(take, 0) == 1
+
+    def _return_claimed(self, until: float, limit: int) -> None:
+        for member in self._list(self._claimed, until, limit):
+
+            def put_back(client: "redis.Redis", member: bytes = member) -> None:
+                pipeline = client.pipeline()
+                pipeline.zadd(self._key, {member: until}, lt=True)
+                pipeline.zrem(self._claimed, member)
+                pipeline.execute()
+
+            self._shelf.ask(put_back, None)
 
 
-def _parse(member: bytes) -> tuple[DueKind, str, str | None] | None:
+def _name(due: Due) -> str:
+    kind, session, branch = due
+    return f"{kind} {session} {branch or ''}"
+
+
+def _parse(member: bytes) -> Due | None:
     kind, _, rest = member.decode(errors="replace").partition(" ")
     session, _, branch = rest.partition(" ")
     return (kind, session, branch or None) if kind in ("idle", "sweep") else None  # type: ignore[return-value]  # narrowed
