@@ -61,6 +61,18 @@ def test_a_line_is_archived_soon_after_it_was_written(place: WatchedHome) -> Non
     assert len(place.sent) == 6
 
 
+def test_an_agents_folder_may_be_a_link(place: WatchedHome) -> None:
+    (place.home / "elsewhere").mkdir()
+    (place.home / ".claude").symlink_to(place.home / "elsewhere")
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 3)
+    with place.watching():
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+        claude.talk(3, 6)
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+    assert len(place.sent) == 6
+
+
 def test_files_folders_and_agents_that_come_later_are_found(place: WatchedHome) -> None:
     claude = ClaudeCode(place.home)
     claude.talk(0, 1)

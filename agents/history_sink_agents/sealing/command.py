@@ -165,7 +165,7 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
 
 def _open_draft(path: Path) -> BinaryIO:
     """A file that its owner alone may read: it will hold what somebody has sealed."""
-    return os.fdopen(_create(path, os.O_TRUNC | os.O_NOFOLLOW), "wb")
+    return open(_create(path, os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)), "wb")
 
 
 def _write_new(path: Path, text: str) -> None:

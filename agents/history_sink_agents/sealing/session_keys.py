@@ -5,6 +5,7 @@ import binascii
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -103,6 +104,8 @@ class SessionKeys:
 
 
 def _sync(folder: Path) -> None:
+    if sys.platform == "win32":  # no folder can be opened there
+        return
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)

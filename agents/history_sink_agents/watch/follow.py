@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -17,14 +17,16 @@ _GROUP_MILLISECONDS, _STEP_MILLISECONDS = 100, 50
 def follow(homes: Sequence[Path], stop: Event) -> Iterator[set[str]]:
     """Yield the paths that have changed, and an empty set now and then. Ends when `stop` is set.
 
-    Where the system cannot tell (too many folders, say), all that is yielded is empty sets.
+    They begin as the homes do, also where a home is a link: macOS tells the real path. Where the system cannot tell
+    (too many folders, say), all that is yielded is empty sets.
     """
     from watchfiles import watch
 
+    real = {os.path.realpath(home): str(home) for home in homes}
     while homes and not stop.is_set():
         try:
             for changes in watch(
-                *homes,
+                *map(os.path.realpath, homes),
                 watch_filter=None,
                 debounce=_GROUP_MILLISECONDS,
                 step=_STEP_MILLISECONDS,
@@ -33,7 +35,7 @@ def follow(homes: Sequence[Path], stop: Event) -> Iterator[set[str]]:
                 stop_event=stop,
                 ignore_permission_denied=True,
             ):
-                yield {path for _, path in changes}
+                yield {_find_name(path, real) for _, path in changes}
         except (OSError, RuntimeError) as error:
             if all(map(os.path.isdir, homes)):
                 log.warning("the system does not tell of changes, so the files are looked at now and then: %s", error)
@@ -41,6 +43,14 @@ def follow(homes: Sequence[Path], stop: Event) -> Iterator[set[str]]:
             homes = [home for home in homes if os.path.isdir(home)]
     while not stop.wait(TICK_MILLISECONDS / 1000):
         yield set()
+
+
+def _find_name(path: str, real: Mapping[str, str]) -> str:
+    """The path below the home as the caller has called it."""
+    for folder, home in real.items():
+        if path == folder or path.startswith(folder + os.sep):
+            return home + path[len(folder) :]
+    return path
 
 
 def is_installed() -> bool:

@@ -1,22 +1,11 @@
 """One watch at a time: a lock on a file, which the system lets go of when the process ends, however it ends."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+from history_sink_agents.file_lock import try_lock
 
 
 class Taken(OSError):
@@ -32,15 +21,13 @@ def hold_lock(path: Path) -> Iterator[None]:
 
     Raises:
         Taken: Another process holds it.
-        OSError: The file cannot be made.
+        OSError: The file cannot be made, or not be locked.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        try:
-            _lock(descriptor)
-        except OSError:
-            raise Taken(f"another watch runs: it holds {path}") from None
+        if not try_lock(descriptor):
+            raise Taken(f"another watch runs: it holds {path}")
         yield
     finally:
         os.close(descriptor)
