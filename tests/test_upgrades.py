@@ -37,6 +37,7 @@ def test_there_is_something_frozen() -> None:
 def test_what_an_earlier_version_queued_is_stored(path: Path, environment: Mapping[str, str], worker: Worker) -> None:
     frozen = json.loads(path.read_text())
     messages: list[Any] = frozen["messages"]
+    undone = frozen.get("undone", "frozen-undo")
     edited = [*messages[:2], messages[3]]
     whole, other = (b"".join(encode_line(message).data for message in history) for history in (messages, edited))
     with (
@@ -45,13 +46,13 @@ def test_what_an_earlier_version_queued_is_stored(path: Path, environment: Mappi
     ):
         for item in frozen["records"]:
             redis.lpush(item["queue"], item["record"])
-        for session in ("frozen-library", "frozen-plain"):
+        for session in frozen.get("sessions", ["frozen-library", "frozen-plain"]):
             assert wait_for_logs(sink, session, [len(whole)]) == [f"history/{session}/history.jsonl"]
             assert b"".join(sink.read(session)) == whole
-        main, branch = wait_for_logs(sink, "frozen-undo", [len(whole), len(other)])
-        assert main == sink.pointer("frozen-undo").key
-        assert b"".join(sink.read("frozen-undo")) == whole
-        pointer = sink.pointer("frozen-undo")
+        main, branch = wait_for_logs(sink, undone, [len(whole), len(other)])
+        assert main == sink.pointer(undone).key
+        assert b"".join(sink.read(undone)) == whole
+        pointer = sink.pointer(undone)
         assert sink.resolve(type(pointer)(pointer.bucket, branch)) == other
         for item in frozen["records"]:
             result = redis.get(f"celery-task-meta-{json.loads(item['record'])['headers']['id']}")
