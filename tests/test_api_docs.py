@@ -16,7 +16,6 @@ import history_sink
 from history_sink import HistorySink
 from history_sink.protocol.outcome import FlushState, OutcomeKind, ReceiptState
 from history_sink.protocol.pointer import FaultKind
-from history_sink.sink_reads import SinkReads
 from history_sink.testing import MemoryArchive, MemorySink
 from stack.stack import producer_environment
 from stack.worker import Worker
@@ -26,7 +25,8 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 CODE = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", TEXT))))
 METHODS = {
     name: member
-    for name, member in {**vars(SinkReads), **vars(HistorySink)}.items()
+    for kind in reversed(HistorySink.__mro__)
+    for name, member in vars(kind).items()
     if not name.startswith("_") and callable(getattr(HistorySink, name)) and not name.endswith("_fork")
 }
 

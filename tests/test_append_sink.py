@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from history_sink import HistorySink, LogEnd, Outcome, Receipt, Unavailable
 from history_sink.client import flush as flush_module
-from history_sink.client import session as session_module
+from history_sink.client import inquirer as inquirer_module
 from history_sink.client import under_way as under_way_module
 from history_sink.protocol.contract import LINE_BYTES, STATUS
 from history_sink.testing import MemoryArchive, MemorySink
@@ -212,7 +212,7 @@ def quick_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         clock = QuickTime()
         patch.setattr(flush_module, "time", clock)
-        patch.setattr(session_module, "time", clock)
+        patch.setattr(inquirer_module, "time", clock)
         patch.setattr(under_way_module, "time", clock)
         yield
 

@@ -312,7 +312,7 @@ class QuickTime:
 def _hurry() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         clock = QuickTime()
-        patch.setattr("history_sink.client.session.time", clock)
+        patch.setattr("history_sink.client.inquirer.time", clock)
         patch.setattr("history_sink.client.flush.time", clock)
         patch.setattr("history_sink.client.under_way.time", clock)
         patch.setattr("history_sink.client.under_way.LOOK_SECONDS", 0.0)

@@ -421,7 +421,7 @@ class TestMemory:
     @pytest.fixture(autouse=True)
     def _few(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("history_sink.client.sessions.KEPT_SESSIONS", 4)
-        monkeypatch.setattr("history_sink.client.session.FIRST_ANSWER_SECONDS", 0.0)
+        monkeypatch.setattr("history_sink.client.inquirer.FIRST_ANSWER_SECONDS", 0.0)
 
     def test_old_sessions_are_forgotten_and_one_that_is_refused_does_not_keep_them(self, alone: HistorySink) -> None:
         alone.save("bad", [{"role": object()}])

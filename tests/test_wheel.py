@@ -107,6 +107,6 @@ def test_pyright_knows_the_type_of_all_that_is_public(programs: Path, tmp_path: 
         if symbol["name"] in public or symbol["name"].startswith(tuple(f"{name}." for name in inner))
     }
     assert public <= told.keys()
-    assert {"history_sink.sink.HistorySink.save", "history_sink.testing.MemorySink.archive"} <= told.keys()
+    assert {"history_sink.sink_writes.SinkWrites.save", "history_sink.testing.MemorySink.archive"} <= told.keys()
     assert "history_sink.sink_reads.SinkReads.read" in told
     assert [name for name, is_known in told.items() if not is_known] == []

@@ -1,36 +1,19 @@
-"""The calls of a sink that read, and ask how far the store is."""
+"""The calls of a sink that read logs, and ask how far the store is with a session."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
-from history_sink.client.call_queue import CallQueue
-from history_sink.client.checks import check_choice, check_limit, check_range, check_timeout
-from history_sink.client.reading import Reading
-from history_sink.client.sessions import Sessions
+from history_sink.client.checks import check_choice, check_range, check_timeout
 from history_sink.errors import Malformed, Unavailable
-from history_sink.protocol.listing import Listing, check_beginning, check_fields
 from history_sink.protocol.log_end import LogEnd, point_at
-from history_sink.protocol.outcome import Outcome, Receipt
+from history_sink.protocol.outcome import Outcome
 from history_sink.protocol.pointer import Fault, PointerHandle
-from history_sink.protocol.search import Question, Recalled
 from history_sink.protocol.session_ids import SessionId, take_session
 from history_sink.protocol.status import LATEST, Status
-from history_sink.settings import ProducerSettings
-from history_sink.transport.broker import Broker
-
-CLOSED = "the sink is closed; nothing is archived any more"
+from history_sink.sink_parts import SinkParts
 
 
-class SinkReads:
-    """Half of `HistorySink`, which sets the fields. It hands over nothing."""
-
-    settings: ProducerSettings
-    _why_disabled: str
-    _is_closed: bool
-    _broker: Broker
-    _reading: Reading
-    _sessions: Sessions
-    _calls: CallQueue
+class SinkReads(SinkParts):
+    """A part of `HistorySink`. It hands over nothing."""
 
     @property
     def can_ask(self) -> bool:
@@ -65,7 +48,7 @@ class SinkReads:
         """
         check_choice(branch)
         check_timeout(timeout_seconds)
-        self._check_open()
+        self._guard.check_open()
         name = take_session(session_id)
         end = self._reading.find_end(name, branch, timeout_seconds)
         self._sessions.open(name).note_end(end)
@@ -83,7 +66,7 @@ class SinkReads:
         Raises:
             Unavailable: The answers' Redis is away, or there is none.
         """
-        self._check_open()
+        self._guard.check_open()
         return self._reading.find_outcomes([*task_ids])
 
     def pointer(
@@ -123,7 +106,7 @@ class SinkReads:
         messages, byte_range = check_range("messages", messages), check_range("byte_range", byte_range)
         if messages and byte_range:
             raise Malformed("messages or byte_range, not both")
-        self._check_open()
+        self._guard.check_open()
         session = self._sessions.get(session_id)
         own = session.branch if session else None
         if branch == LATEST:
@@ -148,7 +131,7 @@ class SinkReads:
             The bytes, or a `Fault`. It is a ``backend_error`` if the broker, the workers or the store are away.
         """
         try:
-            self._check_open()
+            self._guard.check_open()
         except Unavailable as error:
             return Fault("backend_error", str(error))
         if not isinstance(handle, PointerHandle):
@@ -183,7 +166,7 @@ class SinkReads:
             Mismatch: A piece has not the bytes that the store says it has.
         """
         check_timeout(timeout_seconds)
-        self._check_open()
+        self._guard.check_open()
         session_id = take_session(session_id)
         session = self._sessions.get(session_id)
         branch = check_choice(branch) or (session.branch if session else None)
@@ -208,134 +191,9 @@ class SinkReads:
             Malformed: The session id cannot be, or the answer cannot be read.
         """
         check_timeout(timeout_seconds)
-        self._check_open()
+        self._guard.check_open()
         session_id = take_session(session_id)
         session = self._sessions.get(session_id) if known is None else None
         if session is not None:
             return session.ask(timeout_seconds)[0]
         return self._reading.status(session_id, timeout_seconds, [point_at(end) for end in known or ()])
-
-    def list_sessions(
-        self,
-        after: str = "",
-        limit: int = 100,
-        timeout_seconds: float = 10.0,
-        *,
-        prefix: str = "",
-        fields: Iterable[str] | None = None,
-    ) -> Listing:
-        """One page of the sessions in the store, by name.
-
-        What is asked for decides what it costs. For the names alone, and for `last_write` and `branches`, the store is
-        listed; for anything else, a worker looks at each session.
-
-        Args:
-            after: The page begins behind this name, such as the `next_after` of the page before.
-            limit: At most so many sessions, 1 to 1000.
-            timeout_seconds: How long to wait for a worker's answer, in seconds.
-            prefix: Only sessions whose names begin with this.
-            fields: Names of fields of `SessionSummary` to be told; the others are None. Empty: the names alone, also
-                those of deleted sessions. None: all fields.
-
-        Returns:
-            The page, and what the next one begins behind. A page may have fewer sessions than `limit`, or none, and
-            not be the last.
-
-        Raises:
-            Unavailable: No worker has answered, or its store is away.
-            Malformed: `after` is no session id, `limit` is out of its range, no session id begins with `prefix`, there
-                is no such field, or the answer cannot be read.
-        """
-        check_timeout(timeout_seconds)
-        after = take_session(after) if after != "" else ""
-        limit, prefix, asked = check_limit(limit), check_beginning(prefix), check_fields(fields)
-        self._check_open()
-        return self._reading.list_sessions(after, limit, timeout_seconds, prefix, asked)
-
-    def recall(
-        self,
-        query: str,
-        session: SessionId | None = None,
-        branch: str | None = None,
-        role: str | None = None,
-        project: str | None = None,
-        since: float | None = None,
-        limit: int = 10,
-        at_least: Receipt | None = None,
-        timeout_seconds: float = 10.0,
-    ) -> Recalled | Fault:
-        """Find where something was said or done, in all sessions of the archive.
-
-        Words of `query` may occur, and the more of them, the better the hit. Words in double quotes must occur, side by
-        side. There is no other syntax. Of the same text one hit is given. Needs a search worker.
-
-        Args:
-            query: What is looked for. No event and no log shows it.
-            session: In this session alone.
-            branch: In this branch of it alone. None: in all its logs.
-            role: ``user``, ``assistant``, ``tool`` or ``system``. None: any.
-            project: A folder in which an agent has worked, or the last part of its path.
-            since: A Unix time in seconds. Only messages that bear a time, and were written then or later.
-            limit: At most so many hits, 1 to 100.
-            at_least: A receipt of this sink. The index must have what the session had handed over by then. It waits for
-                that, for some seconds.
-            timeout_seconds: How long to wait for a worker's answer, in seconds.
-
-        Returns:
-            The hits, the best first, and how complete they are. Only if `is_complete` is true, no hits means that there
-            is nothing; otherwise it may not be indexed yet. A `Fault` if there is no index, if it has not reached
-            `at_least` in time, or if the store is away.
-
-        Raises:
-            Malformed: An argument cannot be, or the answer cannot be read.
-            Unavailable: No search worker has answered.
-        """
-        check_timeout(timeout_seconds)
-        name = take_session(session) if session is not None else None
-        asked = {"query": query, "session": name, "branch": branch, "role": role, "project": project, "since": since}
-        question = Question.decode({**asked, "limit": limit})
-        self._check_open()
-        if at_least is not None:
-            question = replace(question, at_least=self._place_of(at_least, timeout_seconds))
-        return self._reading.recall(question, timeout_seconds)
-
-    def _place_of(self, receipt: Receipt, timeout_seconds: float) -> tuple[str, str | None, int]:
-        session = self._sessions.get(receipt.session) if isinstance(receipt, Receipt) else None
-        if session is None:
-            raise Malformed("at_least is a receipt that this sink has given, of a session that it has not forgotten")
-        return (session.name, *session.find_end(timeout_seconds))
-
-    # For asyncio
-
-    async def aresolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
-        """Do what `resolve` does, while the event loop goes on. (For other reads there is `asyncio.to_thread`.)
-
-        Args and Returns: as `resolve`. Never raises.
-        """
-        return await self._calls.run_aside(lambda: self.resolve(handle, timeout_seconds))
-
-    async def arecall(
-        self,
-        query: str,
-        session: SessionId | None = None,
-        branch: str | None = None,
-        role: str | None = None,
-        project: str | None = None,
-        since: float | None = None,
-        limit: int = 10,
-        at_least: Receipt | None = None,
-        timeout_seconds: float = 10.0,
-    ) -> Recalled | Fault:
-        """Do what `recall` does, while the event loop goes on.
-
-        Args and Returns: as `recall`. Raises: what that does.
-        """
-        return await self._calls.run_aside(
-            lambda: self.recall(query, session, branch, role, project, since, limit, at_least, timeout_seconds)
-        )
-
-    def _check_open(self) -> None:
-        if not self.settings.is_enabled:
-            raise Unavailable(self._why_disabled)
-        if self._is_closed:
-            raise Unavailable(CLOSED)

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from history_sink.client import flush, session, under_way
+from history_sink.client import flush, inquirer, under_way
 from history_sink.ledger import known_logs as known
 from history_sink.ledger import ledger, question
 from history_sink.protocol.contract import COMPACT, UPLOAD
@@ -116,7 +116,7 @@ class World:
 
     def play(self) -> None:
         """Raises `Violation`, or whatever the code under test raises."""
-        clocks: Limits = [(each, "time", [self]) for each in (session, flush, under_way)]
+        clocks: Limits = [(each, "time", [self]) for each in (inquirer, flush, under_way)]
         with small_limits(random.Random(self._limits_seed), [*SMALL, *clocks]):
             while self._make_next_move():
                 pass

@@ -1,0 +1,37 @@
+"""What the log says of one session's receipts, for agents that do not look at them."""
+
+import logging
+
+from history_sink.protocol.outcome import Receipt, ReceiptState
+
+log = logging.getLogger("history_sink")
+
+FILTERED_OTHERWISE = (
+    "goes on in branch {branch}: the store has another history than these filters make of this one. Either it was"
+    " edited, or what is stored was filtered otherwise, or not at all"
+)
+
+
+class ReceiptLog:
+    """A state that lasts is logged once. `is_filtered`: filters may make other lines than those of before."""
+
+    def __init__(self, session: str, is_filtered: bool) -> None:
+        self._session = session
+        self._may_be_filtered_otherwise = is_filtered  # said once, of what the store has from before
+        self._last_state: ReceiptState = "unchanged"
+
+    def report(self, receipt: Receipt) -> None:
+        """Log what is wrong."""
+        if receipt.replaced:
+            log.warning(
+                "history-sink: session %s: %d values that JSON cannot carry replaced", self._session, receipt.replaced
+            )
+        if receipt.state == "enqueued" and self._may_be_filtered_otherwise:
+            self._may_be_filtered_otherwise = False
+            if receipt.branch is not None:
+                text = FILTERED_OTHERWISE.format(branch=receipt.branch)
+                log.warning("history-sink: session %s: %s", self._session, text)
+        if receipt.state != self._last_state and receipt.state in ("unreachable", "refused"):
+            where = "" if receipt.index is None else f", message {receipt.index}"
+            log.warning("history-sink: session %s: %s%s: %s", self._session, receipt.state, where, receipt.reason)
+        self._last_state = receipt.state
