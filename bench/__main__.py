@@ -4,10 +4,14 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
+from typing import TypeAlias
 
+from bench import against
 from bench.figures import Findings, write_findings
 from bench.machine import describe_machine
 from bench.options import Options
@@ -34,6 +38,8 @@ MEASURES = (
     "seal",
     "watch",
 )
+Measure: TypeAlias = Callable[[Scene, Options], Findings]
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,16 +48,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--full", action="store_true", help="all of it, about twelve minutes; else about five")
     parser.add_argument("--only", default=",".join(MEASURES), metavar="NAME,…", help=", ".join(MEASURES))
+    parser.add_argument("--against", metavar="COMMIT", help="this build beside that one, and nothing else")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same work")
     arguments = parser.parse_args()
     names = arguments.only.split(",")
     if unknown := set(names) - {*MEASURES}:
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
+    measures: dict[str, Measure] = {name: partial(_import_and_measure, name) for name in names}
+    if arguments.against:
+        measures = {"against": partial(against.measure, commit=arguments.against)}
     for number in _SIGNALS:
         signal.signal(number, _end)
     options = Options(arguments.full, arguments.seed)
     try:
-        run(names, options)
+        run(measures, options)
     except NotReady as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -59,14 +69,14 @@ def main() -> int:
     return 0
 
 
-def run(names: list[str], options: Options) -> None:
+def run(measures: Mapping[str, Measure], options: Options) -> None:
     """One measure after the other, each written and shown as soon as it is done."""
     machine = describe_machine()
-    for name in names:
+    for name, measure in measures.items():
         began = time.monotonic()
         print(f"{name} …", file=sys.stderr, flush=True)
         with Scene() as scene:
-            findings: Findings = import_module(f"bench.measures.{name}").measure(scene, options)
+            findings = measure(scene, options)
         findings = replace(
             findings,
             run={
@@ -79,6 +89,11 @@ def run(names: list[str], options: Options) -> None:
         )
         write_findings(findings, RESULTS)
         print(describe_findings(findings), flush=True)
+
+
+def _import_and_measure(name: str, scene: Scene, options: Options) -> Findings:
+    findings: Findings = import_module(f"bench.measures.{name}").measure(scene, options)
+    return findings
 
 
 def _end(number: int, frame: object) -> None:

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import history_sink.client.under_way
 from bench import floor
-from bench.scene import Place, Results
+from bench.outcomes import Results
+from bench.scene import Place
 from bench.transcripts import Json, Transcript, real_or_made
 from history_sink import HistorySink
 from history_sink.protocol.chain import START, walk

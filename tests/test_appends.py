@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from bench.scene import Place, Scene, wait_for_results
+from bench.outcomes import wait_for_results
+from bench.scene import Place, Scene
 from history_sink import HistorySink
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.contract import UPLOAD

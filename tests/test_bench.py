@@ -1,11 +1,18 @@
 """The benchmark's pure parts: how it counts, what it makes up, what it writes. That it runs, `make bench` shows."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from bench.against import Comparison
+from bench.builds import Build, search_path
 from bench.figures import Findings, Goal, Plot, Table, quantile, read_all, write_findings
 from bench.folding import SEEDS, simulate
 from bench.http_meter import HttpMeter
@@ -131,3 +138,32 @@ def test_what_is_folded_is_written_no_more_than_three_times_at_any_scale(seed: i
         before, final = found[length - 1]
         assert before <= 2.5
         assert final <= 3.0
+
+
+def test_builds_are_compared_round_by_round() -> None:
+    older, newer = (cast(Build, SimpleNamespace(name=name)) for name in ("older", "now"))
+    comparison = Comparison((older, newer))
+    order = []
+    for number, figures in enumerate(
+        ({"older": 2.0, "now": 1.0}, {"older": 8.0, "now": 2.0}, {"older": 1.0, "now": 3.0})
+    ):
+
+        def run(build: Build, figures: dict[str, float] = figures) -> dict[str, float]:
+            order.append(build.name)
+            return {"ms": figures[build.name]}
+
+        comparison.alternate(number, run)
+    assert order == ["now", "older", "older", "now", "now", "older"]
+    assert comparison.pairs["ms"] == [(2.0, 1.0), (8.0, 2.0), (1.0, 3.0)]
+    assert comparison.ratio("ms") == 0.5
+
+
+def test_an_older_build_is_found_before_the_installed_one(tmp_path: Path) -> None:
+    for name in ("producer", "worker"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "producer" / "history_sink").mkdir()
+    (tmp_path / "producer" / "history_sink" / "__init__.py").write_text("WHICH = 'older'\n")
+    environment = {**os.environ, "PYTHONPATH": search_path(tmp_path)}
+    program = "import history_sink, bench; print(history_sink.WHICH)"
+    shown = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "older"

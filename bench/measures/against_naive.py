@@ -8,7 +8,9 @@ from bench import floor, naive
 from bench.figures import Findings, Goal, Plot, Table, median
 from bench.memory import peak_megabytes
 from bench.options import Options
-from bench.scene import Place, Scene, wait_for_results, wait_until_idle
+from bench.outcomes import wait_for_results
+from bench.scene import Place, Scene, wait_until_idle
+from bench.threads import run_all
 from bench.transcripts import Json, make_transcript
 from history_sink import HistorySink
 
@@ -98,5 +100,5 @@ class Contest:
     def _run(self, place: Place, save: Callable[[int], Sequence[str]]) -> float:
         task_ids: list[str] = []
         began = time.perf_counter()
-        floor.run_all(lambda index: task_ids.extend(save(index)), len(self._names), self._seconds)
+        run_all(lambda index: task_ids.extend(save(index)), len(self._names), self._seconds)
         return len(task_ids) / (wait_for_results(self._scene.client(place), task_ids) - began)

@@ -6,8 +6,9 @@ from contextlib import ExitStack
 from bench import floor, naive
 from bench.figures import Findings, Goal, Table
 from bench.options import Options
+from bench.outcomes import Results
 from bench.saving import cut_saves, look_at_each_save, save_each
-from bench.scene import Place, Results, Scene, wait_until_idle
+from bench.scene import Place, Scene, wait_until_idle
 from bench.transcripts import Json, Transcript, real_or_made
 from stack.processes import NotReady
 

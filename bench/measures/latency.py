@@ -5,8 +5,9 @@ import time
 from bench import floor, naive
 from bench.figures import Cell, Findings, Table, quantile
 from bench.options import Options
+from bench.outcomes import Results
 from bench.saving import save_each
-from bench.scene import FAR_MILLISECONDS, Results, Scene
+from bench.scene import FAR_MILLISECONDS, Scene
 from bench.transcripts import make_transcript
 
 _START = 100

@@ -9,8 +9,9 @@ from bench import floor
 from bench.figures import Findings, Goal, Table, quantile
 from bench.measures.store import compact, count_requests
 from bench.options import Options
+from bench.outcomes import Results
 from bench.saving import cut_saves, save_each
-from bench.scene import Place, RelayProcess, Results, Scene, wait_until_idle
+from bench.scene import Place, RelayProcess, Scene, wait_until_idle
 from bench.transcripts import Transcript, make_transcript
 from history_sink import HistorySink
 from history_sink.protocol.pointer import PointerHandle

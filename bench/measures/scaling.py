@@ -5,8 +5,9 @@ from pathlib import Path
 
 from bench.figures import Findings, Goal, Plot, Table, median
 from bench.options import Options
+from bench.outcomes import wait_for_results
 from bench.saving import queue_saves
-from bench.scene import FAR_MILLISECONDS, Scene, wait_for_results
+from bench.scene import FAR_MILLISECONDS, Scene
 from history_sink.protocol.contract import UPLOAD_QUEUE
 
 _WORKERS = (1, 2, 4, 8)

@@ -6,8 +6,9 @@ from collections import Counter
 from bench import floor
 from bench.figures import Findings, Goal, Plot, Table
 from bench.options import Options
+from bench.outcomes import Results
 from bench.saving import cut_saves, look_at_each_save, save_each
-from bench.scene import Place, Results, Scene, wait_until_idle
+from bench.scene import Place, Scene, wait_until_idle
 from bench.transcripts import Transcript, make_transcript
 from history_sink.protocol.contract import COMPACT, MAINTENANCE_QUEUE
 from stack.processes import NotReady

@@ -11,8 +11,10 @@ from bench import floor
 from bench.cpu import Meter
 from bench.figures import Findings, Goal, Table, median
 from bench.options import Options
+from bench.outcomes import wait_for_results
 from bench.saving import make_uploads
-from bench.scene import THREADS, Place, Scene, wait_for_results, wait_until_idle
+from bench.scene import THREADS, Place, Scene, wait_until_idle
+from bench.threads import run_all
 from bench.transcripts import Json, real_or_made
 from history_sink import HistorySink
 from history_sink.protocol.upload import Upload
@@ -87,7 +89,7 @@ def run_ours(
         task_ids.extend(sink.append(names[index % len(names)], messages[1 + index % (len(messages) - 1)]).task_ids)
 
     began = time.perf_counter()
-    saves, _ = floor.run_all(save, min(len(names), THREADS), seconds)
+    saves, _ = run_all(save, min(len(names), THREADS), seconds)
     assert len(task_ids) == saves
     return saves, wait_for_results(scene.client(place), task_ids) - began
 
@@ -101,7 +103,7 @@ def run_queue(scene: Scene, place: Place, name: str, uploads: Sequence[Upload], 
 
     client = scene.client(place)
     began = time.perf_counter()
-    tasks, _ = floor.run_all(send, THREADS, seconds)
+    tasks, _ = run_all(send, THREADS, seconds)
     return tasks, wait_until_idle(client, ("celery",)) - began
 
 

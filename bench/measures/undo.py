@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from bench.figures import Findings, Goal, Table, median
 from bench.measures.store import count_requests, put_bytes
 from bench.options import Options
+from bench.outcomes import Results
 from bench.saving import look_at_each_save
-from bench.scene import Results, Scene, wait_until_idle
+from bench.scene import Scene, wait_until_idle
 from bench.transcripts import Json, make_transcript
 from history_sink.protocol.lines import encode_line
 

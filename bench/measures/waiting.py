@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from bench.figures import Findings, Goal, Table, median
 from bench.measures.store import count_requests
 from bench.options import Options
-from bench.scene import THREADS, Scene, wait_for_results, wait_until_idle
+from bench.outcomes import wait_for_results
+from bench.scene import THREADS, Scene, wait_until_idle
 from bench.transcripts import Json, real_or_made
 from history_sink.protocol.contract import UPLOAD_QUEUE
 

@@ -1,0 +1,144 @@
+"""`python -m bench.build_side ACTION FIGURES`: a producer of either build, measured; prints figures as JSON.
+
+The library is whatever PYTHONPATH finds first. So it uses public names alone, and of ours what knows no library:
+modules had other names in older builds.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import redis
+from celery import Celery
+
+from bench.cpu import Meter
+from bench.outcomes import Results, wait_for_results
+from bench.threads import run_all
+from history_sink import HistorySink, PointerHandle
+
+_THREADS = 8
+_UPLOAD = "history_sink.upload_history"
+_QUEUE = "history.upload"
+_SETTLE_SECONDS = 1.0
+
+Given = Mapping[str, Any]
+Figures = dict[str, Any]
+
+
+class Side:
+    """What all actions have: `given` is what the driver says of the work, the broker and the processes."""
+
+    def __init__(self, given: Given) -> None:
+        self.given = given
+        self.url = str(given["broker_url"])
+        self.client = redis.Redis.from_url(self.url)
+        self.messages = [json.loads(line) for line in Path(given["messages"]).read_bytes().splitlines()]
+        self.sink = HistorySink(broker_url=self.url)
+        self.names = [f"{given['name']}-{number}" for number in range(given.get("sessions", 1))]
+
+    def meter(self) -> Meter:
+        return Meter({**self.given["pids"], "producer": os.getpid()})
+
+    def begin_sessions(self) -> None:
+        """A first message each, stored."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            receipts = [*pool.map(lambda name: self.sink.append(name, self.messages[0]), self.names)]
+        wait_for_results(self.client, [task for receipt in receipts for task in receipt.task_ids])
+        time.sleep(_SETTLE_SECONDS)
+
+    def counts(self) -> tuple[int, int]:
+        """Commands that Redis has run, those of scripts included; and how often a client's commands came in."""
+        commands, totals = self.client.info("commandstats"), self.client.info("stats")
+        assert isinstance(commands, dict)
+        assert isinstance(totals, dict)
+        return sum(each["calls"] for each in commands.values()), totals["total_reads_processed"]
+
+
+def burst(side: Side) -> Figures:
+    """One message each of many sessions in turn, for some seconds."""
+    side.begin_sessions()
+    task_ids: list[str] = []
+
+    def save(index: int) -> None:
+        name, message = side.names[index % len(side.names)], side.messages[1 + index % (len(side.messages) - 1)]
+        task_ids.extend(side.sink.append(name, message).task_ids)
+
+    meter, began = side.meter(), time.perf_counter()
+    saves, _ = run_all(save, _THREADS, side.given["seconds"])
+    seconds = wait_for_results(side.client, task_ids) - began
+    return {"rate": saves / seconds, **{who: 1000 * used / saves for who, used in meter.used_seconds().items()}}
+
+
+def count(side: Side) -> Figures:
+    """One save of each session, sent while the worker stands still: what it then costs is the worker's alone."""
+    side.begin_sessions()
+    worker, saves = side.given["pids"]["worker"], len(side.names)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        task_ids = [side.sink.append(name, side.messages[1]).task_ids[0] for name in side.names]
+        before = side.counts()
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    polls = 1  # to ask for the counts is a command, too
+    while side.client.exists(*(f"celery-task-meta-{task_id}" for task_id in task_ids)) < saves:
+        polls += 1
+        time.sleep(0.05)
+    time.sleep(_SETTLE_SECONDS)  # acknowledgements and events come after the results
+    commands, reads = (after - each - polls - 1 for after, each in zip(side.counts(), before, strict=True))
+    return {"commands": commands / saves, "round trips": reads / saves}
+
+
+def lone(side: Side) -> Figures:
+    """One session, one save at a time, each until it is durable."""
+    results, milliseconds = Results(side.client), []
+    for number in range(side.given["times"] + 1):
+        began = time.perf_counter()
+        receipt = side.sink.append(side.names[0], side.messages[number % len(side.messages)])
+        milliseconds.append(1000 * (max(results.wait(receipt.task_ids)) - began))
+    return {"milliseconds": milliseconds[1:]}
+
+
+def read(side: Side) -> Figures:
+    """A message in the middle of the log."""
+    size = side.sink.status(side.names[0]).logs[0].bytes
+    handle = PointerHandle(side.given["bucket"], side.given["key"], (size // 2, size // 2 + 3000))
+    milliseconds = []
+    for _ in range(side.given["times"] + 1):
+        began = time.perf_counter()
+        answer = side.sink.resolve(handle)
+        assert isinstance(answer, bytes), answer
+        milliseconds.append(1000 * (time.perf_counter() - began))
+    return {"milliseconds": milliseconds[1:]}
+
+
+def plain(side: Side) -> Figures:
+    """Whole histories of a stock client, each with one message more; the first is not measured."""
+    app = Celery("bench", broker=side.url, backend=side.url, set_as_current=False)
+    results, figures = Results(side.client), []
+    for number in range(side.given["times"] + 1):
+        messages: Sequence[Any] = side.messages[: len(side.messages) - side.given["times"] + number]
+        meter, began = side.meter(), time.perf_counter()
+        sent = app.send_task(_UPLOAD, (side.names[0], messages), queue=_QUEUE)
+        seconds = max(results.wait([str(sent.id)])) - began
+        figures.append((1000 * seconds, 1000 * meter.used_seconds()["worker"]))
+    return {"milliseconds": [each[0] for each in figures[1:]], "worker": [each[1] for each in figures[1:]]}
+
+
+_ACTIONS = {each.__name__: each for each in (burst, count, lone, read, plain)}
+
+
+def main(action: str, given: str) -> None:
+    """Print the figures of one action."""
+    side = Side(json.loads(given))
+    with side.sink:
+        print(json.dumps(_ACTIONS[action](side)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

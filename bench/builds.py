@@ -1,0 +1,82 @@
+"""Two builds of ours side by side: this one, and an older one by its commit, both on this environment's packages."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from bench.memory import peak_megabytes
+from bench.scene import THREADS, Place, Scene
+
+ROOT = Path(__file__).parents[1]
+_SIDE_TIMEOUT_SECONDS = 240
+
+
+def unpack(commit: str, directory: Path) -> Path:
+    """That commit's tree, in `directory`. Raises `subprocess.CalledProcessError`: there is no such commit."""
+    made = subprocess.run(["git", "-C", str(ROOT), "archive", commit], check=True, stdout=subprocess.PIPE)
+    with tarfile.open(fileobj=BytesIO(made.stdout)) as tree:
+        tree.extractall(directory, filter="data")
+    return directory
+
+
+def search_path(tree: Path) -> str:
+    """PYTHONPATH with a build's packages before those that are installed, and this benchmark behind them."""
+    return os.pathsep.join(map(str, (tree / "producer", tree / "worker", ROOT)))
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build's worker, with servers of its own, so that what they count is this build's alone."""
+
+    name: str
+    path: str
+    scene: Scene
+    place: Place
+    worker_pid: int
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return {"worker": self.worker_pid, "Redis": self.scene.redis.process.pid, "store": self.scene.minio.process.pid}
+
+    def run(self, action: str, messages: Path, **given: Any) -> dict[str, Any]:
+        """One action of `bench.build_side` by this build's library."""
+        common = {"broker_url": self.place.broker_url, "pids": self.pids, "bucket": self.place.bucket}
+        text = json.dumps({**common, "messages": str(messages), **given})
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.build_side", action, text],
+            env={**os.environ, "PYTHONPATH": self.path},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=_SIDE_TIMEOUT_SECONDS,
+        )
+        figures: dict[str, Any] = json.loads(done.stdout)
+        return figures
+
+    def peak_megabytes(self) -> float:
+        """Of the worker, so far."""
+        return peak_megabytes(self.worker_pid)
+
+
+@contextmanager
+def start_builds(scene: Scene, commit: str) -> Iterator[tuple[Build, Build]]:
+    """The older one and this one, each with a worker that is ready."""
+    tree = unpack(commit, scene.stack.directory / "older")
+    with ExitStack() as running:
+        built = []
+        for name, path in ((commit, search_path(tree)), ("now", search_path(ROOT))):
+            own = running.enter_context(Scene())
+            # No log gets idle: it would be folded in the other build's turn.
+            place = own.place().changed(idle_seconds="3600")
+            place = Place({**place.environment, "PYTHONPATH": path}, place.bucket)
+            (worker,) = running.enter_context(own.workers(place, threads=THREADS))
+            built.append(Build(name, path, own, place, worker.process.pid))
+        yield built[0], built[1]
