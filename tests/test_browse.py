@@ -46,8 +46,8 @@ class CountingSink(MemorySink):
 
     asked_bytes = 0
 
-    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
-        answer = super().resolve(handle, timeout_seconds)
+    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0, *, stored: bool = False) -> bytes | Fault:
+        answer = super().resolve(handle, timeout_seconds, stored=stored)
         self.asked_bytes += len(answer) if isinstance(answer, bytes) else 0
         return answer
 

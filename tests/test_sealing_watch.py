@@ -36,8 +36,11 @@ def test_a_watched_session_is_redacted_sealed_and_restored(
         done = Command({**variables, "XDG_STATE_HOME": str(tmp_path / state)})("watch", "--once")
         assert done.status == 0, done.err
     plain = Command({**variables, "CODETETHER_HISTORY_FILTERS": ""})
-    stored = {name: plain("resolve", name).out for name in (f"claude.{SESSION}",)}
+    stored = {name: plain("resolve", "--stored", name).out for name in (f"claude.{SESSION}",)}
     assert all(body and token.encode() not in body and b"/work" not in body for body in stored.values())
+    assert plain("resolve", f"claude.{SESSION}").out == path.read_bytes().replace(
+        token.encode(), b"[REDACTED:github_token]"
+    )
     assert b"branch" not in plain("status", f"claude.{SESSION}").out
     other.mkdir()
     restored = Command({**variables, "HOME": str(other)})("restore", f"claude.{SESSION}", "--into", "claude")

@@ -347,8 +347,8 @@ class Counting(MemorySink):
 
     asked_bytes = 0
 
-    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
-        answer = super().resolve(handle, timeout_seconds)
+    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0, *, stored: bool = False) -> bytes | Fault:
+        answer = super().resolve(handle, timeout_seconds, stored=stored)
         self.asked_bytes += len(answer) if isinstance(answer, bytes) else 0
         return answer
 
@@ -445,8 +445,8 @@ class Both(MemorySink):
         for name, side in self.sides.items():
             yield replace(find_log(side.status("s")), bucket=name)
 
-    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
-        return self.sides[handle.bucket].resolve(replace(handle, bucket="history"), timeout_seconds)
+    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0, *, stored: bool = False) -> bytes | Fault:
+        return self.sides[handle.bucket].resolve(replace(handle, bucket="history"), timeout_seconds, stored=stored)
 
 
 LONG = b"z" * RANGE_BYTES

@@ -28,6 +28,7 @@ from history_sink.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from history_sink.openers import Opener, Sealed
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.lines import Message
 from history_sink.protocol.listing import Listing, SessionSummary
@@ -69,6 +70,7 @@ __all__ = [
     "Mismatch",
     "NoAnswer",
     "NotFound",
+    "Opener",
     "Outcome",
     "OutcomeKind",
     "Part",
@@ -80,6 +82,7 @@ __all__ = [
     "Receipt",
     "ReceiptState",
     "Role",
+    "Sealed",
     "SessionFilter",
     "SessionId",
     "SessionSummary",

@@ -14,6 +14,7 @@ from history_sink.client.reading import Reading
 from history_sink.client.sessions import Sessions
 from history_sink.errors import ConfigurationError
 from history_sink.filters import Filter, check_filters, filter_sessions, load_filters
+from history_sink.openers import Opening
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.lines import encode_line
 from history_sink.settings import BROKER_URL, ProducerSettings
@@ -76,6 +77,7 @@ class HistorySink(SinkCoroutines, SinkMeasures):
         self.filters: tuple[Filter, ...] = (
             (*own, *load_filters(self.settings.filters)) if self.settings.is_enabled else own
         )
+        self._opening = Opening(self.filters, self._guard.say_sealed)
         encode_for = filter_sessions(partial(encode_line, default=default), self.filters)
         self._sessions = Sessions(self._broker, encode_for, is_filtered=bool(self.filters))
         self._extension = Extension(self._broker, encode_for)

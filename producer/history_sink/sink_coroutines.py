@@ -83,12 +83,14 @@ class SinkCoroutines(SinkWrites, SinkReads, SinkSearches):
             return call()  # it costs nothing, and a thread would
         return await self._calls.run(show_session(session_id), call)
 
-    async def aresolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
+    async def aresolve(
+        self, handle: PointerHandle, timeout_seconds: float = 10.0, *, stored: bool = False
+    ) -> bytes | Fault:
         """Do what `resolve` does, while the event loop goes on. (For other reads there is `asyncio.to_thread`.)
 
         Args and Returns: as `resolve`. Never raises.
         """
-        return await self._calls.run_aside(lambda: self.resolve(handle, timeout_seconds))
+        return await self._calls.run_aside(lambda: self.resolve(handle, timeout_seconds, stored=stored))
 
     async def arecall(
         self,

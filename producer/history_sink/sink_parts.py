@@ -5,6 +5,7 @@ from history_sink.client.extension import Extension
 from history_sink.client.guard import Guard
 from history_sink.client.reading import Reading
 from history_sink.client.sessions import Sessions
+from history_sink.openers import Opening
 from history_sink.settings import ProducerSettings
 from history_sink.transport.broker import Broker
 
@@ -19,3 +20,4 @@ class SinkParts:
     _sessions: Sessions
     _extension: Extension
     _calls: CallQueue
+    _opening: Opening

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from history_sink.client.checks import check_choice, check_range, check_timeout
-from history_sink.errors import Malformed, Unavailable
+from history_sink.errors import HistorySinkError, Malformed, Unavailable
 from history_sink.protocol.log_end import LogEnd, point_at
 from history_sink.protocol.outcome import Outcome
 from history_sink.protocol.pointer import Fault, PointerHandle
@@ -120,15 +120,18 @@ class SinkReads(SinkParts):
         folder = f"{prefix}{session_id}/branches/{branch}" if branch else f"{prefix}{session_id}"
         return PointerHandle(bucket, f"{folder}/history.jsonl", byte_range)
 
-    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0) -> bytes | Fault:
+    def resolve(self, handle: PointerHandle, timeout_seconds: float = 10.0, *, stored: bool = False) -> bytes | Fault:
         """The bytes that `handle` addresses, or why there are none. Never raises.
 
         Args:
             handle: What `pointer` made, here or in another process.
             timeout_seconds: How long to wait for a worker's answer, in seconds.
+            stored: Give sealed lines as they are stored. Otherwise those that are whole in the range are opened where
+                their key is here; the others are given as they are stored, and the log says so.
 
         Returns:
-            The bytes, or a `Fault`. It is a ``backend_error`` if the broker, the workers or the store are away.
+            The bytes, or a `Fault`. It is a ``backend_error`` if the broker, the workers or the store are away, or if
+            a sealed line was altered.
         """
         try:
             self._guard.check_open()
@@ -140,9 +143,22 @@ class SinkReads(SinkParts):
             check_timeout(timeout_seconds)
         except Malformed as error:
             return Fault("backend_error", str(error))
-        return self._reading.resolve(handle, timeout_seconds)
+        answer = self._reading.resolve(handle, timeout_seconds)
+        if stored or isinstance(answer, Fault):
+            return answer
+        try:
+            return self._opening.open_range(handle.key, answer, handle.byte_range[0] if handle.byte_range else 0)
+        except HistorySinkError as error:
+            return Fault("backend_error", str(error))
 
-    def read(self, session_id: SessionId, timeout_seconds: float = 10.0, branch: str | None = None) -> Iterator[bytes]:
+    def read(
+        self,
+        session_id: SessionId,
+        timeout_seconds: float = 10.0,
+        branch: str | None = None,
+        *,
+        stored: bool = False,
+    ) -> Iterator[bytes]:
         """Read a whole log, piece by piece, as far as the store has it now.
 
         It is `branch`, or else the log that this sink's session is on. A sink that has not saved the session reads the
@@ -153,10 +169,11 @@ class SinkReads(SinkParts):
             session_id: As for `save`.
             timeout_seconds: How long to wait for each piece, in seconds.
             branch: As for `pointer`; ``"latest"`` is the log that was written last.
+            stored: As for `resolve`.
 
         Returns:
-            The log's bytes, in pieces of 2 MiB at most. A piece may end in the middle of a line. The call may raise,
-            and so may each piece.
+            The log's bytes, in pieces of 2 MiB at most. A piece may end in the middle of a line. Of a sealed log each
+            piece is a line. The call may raise, and so may each piece.
 
         Raises:
             Malformed: The session id, the branch or the timeout cannot be.
@@ -164,13 +181,15 @@ class SinkReads(SinkParts):
             NotFound: The store has no such session or branch. The text names what there is.
             Faulted: A worker answered a piece with a fault, which the error holds as `fault`.
             Mismatch: A piece has not the bytes that the store says it has.
+            HistorySinkError: A sealed line was altered, or stands where it was not sealed for.
         """
         check_timeout(timeout_seconds)
         self._guard.check_open()
         session_id = take_session(session_id)
         session = self._sessions.get(session_id)
         branch = check_choice(branch) or (session.branch if session else None)
-        return self._reading.read(session_id, branch, timeout_seconds)
+        pieces = self._reading.read(session_id, branch, timeout_seconds)
+        return pieces if stored else self._opening.open_log(session_id, pieces)
 
     def status(
         self, session_id: SessionId, timeout_seconds: float = 10.0, known: Iterable[LogEnd] | None = None

@@ -105,12 +105,12 @@ def read_range(
     sink: HistorySink, handle: PointerHandle, timeout_seconds: float, pause: Callable[[float], None] = time.sleep
 ) -> bytes:
     """All bytes of a range. Raises as `read_lines`."""
-    answer = sink.resolve(handle, timeout_seconds)
+    answer = sink.resolve(handle, timeout_seconds, stored=True)
     for seconds in _PAUSES_SECONDS:
         if isinstance(answer, bytes) or answer.kind != "backend_error":
             break
         pause(seconds)
-        answer = sink.resolve(handle, timeout_seconds)
+        answer = sink.resolve(handle, timeout_seconds, stored=True)
     if isinstance(answer, Fault):
         raise Faulted(answer)
     start, end = handle.byte_range or (0, len(answer))

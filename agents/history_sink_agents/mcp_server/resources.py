@@ -69,7 +69,7 @@ def read_log(sink: HistorySink, name: LogName) -> str:
             " context_browse writes its turns into files"
         )
     open_line = open_for_show(name.session)
-    lines = b"".join(sink.read(name.session, WAIT_SECONDS, name.branch)).split(b"\n")[:-1]
+    lines = b"".join(sink.read(name.session, WAIT_SECONDS, name.branch, stored=True)).split(b"\n")[:-1]
     return b"".join(open_line(line).removesuffix(b"\n") + b"\n" for line in lines).decode("utf-8", "replace")
 
 

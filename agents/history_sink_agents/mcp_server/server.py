@@ -22,6 +22,7 @@ from history_sink import ConfigurationError, Fault, HistorySink, HistorySinkErro
 from history_sink_agents.mcp_server.arguments import explain
 from history_sink_agents.mcp_server.resources import LogName, TooLarge, list_logs, read_log, read_uri
 from history_sink_agents.mcp_server.tools import TOOLS, Answer, answer
+from history_sink_agents.sealing.showing import tell_sealed
 
 INSTRUCTIONS = (
     "The archive of agents' sessions. session_recall finds what was said in any of them, resolve_pointer reads a hit's "
@@ -131,7 +132,9 @@ async def _read_resource(
     sink: HistorySink, context: Context, asked: types.ReadResourceRequestParams
 ) -> types.ReadResourceResult:
     text = await _ask(lambda: read_log(sink, read_uri(str(asked.uri))))
-    contents = types.TextResourceContents(uri=asked.uri, mime_type=JSON_LINES, text=text)
+    contents = types.TextResourceContents(
+        uri=asked.uri, mime_type=JSON_LINES, text=text, _meta=tell_sealed(text.encode()) or None
+    )
     return types.ReadResourceResult(contents=[contents])
 
 

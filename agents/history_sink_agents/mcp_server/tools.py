@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from history_sink import Fault, Faulted, HistorySink, HistorySinkError, Malformed, NotFound, PointerHandle
 from history_sink_agents.mcp_server import arguments
+from history_sink_agents.sealing.showing import open_piece, tell_sealed
 
 Answer: TypeAlias = dict[str, Any] | Fault
 
@@ -45,14 +46,16 @@ def resolve_pointer(sink: HistorySink, asked: arguments.Resolve) -> Answer:
     """The text behind a pointer, at most so much of it."""
     start, end = asked.byte_range or (0, asked.limit_bytes)
     cut = min(end, start + asked.limit_bytes)
-    found = sink.resolve(PointerHandle(asked.bucket, asked.key, (start, cut)), WAIT_SECONDS)
+    found = sink.resolve(PointerHandle(asked.bucket, asked.key, (start, cut)), WAIT_SECONDS, stored=True)
     if isinstance(found, Fault):
         return found
     is_more = len(found) == cut - start and (cut < end or asked.byte_range is None)
+    opened = open_piece(asked.key, found)
     return {
-        "text": found.decode("utf-8", "replace"),
+        "text": opened.decode("utf-8", "replace"),
         "byte_range": [start, start + len(found)],
         "next_byte": start + len(found) if is_more else None,
+        **tell_sealed(opened),
     }
 
 

@@ -64,7 +64,7 @@ class SinkArchive:
         handle = self.sink.pointer(
             session, byte_range=(0, _FIRST_LINE_BYTES), timeout_seconds=self._timeout_seconds, branch=log.branch
         )
-        answer = self.sink.resolve(handle, self._timeout_seconds)
+        answer = self.sink.resolve(handle, self._timeout_seconds, stored=True)
         if isinstance(answer, Fault):
             raise Faulted(answer)
         return next(open_to_give_back(session, [answer.partition(b"\n")[0] + b"\n"]))
@@ -88,7 +88,7 @@ class SinkArchive:
 
     def _read_pieces(self, session: str, log: LogStatus) -> Iterator[bytes]:
         left = log.bytes
-        for piece in self.sink.read(session, self._timeout_seconds, log.branch):
+        for piece in self.sink.read(session, self._timeout_seconds, log.branch, stored=True):
             yield piece[:left]
             left -= min(left, len(piece))
             if not left:
@@ -104,10 +104,11 @@ def read_manifest(sink: HistorySink, session: str, timeout_seconds: float) -> li
     name = name_manifest(session)
     status = sink.status(name, timeout_seconds)
     bodies = [
-        b"".join(open_to_give_back(name, split(sink.read(name, timeout_seconds, log.branch)))) for log in status.logs
+        b"".join(open_to_give_back(name, split(sink.read(name, timeout_seconds, log.branch, stored=True))))
+        for log in status.logs
     ]
     for stray in status.strays:
-        answer = sink.resolve(PointerHandle(status.bucket, stray.key), timeout_seconds)
+        answer = sink.resolve(PointerHandle(status.bucket, stray.key), timeout_seconds, stored=True)
         if isinstance(answer, Fault):
             raise Faulted(answer)
         bodies.append(answer)

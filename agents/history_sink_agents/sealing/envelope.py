@@ -20,6 +20,10 @@ class NotOpened(HistorySinkError):
     """A line cannot be opened: its key is not here, or it is not what was sealed. The text holds no content."""
 
 
+class KeyMissing(NotOpened):
+    """The key of a line is not here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """A sealed line, taken apart."""

@@ -5,7 +5,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from history_sink_agents.sealing.envelope import PLACE_BYTES, Envelope, NotOpened, bind
+from history_sink import Sealed
+from history_sink_agents.sealing.envelope import PLACE_BYTES, Envelope, KeyMissing, NotOpened, bind
 from history_sink_agents.sealing.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -40,6 +41,17 @@ class Opener:
         """Open a whole log's lines, from its first on, each with its newline; see `OpenedLog`."""
         return OpenedLog(self, session_id, lines)
 
+    def open_lines(self, session_id: str, lines: Iterable[bytes], is_whole: bool) -> Iterator[bytes]:
+        """As `history_sink.Opener`: lines whose key is not here come as a `Sealed`. Raises `NotOpened` for others."""
+        if is_whole:
+            yield from OpenedLog(self, session_id, lines, keeps_sealed=True)
+            return
+        for line in lines:
+            try:
+                yield self.open_line(session_id, line)
+            except KeyMissing:
+                yield Sealed(line)
+
     def decrypt(self, session_id: str, envelope: Envelope) -> bytes:
         """The line in an envelope, without a newline. Raises `NotOpened`."""
         from cryptography.exceptions import InvalidTag
@@ -55,7 +67,7 @@ class Opener:
 
         key = self._keyring.find(session_id, key_id)
         if key is None:
-            raise NotOpened(f"key {key_id} of session {session_id} is not here")
+            raise KeyMissing(f"key {key_id} of session {session_id} is not here")
         return AESSIV(key.key)
 
 
@@ -65,11 +77,14 @@ class OpenedLog:
     Each line names the place that it was sealed for. In a log of one writer that is where it stands. Behind other
     writers' lines it may also stand later (`elsewhere` counts those), yet never before what it follows, nor without it.
     Two writers that went on from one place may have written the same there: `repeated` counts that. A line that is not
-    sealed, among sealed ones, is refused; `sealed` counts those that are.
+    sealed, among sealed ones, is refused; `sealed` counts those that are. `keeps_sealed`: a line whose key is not here
+    is given as a `Sealed`; otherwise it is refused.
     """
 
-    def __init__(self, opener: Opener, session_id: str, lines: Iterable[bytes]) -> None:
+    def __init__(self, opener: Opener, session_id: str, lines: Iterable[bytes], *, keeps_sealed: bool = False) -> None:
         self.lines = self.sealed = self.elsewhere = self.repeated = 0
+        self._left = 0
+        self._keeps_sealed = keeps_sealed
         self._opener, self._session, self._given = opener, session_id, lines
         self._chain = _ORIGIN
         self._passed = {_ORIGIN[:PLACE_BYTES]: _ORIGIN}  # chains by their places: the log's, and those of each writer
@@ -85,13 +100,24 @@ class OpenedLog:
 
     def _open(self, line: bytes) -> bytes:
         envelope = Envelope.read(line.removesuffix(b"\n"))
-        if (envelope is None and self.sealed) or (envelope is not None and self.sealed < self.lines):
+        if (envelope is None and self.sealed) or (envelope is not None and self.sealed + self._left < self.lines):
             raise NotOpened("sealed and unsealed lines in one log")
-        if envelope is not None:
+        opened = line if envelope is None else self._decrypt(envelope, line)
+        if isinstance(opened, Sealed):
+            self._left += 1
+        elif envelope is not None:
             self._check_place(envelope.place, line)
             self.sealed += 1
         self._chain = self._pass(self._chain, line)
-        return line if envelope is None else self._opener.decrypt(self._session, envelope) + b"\n"
+        return opened
+
+    def _decrypt(self, envelope: Envelope, line: bytes) -> bytes:
+        try:
+            return self._opener.decrypt(self._session, envelope) + b"\n"
+        except KeyMissing:
+            if not self._keeps_sealed:
+                raise
+            return Sealed(line)
 
     def _check_place(self, place: bytes, line: bytes) -> None:
         if place == self._chain[:PLACE_BYTES]:

@@ -23,7 +23,7 @@ def open_session(sink: HistorySink, session_id: str, keyring: Keyring, branch: s
     Returns:
         What yields the lines, opened, each with its newline. It raises what `HistorySink.read` raises, and `NotOpened`.
     """
-    return Opener(keyring).open_log(session_id, split(sink.read(session_id, branch=branch)))
+    return Opener(keyring).open_log(session_id, split(sink.read(session_id, branch=branch, stored=True)))
 
 
 def find_key_id(sink: HistorySink, session_id: str) -> str | None:
@@ -31,7 +31,7 @@ def find_key_id(sink: HistorySink, session_id: str) -> str | None:
 
     Raises what `HistorySink.pointer` raises.
     """
-    answer = sink.resolve(sink.pointer(session_id, byte_range=(0, _FIRST_BYTES)))
+    answer = sink.resolve(sink.pointer(session_id, byte_range=(0, _FIRST_BYTES)), stored=True)
     if isinstance(answer, Fault):
         return None
     if not answer.startswith(START):

@@ -1,7 +1,7 @@
 """The filter: a line in, its envelope out. Nobody reads it who has no key, nor moves, drops or alters it unseen."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from history_sink import ConfigurationError
@@ -9,6 +9,7 @@ from history_sink_agents.restored import find_own_state_folder
 from history_sink_agents.sealing.begun import Begun
 from history_sink_agents.sealing.envelope import PLACE_BYTES, Envelope, bind
 from history_sink_agents.sealing.keyring import Keyring, SessionKey, read_keyring
+from history_sink_agents.sealing.opening import Opener
 
 
 class Sealing:
@@ -27,12 +28,17 @@ class Sealing:
         """
         require_extra()
         self._keyring = keyring
+        self._opener = Opener(keyring)
         self._begun = Begun(state_folder or find_own_state_folder(os.environ))
 
     def for_session(self, session_id: str) -> "SessionSealing":
         """The filter of one session. Raises `ConfigurationError` where its key is not here."""
         master_id = self._begun.find_or_note(session_id, self._keyring.current)
         return SessionSealing(session_id, self._keyring.key_to_write(session_id, master_id))
+
+    def open_lines(self, session_id: str, lines: Iterable[bytes], is_whole: bool) -> Iterator[bytes]:
+        """As `history_sink.Opener`, for the sink that it is a filter of. Raises `NotOpened`."""
+        return self._opener.open_lines(session_id, lines, is_whole)
 
     def __call__(self, line: bytes) -> bytes:
         """Raises `ConfigurationError`: a line is sealed as one of a session's."""

@@ -1,12 +1,28 @@
 """For what shows lines or gives them back: sealed ones opened where the environment has keys, else as they are."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 
+from history_sink import Sealed
 from history_sink_agents.sealing.envelope import START, NotOpened
 from history_sink_agents.sealing.keyring import MASTER_COMMAND, MASTER_FILE, read_keyring
 from history_sink_agents.sealing.opening import Opener
+
+_KEY = re.compile(r"(?:^|/)([^/]+)(?:/branches/[^/]+)?/(?:history\.jsonl|tail/[^/]+)$")
+
+
+class EnvironmentOpener:
+    """The sinks' `history_sink.Opener`: it has the keys that the environment names, whenever it is asked."""
+
+    def open_lines(self, session_id: str, lines: Iterable[bytes], is_whole: bool) -> Iterator[bytes]:
+        """As `history_sink.Opener`. Raises `NotOpened`, and `ConfigurationError` for keys that cannot be read."""
+        opener = _make_opener(_read_names())
+        if opener is not None:
+            yield from opener.open_lines(session_id, lines, is_whole)
+            return
+        yield from (Sealed(line) if line.startswith(START) else line for line in lines)
 
 
 def open_for_show(session_id: str) -> Callable[[bytes], bytes]:
@@ -17,6 +33,36 @@ def open_for_show(session_id: str) -> Callable[[bytes], bytes]:
     """
     opener = _make_opener(_read_names())
     return partial(_try, opener, session_id) if opener else _keep
+
+
+def open_piece(key: str, data: bytes) -> bytes:
+    """Bytes of the log at `key`, the sealed lines that are whole in it opened where the key is here, else as they are.
+
+    Raises:
+        ConfigurationError: As `open_for_show`.
+    """
+    session_id = find_session(key)
+    if START not in data or session_id is None:
+        return data
+    open_line = open_for_show(session_id)
+    return b"\n".join(map(open_line, data.split(b"\n")))
+
+
+def find_session(key: str) -> str | None:
+    """The session that the key of a log, a branch or a stray belongs to; None where it is none of these."""
+    found = _KEY.search(key)
+    return found[1] if found else None
+
+
+def tell_sealed(data: bytes) -> dict[str, object]:
+    """What an answer says besides, where lines in it are still sealed; nothing where none is."""
+    count = sum(line.startswith(START) for line in data.split(b"\n"))
+    if not count:
+        return {}
+    return {
+        "sealed_lines": count,
+        "note": f"not opened: altered, or the key is not here ({MASTER_FILE} names the keys)",
+    }
 
 
 def open_to_give_back(session_id: str, lines: Iterable[bytes]) -> Iterator[bytes]:

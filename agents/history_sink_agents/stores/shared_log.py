@@ -159,7 +159,7 @@ class SharedLog:
     def _read_pieces(self, bucket: str, log: LogStatus, start: int) -> Iterator[bytes]:
         for first in range(start, log.bytes, PIECE_BYTES):
             handle = PointerHandle(bucket, log.key, (first, min(first + PIECE_BYTES, log.bytes)))
-            answer = self._sink.resolve(handle, max(self._wait_seconds, 10.0))
+            answer = self._sink.resolve(handle, max(self._wait_seconds, 10.0), stored=True)
             if not isinstance(answer, bytes):
                 raise Unavailable(f"{log.key}, bytes from {first}: {answer}")
             yield answer

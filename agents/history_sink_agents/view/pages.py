@@ -71,7 +71,7 @@ def show_search(site: Site, request: Request) -> Response:
 def show_pointer(site: Site, request: Request) -> Response:
     """What a pointer leads to, and the pointer itself, to be copied."""
     handle = read_handle(request)
-    answer = site.sink.resolve(handle, TIMEOUT_SECONDS)
+    answer = site.sink.resolve(handle, TIMEOUT_SECONDS, stored=True)
     text = json.dumps(handle.encode())
     if isinstance(answer, Fault):
         status = {"no_match": 404, "denied": 403}.get(answer.kind, 502)

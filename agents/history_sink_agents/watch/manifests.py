@@ -110,7 +110,7 @@ class Manifests:
     def _has(self, name: str, line: bytes) -> bool:
         """Whether the manifest has the line, as filters make it. It is read only where the watch has forgotten."""
         try:
-            stored = b"".join(self._sink.read(name, self._timeout_seconds)).splitlines(keepends=True)
+            stored = b"".join(self._sink.read(name, self._timeout_seconds, stored=True)).splitlines(keepends=True)
         except NotFound:
             return False
         end = LogEnd()

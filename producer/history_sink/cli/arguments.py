@@ -121,6 +121,8 @@ branch_option = click.option("--branch", type=BranchType(), help="A branch, as `
 
 latest_option = click.option("--latest", is_flag=True, help="The log that was written last, branch or not.")
 
+stored_option = click.option("--stored", is_flag=True, help="Sealed lines as they are stored, not opened.")
+
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line on stdout.")
 
 timeout_option = click.option(

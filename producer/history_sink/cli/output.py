@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from history_sink.cli.backfill import Backfill, Saved
     from history_sink.cli.check import CheckResult
     from history_sink.client.ranges import ChainMeter, Source
+    from history_sink.openers import Opening
 
 _COLUMNS = {"last_write": "<20", "messages": ">9", "bytes": ">15", "chain": "<16"}
 """The fields that `list` shows before a session's name, and their columns' widths."""
@@ -128,12 +129,16 @@ def _describe_log(log: LogStatus) -> list[str]:
     return [f"{name}: {size}, chain {log.chain}, last write {_time(log.last_write)}", f"  {log.key}"]
 
 
-def describe_restored(session: str, file: str, source: "Source", meter: "ChainMeter", as_json: bool) -> str:
+def describe_restored(
+    session: str, file: str, source: "Source", meter: "ChainMeter", opening: "Opening", as_json: bool
+) -> str:
     """What `restore` has written."""
     if as_json:
         sizes = {"messages": meter.messages, "bytes": meter.size_bytes, "chain": meter.chain16}
-        return json.dumps({"session": session, "file": file, "key": source.key, **sizes})
-    return f"{file}: {_size(meter.messages, meter.size_bytes)}, as in the store (chain {meter.chain16})"
+        lines = {"opened": opening.opened, "sealed": opening.sealed}
+        return json.dumps({"session": session, "file": file, "key": source.key, **sizes, **lines})
+    opened = f"; {count(opening.opened, 'sealed line')} opened" if opening.opened else ""
+    return f"{file}: {_size(meter.messages, meter.size_bytes)}, as in the store (chain {meter.chain16}){opened}"
 
 
 def describe_finding(finding: "CheckResult") -> str:

@@ -11,6 +11,7 @@ from history_sink.protocol.session_ids import name_fault, show_session, take_ses
 
 log = logging.getLogger("history_sink")
 
+UNOPENED = "has sealed lines that come as they are stored: the key is not here, or a line is not whole in the range"
 CLOSED = "the sink is closed; nothing is archived any more"
 
 _UNENCODABLE = 'unencodable is "replace" or "refuse"'
@@ -67,6 +68,10 @@ class Guard:
     def say_refused(self, session_id: object, error: Malformed) -> None:
         """Log that an id is refused: agents often do not look at receipts, and nothing of that session is archived."""
         self._say_once(f"id: {name_fault(session_id)}", f"a session is refused: {error}")
+
+    def say_sealed(self, session: str) -> None:
+        """Log, once for a session, that sealed lines of it were read, and could not be opened."""
+        self._say_once(f"sealed: {session}", f"session {session} {UNOPENED}")
 
     def _say_once(self, kind: str, what: str) -> None:
         if kind not in self._said:

@@ -21,6 +21,7 @@ RANGE_BYTES = 2 * 1024 * 1024
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 _STRAY = re.compile(r"/tail/\d{12}-[0-9a-f]{16}~([0-9a-f]{16})\.jsonl$")
 
+Change: TypeAlias = Callable[[Iterator[bytes]], Iterator[bytes]]
 Resolve: TypeAlias = Callable[[PointerHandle], bytes | Fault]
 
 
@@ -136,23 +137,36 @@ def restore(
     *,
     force: bool = False,
     advance: Callable[[int], None] = lambda _: None,
+    change: Change = lambda pieces: pieces,
 ) -> ChainMeter:
     """Write all of `source` to `path`, which comes into being whole, and only if its chain is the store's.
 
-    `advance` is told the size of each piece. Raises `FileExistsError` where `path` exists, without `force`; `Faulted`,
-    `Mismatch`, and `OSError` from the file.
+    `advance` is told the size of each piece. `change` makes of the pieces what is to be written. Raises
+    `FileExistsError` where `path` exists, without `force`; `Faulted`, `Mismatch`, what `change` raises, and `OSError`
+    from the file.
     """
     with create_whole(path, force) as file:
-        return write_out(resolve, source, file, advance)
+        return write_out(resolve, source, file, advance, change)
 
 
-def write_out(resolve: Resolve, source: Source, file: BinaryIO, advance: Callable[[int], None]) -> ChainMeter:
+def write_out(
+    resolve: Resolve,
+    source: Source,
+    file: BinaryIO,
+    advance: Callable[[int], None],
+    change: Change = lambda pieces: pieces,
+) -> ChainMeter:
     """Write all of `source` to an open file, and see at its end that its chain is the store's. Raises as `restore`."""
     meter = ChainMeter()
-    for body in read_source(resolve, source):
-        meter.feed(body)
-        file.write(body)
-        advance(len(body))
+
+    def read() -> Iterator[bytes]:
+        for body in read_source(resolve, source):
+            meter.feed(body)
+            advance(len(body))
+            yield body
+
+    for piece in change(read()):
+        file.write(piece)
     file.flush()
     if meter.chain16 != source.chain16:
         raise Mismatch(f"the chain of {source.key} is {meter.chain16}, and the store says {source.chain16}")

@@ -33,6 +33,9 @@ class Dataclass(Protocol):
 Message: TypeAlias = Mapping[Any, Any] | Model | Dataclass | str | bytes | bytearray | memoryview
 """A JSON object, what becomes one, or a ready-made line, with or without its newline: any bytes without one inside."""
 
+ENVELOPE = b'{"enc":'
+"""How a line begins that its writer has sealed."""
+
 _SURROGATES_APART = re.compile("([\ud800-\udfff])")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
+from history_sink.protocol.lines import ENVELOPE
 from history_sink.protocol.pointer import Fault, PointerHandle
 from history_sink_worker.archive.names import Log, parse_key
 from history_sink_worker.archive.reader import NO_MATCH, read
@@ -16,7 +17,6 @@ Scan: TypeAlias = Callable[[bytes], list[str]]
 """Takes a text, and returns the names of the rules that find a secret in it."""
 
 RANGE_BYTES = 4 * 1024 * 1024
-_SEALED = b'{"enc":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Audit:
             *whole, rest = (rest + answer).split(b"\n")
             for line in whole:
                 lines += 1
-                sealed += line.startswith(_SEALED)
+                sealed += line.startswith(ENVELOPE)
                 handle = PointerHandle(self._work.settings.bucket, key, (line_start, line_start + len(line) + 1))
                 suspicions += map(partial(self._suspect, log, handle), self._look(line))
                 line_start += len(line) + 1
@@ -89,7 +89,7 @@ class Audit:
         return self._work.run(read(self._work.context, settings.bucket, settings.prefix, handle, RANGE_BYTES))
 
     def _look(self, line: bytes) -> list[str]:
-        return [] if line.startswith(_SEALED) else sorted(set(self._scan(write_plain(line))))
+        return [] if line.startswith(ENVELOPE) else sorted(set(self._scan(write_plain(line))))
 
     def _suspect(self, log: Log, handle: PointerHandle, rule: str) -> Suspicion:
         return Suspicion(log.session, log.branch, rule, handle)
