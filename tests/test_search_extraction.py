@@ -273,6 +273,20 @@ def test_half_a_surrogate_pair_is_no_trouble() -> None:
     assert (found.said, found.project) == ("half ? a pair", "/home/?")
 
 
+@pytest.mark.parametrize(
+    "line", [b'{"role":"user","content":"a","n":NaN}', b'{"role":"user","content":"a","n":%d}' % 9**99]
+)
+def test_numbers_that_not_every_reader_takes_are_no_trouble(line: bytes) -> None:
+    assert extract(line).said == "a"
+
+
+def test_what_is_indexed_does_not_depend_on_which_json_reader_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [json.dumps(each[1]).encode() for each in SHAPES]
+    fast = [*map(extract, lines)]
+    monkeypatch.setattr("history_sink_worker.search.extraction._FAST_LOADS", json.loads)
+    assert [*map(extract, lines)] == fast
+
+
 def test_a_long_result_keeps_its_beginning_and_its_end() -> None:
     text = "first " + "x " * 100_000 + "last"
     found = read({"role": "tool", "content": text})

@@ -4,7 +4,7 @@ import tantivy
 
 from history_sink_worker.search.question import LONGEST_WORD_BYTES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of all this, of `word_parts` and of `extraction`. An index of another one is built anew."""
 WORDS = "words"
 
@@ -17,7 +17,7 @@ def make_schema() -> tantivy.Schema:
     for name in ("session", "log", "role", "project", "cursor", "cursors", "cursor_session"):
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     builder.add_unsigned_field("at", fast=True)
-    builder.add_text_field("ref", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_bytes_field("ref", stored=True)
     return builder.build()
 
 

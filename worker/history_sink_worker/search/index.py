@@ -5,13 +5,13 @@ whatever a kill cuts off, the index is that of its last commit, and nothing is i
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgpack  # type: ignore[import-untyped]
 import tantivy
 
 from history_sink_worker.search.extraction import Extract
@@ -20,10 +20,12 @@ from history_sink_worker.search.places import Cursor, Found, Place, Scope
 from history_sink_worker.search.question import Terms, take_apart
 from history_sink_worker.search.ranking import EACH_SAID_WORD, fold, make_query
 from history_sink_worker.search.said_words import count, number_of, pack
-from history_sink_worker.search.word_parts import find_parts, normalise
+from history_sink_worker.search.word_parts import normalise, spell
 
 HEAP_BYTES = 50_000_000
 """What the writer takes for words that are not committed yet."""
+TOGETHER_CHARACTERS = 500_000
+"""Messages of so much text are handed to the writer's thread together: it costs much to wake it for each."""
 LEAST_FOUND, MOST_FOUND = 60, 1000
 """So many hits are looked through, and at most so many, where they do not differ."""
 
@@ -40,6 +42,8 @@ class Index:
         self._index.register_tokenizer(WORDS, self._analyzer)
         self._index.config_reader("manual")
         self._writer = self._index.writer(HEAP_BYTES, 1) if is_writer else None
+        self._waiting: list[tantivy.Document] = []
+        self._waiting_characters = 0
         self._version: tuple[int, int] | None = None
         self.refresh()
 
@@ -47,14 +51,17 @@ class Index:
 
     def add(self, place: Place, extract: Extract, project: str) -> bool:
         """Index one message; whether there was anything to index. To be committed."""
-        text = normalise(extract.text)
-        if not text.strip():
+        whole = extract.text
+        if not whole or whole.isspace():
             return False
-        doc = tantivy.Document()
+        text, parts = spell(whole)
+        doc, said_words = tantivy.Document(), b""
         doc.add_text("text", text)
         if extract.said:
-            doc.add_text("said", normalise(extract.said) if extract.done else text)
-        if parts := find_parts(text):
+            said = normalise(extract.said) if extract.done else text
+            doc.add_text("said", said)
+            said_words = pack(self._analyzer.analyze(said))
+        if parts:
             doc.add_text("parts", parts)
         doc.add_text("session", place.session)
         doc.add_text("log", log_term(place.session, place.branch))
@@ -64,36 +71,40 @@ class Index:
             doc.add_text("project", name)
         if extract.at is not None:
             doc.add_unsigned("at", int(extract.at))
-        ref = [place.session, place.branch, place.start, place.end, place.number, extract.role, extract.at]
-        ref += [digest_of(extract.text), pack(self._analyzer.analyze(normalise(extract.said))) if extract.said else ""]
-        doc.add_text("ref", json.dumps(ref))
-        self._writing.add_document(doc)
+        ref = place.session, place.branch, place.start, place.end, place.number, extract.role, extract.at
+        doc.add_bytes("ref", msgpack.packb((*ref, digest_of(whole), said_words)))
+        self._waiting.append(doc)
+        self._waiting_characters += len(text)
+        if self._waiting_characters > TOGETHER_CHARACTERS:
+            self._hand_over()
         return True
 
     def put_cursor(self, cursor: Cursor) -> None:
         """Say how far a log is indexed. To be committed with what was added of it."""
         term = log_term(cursor.session, cursor.branch)
-        self._writing.delete_documents_by_term("cursor", term)
+        self._hand_over().delete_documents_by_term("cursor", term)
         doc = tantivy.Document()
         doc.add_text("cursor", term)
         doc.add_text("cursors", "all")
         doc.add_text("cursor_session", cursor.session)
-        doc.add_text("ref", json.dumps(asdict(cursor)))
-        self._writing.add_document(doc)
+        doc.add_bytes("ref", msgpack.packb(asdict(cursor)))
+        self._hand_over().add_document(doc)
 
     def drop_log(self, session: str, branch: str | None) -> None:
         """Remove one log and its cursor. To be committed."""
+        writer = self._hand_over()
         for field in ("log", "cursor"):
-            self._writing.delete_documents_by_term(field, log_term(session, branch))
+            writer.delete_documents_by_term(field, log_term(session, branch))
 
     def drop_session(self, session: str) -> None:
         """Remove all logs of a session and their cursors. To be committed."""
+        writer = self._hand_over()
         for field in ("session", "cursor_session"):
-            self._writing.delete_documents_by_term(field, session)
+            writer.delete_documents_by_term(field, session)
 
     def commit(self) -> None:
         """Make all of that durable and visible, or nothing of it."""
-        self._writing.commit()
+        self._hand_over().commit()
         self.refresh()
 
     def close(self) -> None:
@@ -104,9 +115,12 @@ class Index:
                 writer.rollback()
                 writer.wait_merging_threads()
 
-    @property
-    def _writing(self) -> tantivy.IndexWriter:
+    def _hand_over(self) -> tantivy.IndexWriter:
         assert self._writer is not None, "a reader"
+        for doc in self._waiting:
+            self._writer.add_document(doc)
+        self._waiting.clear()
+        self._waiting_characters = 0
         return self._writer
 
     # What a reader does
@@ -172,21 +186,20 @@ class Index:
         return self._searcher.doc_freq("text", word)
 
 
-def digest_of(text: str) -> str:
+def digest_of(text: str) -> bytes:
     """The same for the same text."""
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
 
 
 def _read_cursor(doc: tantivy.Document) -> Cursor:
-    return Cursor(**json.loads(_ref(doc)))
+    return Cursor(**_ref(doc))
 
 
 def _read_found(score: float, doc: tantivy.Document, numbers: frozenset[int]) -> Found:
-    session, branch, start, end, number, role, at, digest, said = json.loads(_ref(doc))
+    session, branch, start, end, number, role, at, digest, said = _ref(doc)
     score += EACH_SAID_WORD * count(said, numbers)
     return Found(score, Place(session, branch, start, end, number), role, at, digest)
 
 
-def _ref(doc: tantivy.Document) -> str:
-    value: Any = doc.get_first("ref")
-    return str(value)
+def _ref(doc: tantivy.Document) -> Any:
+    return msgpack.unpackb(bytes(doc.get_first("ref")))  # type: ignore[arg-type]  # bytes, or a list of their numbers

@@ -14,6 +14,8 @@ RESULT_HEAD, RESULT_TAIL = 48 * 1024, 16 * 1024
 OTHER_CHARACTERS = 16 * 1024
 """Of a line in an unknown shape all its strings together."""
 _DEPTH = 12
+_BESIDE = ("summary", "title", "prUrl", "error", "customTitle", "aiTitle")
+"""Of what a message lies in."""
 _SPOKEN = ("content", "parts", "text", "message")
 """Where a message, or a part of one, has what it says."""
 
@@ -62,8 +64,9 @@ def collect(message: dict[str, Any], around: Sequence[dict[str, Any]], is_speech
     parts = Parts()
     _add_part(message, parts, is_speech)
     for outer in around:
-        for name in ("summary", "title", "prUrl", "error", "customTitle", "aiTitle"):
-            _add_text(outer.get(name), parts.done)
+        for name in _BESIDE:
+            if name in outer:
+                _add_text(outer[name], parts.done)
     return parts
 
 

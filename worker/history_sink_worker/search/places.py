@@ -38,7 +38,7 @@ class Found:
     place: Place
     role: str
     at: float | None
-    digest: str
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

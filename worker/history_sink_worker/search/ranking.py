@@ -31,7 +31,7 @@ def fold(found: Iterable[Found], limit: int, is_spread: bool) -> list[Found]:
     it.
     """
     best = sorted(found, key=lambda each: (-round(each.score, 3), -(each.at or 0.0)))
-    texts: set[str] = set()
+    texts: set[bytes] = set()
     sessions: Counter[str] = Counter()
     ranked = []
     for each in best:

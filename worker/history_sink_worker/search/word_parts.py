@@ -17,20 +17,52 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
+_NEVER_UNSPACED = bytes(code for code in range(256) if code < 0xE0 or code == 0xE2)
+"""No such byte of UTF-8 begins a character of these scripts. E2 begins arrows, lines and dashes, of which tools' output
+is full."""
 _pieces: dict[bytes, str] = {}
+
+
+def spell(text: str) -> tuple[str, str]:
+    """The text as it is indexed (see `normalise`), and all parts of its words."""
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    raw = plain.encode("utf-8", "replace")
+    humps = _find_humps(raw)
+    if plain.isascii() or not _may_be_unspaced(raw):
+        return plain, humps
+    pairs = [pair for run in _UNSPACED.findall(plain) for pair in pairs_of(run)]
+    return _set_apart(plain), f"{humps} {' '.join(pairs)}" if pairs else humps
 
 
 def normalise(text: str) -> str:
     """The text as it is indexed: one spelling of each character, and a space around each run without spaces."""
-    if text.isascii():
-        return text
-    plain = unicodedata.normalize("NFKC", text)
-    return _UNSPACED.sub(lambda run: f" {run.group()} ", plain)
+    return text if text.isascii() else _set_apart(unicodedata.normalize("NFKC", text))
 
 
 def find_humps(text: str) -> str:
     """The pieces of each word with humps, each word once: ``HTTP Server 2`` for ``HTTPServer2``."""
-    raw = text.encode("utf-8", "replace")
+    return _find_humps(text.encode("utf-8", "replace"))
+
+
+def pairs_of(run: str) -> list[str]:
+    """The neighbours in a run of such a script, two by two; a character that stands alone is itself."""
+    return [run[at : at + 2] for at in range(max(1, len(run) - 1))]
+
+
+def is_unspaced(word: str) -> bool:
+    """Whether a word is a run of such a script."""
+    return _UNSPACED.fullmatch(word) is not None
+
+
+def _may_be_unspaced(raw: bytes) -> bool:
+    return bool(raw.translate(None, _NEVER_UNSPACED))
+
+
+def _set_apart(plain: str) -> str:
+    return _UNSPACED.sub(lambda run: f" {run.group()} ", plain)
+
+
+def _find_humps(raw: bytes) -> str:
     shape = raw.translate(_CLASS)
     words: dict[bytes, None] = {}
     for hump in _HUMPS:
@@ -42,29 +74,6 @@ def find_humps(text: str) -> str:
                 words[raw[start:end]] = None
             at = shape.find(hump, end)
     return " ".join(map(_split, words))
-
-
-def find_pairs(text: str) -> list[str]:
-    """Neighbours in runs of scripts without spaces, two by two; a character that stands alone is itself."""
-    if text.isascii():
-        return []
-    return [pair for run in _UNSPACED.findall(text) for pair in pairs_of(run)]
-
-
-def pairs_of(run: str) -> list[str]:
-    """The pairs of one such run."""
-    return [run[at : at + 2] for at in range(max(1, len(run) - 1))]
-
-
-def is_unspaced(word: str) -> bool:
-    """Whether a word is a run of such a script."""
-    return _UNSPACED.fullmatch(word) is not None
-
-
-def find_parts(text: str) -> str:
-    """All parts of the words of a text that `normalise` has made."""
-    humps, pairs = find_humps(text), find_pairs(text)
-    return f"{humps} {' '.join(pairs)}" if pairs else humps
 
 
 def _split(word: bytes) -> str:
