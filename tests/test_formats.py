@@ -208,7 +208,7 @@ NAMES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters=
 
 @given(NAMES, NAMES, st.sampled_from(sorted(FORMATS)))
 def test_an_id_is_legal_and_the_manifest_reads_it_back(session: str, path: str, agent: str) -> None:
-    files = [Found(agent, Path("/h") / name, name, name_session(agent, session, path), "lines") for name in ("a", "b")]
+    files = [Found(agent, Path("/h"), name, name_session(agent, session, path), "lines") for name in ("a", "b")]
     first, second = distinguish(files)
     for each in (first, second):
         assert LEGAL.fullmatch(each.session)

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from history_sink import LogEnd
+from history_sink import Listing, LogEnd
 from history_sink.testing import MemorySink
 from history_sink_agents.formats import Found
 from history_sink_agents.watch import attach as attaching
@@ -18,6 +19,8 @@ from history_sink_agents.watch import sources
 from history_sink_agents.watch.attach import attach
 from history_sink_agents.watch.backlog import Backlog, Job
 from history_sink_agents.watch.look import Look, Mark, decide, decide_whole
+from history_sink_agents.watch.manifests import Manifests
+from history_sink_agents.watch.newcomers import ASKED_FIRST, LASTING_SECONDS, Newcomers
 from history_sink_agents.watch.runner import back_off
 from history_sink_agents.watch.sources import Batch, FileSource, LineSource, LineTooLong
 
@@ -169,7 +172,7 @@ class Clock:
 
 
 def make_job(name: str, mtime: int, inode: int = 1) -> Job:
-    found = Found("claude", Path(f"/h/{name}"), name, f"claude.{name}", "lines")
+    found = Found("claude", Path("/h"), name, f"claude.{name}", "lines")
     return Job(found, mtime, None, (1, inode))
 
 
@@ -218,6 +221,43 @@ def test_a_link_in_a_files_place_is_not_followed(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.jsonl"
     os.mkfifo(pipe)
     with pytest.raises(OSError, match="symbolic"):
-        open_file(Found("claude", link, "link.jsonl", "claude.link", "lines"))
-    with open_file(Found("claude", pipe, "pipe.jsonl", "claude.pipe", "lines")) as file:
+        open_file(Found("claude", tmp_path, "link.jsonl", "claude.link", "lines"))
+    with open_file(Found("claude", tmp_path, "pipe.jsonl", "claude.pipe", "lines")) as file:
         assert file.read(1) in (b"", None)  # and nobody waits for a writer
+
+
+class ListedSink(MemorySink):
+    """Counts how often names were asked for."""
+
+    listings = 0
+
+    def list_sessions(self, *args: Any, **options: Any) -> Listing:
+        self.listings += 1
+        return super().list_sessions(*args, **options)
+
+
+def test_from_the_twentieth_new_session_on_nobody_asks_about_each() -> None:
+    with ListedSink() as sink:
+        sink.extend("claude.known", ["{}"], LogEnd())
+        asked = Newcomers(sink, 1.0, clock := Clock())
+        assert not any(asked.is_new(f"claude.{number}") for number in range(ASKED_FIRST))
+        assert all(asked.is_new(f"claude.{number}") for number in range(100, 200))
+        assert not asked.is_new("claude.known")
+        asked.note("claude.150")
+        assert not asked.is_new("claude.150")
+        assert sink.listings == 1
+        assert not asked.is_new("codex.1")  # of another agent
+        clock.now += LASTING_SECONDS + 1
+        assert not any(asked.is_new(f"claude.{number}") for number in range(300, 300 + ASKED_FIRST))
+        assert sink.listings == 1
+        assert asked.is_new("claude.400")
+        assert sink.listings == 2
+
+
+def test_a_manifest_is_told_of_without_a_session_that_stays_in_memory() -> None:
+    with MemorySink() as sink:
+        manifests = Manifests(sink, Newcomers(sink, 1.0), 1.0)
+        for number in range(30):
+            manifests.tell(f"claude.{number}", {"path": "made-up"}, "").finish()
+            assert len(sink._sessions) == 0
+        assert len(sink.list_sessions().sessions) == 30

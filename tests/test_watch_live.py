@@ -175,7 +175,7 @@ def test_an_outage_of_a_thousand_tries_ends_no_thread(tmp_path: Path, monkeypatc
     with MemorySink() as sink:
         watching = runner.Runner(lambda _: Away(Handover(sink), state), state, LineTeller(lambda _: None), threads=1)
         watching.start()
-        watching.look(Found("claude", path, "file.jsonl", "claude.file", "lines"))
+        watching.look(Found("claude", path.parent, "file.jsonl", "claude.file", "lines"))
         wait_until(lambda: watching.counts.files == 1)
         watching.stop()
     state.close()
@@ -299,7 +299,7 @@ def test_what_is_confirmed_late_does_not_read_the_file_that_was_closed(
 ) -> None:
     monkeypatch.setattr(deliveries, "PATIENCE_SECONDS", 0.05)
     archive, path = MemoryArchive(), tmp_path / "file.jsonl"
-    found = Found("claude", path, "file.jsonl", "claude.file", "lines")
+    found = Found("claude", path.parent, "file.jsonl", "claude.file", "lines")
     state = State(tmp_path, "an archive")
     path.write_bytes(b"0\n")
     with MemorySink(archive) as sink:

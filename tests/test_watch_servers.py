@@ -1,6 +1,6 @@
 """The command `history-sink watch` on the real queue, worker and store: killed at any instant, and through outages.
 
-`HISTORY_SINK_WATCH_KILLS=120` kills it so often; `make test-watch` does.
+`HISTORY_SINK_WATCH_KILLS=120` kills it so often, and archives more files at once; `make test-watch` does.
 """
 
 import os
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent_writers import ClaudeCode, Codex, Copilot, Gemini, OpenCode, line_of
+from bench.memory import peak_megabytes
 from command import Command
 from history_sink import HistorySink, Unavailable
 from stack.stack import producer_environment
@@ -23,6 +24,7 @@ from store_site import Site
 from watched_home import wait_until
 
 KILLS = int(os.environ.get("HISTORY_SINK_WATCH_KILLS", "3"))
+FILES = 2_000 if KILLS >= 100 else 60
 
 
 class Archived:
@@ -125,6 +127,24 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(site: Site, tmp_path: Pa
         site.minio.start()
         wait_until(lambda: archived.has(name, claude.path), 90)
         assert archived.count_beside(name) == 0
+
+
+def test_the_first_archive_of_many_files_takes_little_memory(
+    environment: Mapping[str, str], worker: Worker, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    del worker
+    variables = producer_environment(environment)
+    command = Command({**variables, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")})
+    sessions = [ClaudeCode(tmp_path, number) for number in range(10_001, 10_001 + FILES)]
+    for number, claude in enumerate(sessions):
+        claude.talk(0, 20, "x" * 1000)
+        os.utime(claude.path, (number, number))  # the first is archived last
+    with HistorySink.from_env(variables) as sink, launched(command) as watch:
+        archived, last = Archived(sink), sessions[0]
+        wait_until(lambda: archived.has(f"claude.{last.session}", last.path), 20 + FILES)
+        peak = peak_megabytes(watch.pid)
+    record_property("MB at its peak", peak)
+    assert peak < 80
 
 
 def test_it_ends_cleanly_when_it_is_told_to(environment: Mapping[str, str], worker: Worker, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the module of an agent must tell: where its files are, and which of them are one session."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +20,26 @@ lines.
 class Found:
     """One file that is archived as a log of its own.
 
-    `path` is absolute; `relative` is the same below the agent's home, with slashes. `session` is the session id in the
-    archive: ``<agent>.<session>`` or ``<agent>.<session>.<part>``.
+    `home` is the agent's, absolute; `relative` is the path below it, with slashes. `session` is the session id in the
+    archive: ``<agent>.<session>`` or ``<agent>.<session>.<part>``. Of ten thousand files each is kept, so the path is
+    made anew from the two.
     """
 
     agent: str
-    path: Path
+    home: Path
     relative: str
     session: str
     kind: Kind
+
+    @property
+    def path(self) -> Path:
+        """The file's absolute path."""
+        return self.home / self.relative
+
+    @property
+    def name(self) -> str:
+        """The same as a string."""
+        return os.path.join(self.home, *self.relative.split("/"))
 
 
 class Unreadable(OSError):

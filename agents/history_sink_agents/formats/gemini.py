@@ -41,8 +41,7 @@ class GeminiFormat(PatternFormat):
 
     def find_cwd(self, found: Found) -> str | None:
         """See `PatternFormat`. A project's folder names its cwd in a file of its own."""
-        home = found.path.parents[found.relative.count("/")]
-        return read_root(home / "tmp" / found.relative.split("/")[1])
+        return read_root(found.home / "tmp" / found.relative.split("/")[1])
 
 
 def find_slug(home: Path, project: str) -> str:

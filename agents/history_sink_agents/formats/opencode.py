@@ -57,11 +57,11 @@ class OpenCodeFormat:
             if name_part(session) != session:  # else no id could be read from the name again
                 continue
             if first and kind == _CREATED:
-                yield self._name(path, session)
+                yield self._name(home, session)
                 continue
-            yield self._name(path, session, OLDER)
+            yield self._name(home, session, OLDER)
             if first:
-                yield self._name(path, session, f"from-{first}")
+                yield self._name(home, session, f"from-{first}")
 
     def manifest(self, found: Found) -> Mapping[str, object]:
         """See `Format`."""
@@ -76,8 +76,8 @@ class OpenCodeFormat:
             "mode": read_mode(found.path),
         }
 
-    def _name(self, path: Path, session: str, part: str = "") -> Found:
-        return Found(self.name, path, DATABASE, name_session(self.name, session, part), "database")
+    def _name(self, home: Path, session: str, part: str = "") -> Found:
+        return Found(self.name, home, DATABASE, name_session(self.name, session, part), "database")
 
 
 OPENCODE = OpenCodeFormat()

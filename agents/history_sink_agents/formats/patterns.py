@@ -130,10 +130,9 @@ class PatternFormat:
             allowed = self.match(relative)
             if not allowed:
                 continue
-            path = home / relative
-            session = self.name_file(path, allowed[1])
+            session = self.name_file(home / relative, allowed[1])
             if session:
-                yield Found(self.name, path, relative, session, allowed[0].kind)
+                yield Found(self.name, home, relative, session, allowed[0].kind)
 
 
 def read_mode(path: Path) -> int | None:

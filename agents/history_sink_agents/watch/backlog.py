@@ -13,12 +13,12 @@ from typing import BinaryIO, TypeAlias
 from history_sink_agents.formats import Found
 from history_sink_agents.formats.names import name_whole
 
-Key: TypeAlias = tuple[str, str]
+Key: TypeAlias = int
 
 
 def key_of(found: Found) -> Key:
-    """What tells one file from another: one path may hold many sessions."""
-    return str(found.path), found.session
+    """What tells one file from another: a hash of its path and its session, as one path may hold many."""
+    return hash((found.name, found.session))
 
 
 @dataclass(slots=True, eq=False)
@@ -173,7 +173,7 @@ def open_job(found: Found, told: os.stat_result, *, keeps_open: bool) -> Job:
 def open_file(found: Found) -> BinaryIO:
     """Open a file, and nothing that only looks like one: no link is followed, and no pipe is waited for."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    return open(os.open(found.path, flags), "rb", buffering=0)
+    return open(os.open(found.name, flags), "rb", buffering=0)
 
 
 def count_open_files() -> int:

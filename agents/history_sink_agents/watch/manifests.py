@@ -85,7 +85,9 @@ class Manifests:
 
     def ask(self, name: str) -> LogEnd:
         """Where a manifest ends in the store. Raises `Unavailable`."""
-        return self._sink.resume(name, self._timeout_seconds)
+        end = self._sink.resume(name, self._timeout_seconds)
+        self._sink.forget(name)  # `extend` keeps no session, and of ten thousand manifests `resume` would
+        return end
 
     def append(self, name: str, line: bytes, end: LogEnd) -> Deliveries:
         """Hand over a line that follows `end`. Raises `Unavailable`."""

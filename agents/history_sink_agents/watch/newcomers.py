@@ -36,9 +36,8 @@ class Newcomers:
         """Whether the store is known to have nothing of a session."""
         agent = session.partition(".")[0]
         with self._lock:
+            self._let_expire(agent)
             self._asked[agent] += 1
-            if self._until.get(agent, self._now()) < self._now():
-                self._names[agent] = None
             is_due = self._asked[agent] > ASKED_FIRST and agent not in self._names
             if is_due:
                 self._names[agent] = None  # not by two threads
@@ -63,6 +62,12 @@ class Newcomers:
             known = self._names.get(session.partition(".")[0])
             if known is not None:
                 known.add(hash(session))
+
+    def _let_expire(self, agent: str) -> None:
+        """After a while the names are no longer those of the store: then it is all as at the start."""
+        now = self._now()
+        if self._until.get(agent, now) < now:
+            del self._until[agent], self._names[agent], self._asked[agent]
 
     def _list(self, prefix: str) -> set[int] | None:
         names: set[int] = set()

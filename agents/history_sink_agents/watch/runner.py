@@ -114,7 +114,7 @@ class Runner:
         if found.session in self._deleted:
             return False
         try:
-            stat = os.stat(found.path, follow_symlinks=False)
+            stat = os.stat(found.name, follow_symlinks=False)
         except OSError:  # it has vanished: what is in the archive stays
             return False
         told = version or (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)

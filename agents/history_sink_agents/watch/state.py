@@ -52,14 +52,14 @@ class State:
     def get_mark(self, found: Found) -> Mark | None:
         """The mark of a file."""
         with self._lock:
-            row = self._try("SELECT mark FROM marks WHERE path = ? AND session = ?", str(found.path), found.session)
+            row = self._try("SELECT mark FROM marks WHERE path = ? AND session = ?", found.name, found.session)
         return _decode(row[0]) if row else None
 
     def set_mark(self, found: Found, mark: Mark) -> None:
         """Remember a mark."""
         with self._lock:
             value = json.dumps(asdict(mark))
-            self._try("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", str(found.path), found.session, value)
+            self._try("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", found.name, found.session, value)
 
     def close(self) -> None:
         """Close the file."""

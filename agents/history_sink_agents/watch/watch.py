@@ -41,8 +41,8 @@ class Watch:
         self._runner = runner
         self._homes = homes
         self._state_folder = state_folder
-        self._files: dict[str, list[Found]] = {}
-        self._before: dict[str, list[Found]] = {}  # while all are listed: what is the same is kept once
+        self._files: dict[str, tuple[Found, ...]] = {}
+        self._before: dict[str, tuple[Found, ...]] = {}  # while all are listed: what is the same is kept once
         self._due: dict[Home, float] = {}  # when an agent's files are to be listed
         self._rows_due: dict[str, float] = {}  # when a database is to be asked
         self._last: dict[Home | str, float] = {}  # when that was done last
@@ -97,16 +97,16 @@ class Watch:
         count = 0
         databases: dict[str, list[Found]] = {}
         for each in found:
-            note = notes.get(str(each.path))
+            note = notes.get(name := each.name)
             each = replace(each, session=note.session) if note and each.kind != "database" else each
             if each.kind == "database":
-                databases.setdefault(str(each.path), []).append(each)
+                databases.setdefault(name, []).append(each)
             else:
-                known = self._files.get(str(each.path)) or self._before.get(str(each.path))
-                self._files[str(each.path)] = known if known and known[0] == each else [each]
-                count += self._look(self._files[str(each.path)][0])
+                known = self._files.get(name) or self._before.get(name)
+                self._files[name] = known if known and known[0] == each else (each,)
+                count += self._look(self._files[name][0])
         for path, sessions in databases.items():
-            self._files[path] = sessions
+            self._files[path] = (*sessions,)
             count += self._look_at_rows(path, is_all=True)
         return count
 
@@ -160,7 +160,7 @@ def _is_fresh(found: Found) -> bool:
     if found.kind != "whole":
         return False
     try:
-        return is_fresh(os.stat(found.path).st_mtime_ns, time.time())
+        return is_fresh(os.stat(found.name).st_mtime_ns, time.time())
     except OSError:
         return False
 
