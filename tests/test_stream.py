@@ -9,6 +9,7 @@ from history_sink.protocol.log_end import LogEnd, take_end
 from history_sink_worker.archive import stream
 from history_sink_worker.archive.hint import NoHints
 from history_sink_worker.archive.names import WaitingName
+from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.archive.verification import Checked, verify_log
 from history_sink_worker.store import Put
 from logbook import Logbook, some_lines
@@ -118,6 +119,19 @@ def test_a_foreign_object_among_those_that_wait_stays_and_stops_nobody_else(book
     assert [key for key in store.objects if "waits" in key] == [foreign]
 
 
+def test_who_cuts_a_stream_inside_a_line_stops_neither_its_next_batch_nor_a_compaction(
+    book: Logbook, store: ModelStore
+) -> None:
+    book.append("a", 0, [A[0]])
+    assert book.append("a", SIZE + 5, [A[2]]).outcome == "pending"
+    book.hints.kept.clear()
+    assert book.append("a", SIZE, [A[1]]).outcome == "stored"
+    assert book.append("b", 0, [B[0]]).outcome == "stored"
+    assert book.compact().folded_bytes == 2 * SIZE
+    assert book.read() == A[0] + A[1] + B[0]
+    assert book.survey().pending == 1
+
+
 def test_what_has_waited_too_long_is_told_by_verify(book: Logbook, store: ModelStore) -> None:
     book.append("a", 0, [A[0]])
     book.append("a", 2 * SIZE, [A[2]])
@@ -186,6 +200,61 @@ def test_only_there_or_nowhere(book: Logbook, store: ModelStore) -> None:
     assert book.append("x", None, [A[0]], after=START).outcome in ("duplicate", "conflict")
     assert book.read() == A[0] + B[0] + A[1]
     assert not [key for key in store.objects if "/appends/" in key]
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_of_equal_lines_that_are_to_begin_a_log_the_first_alone_is_stored(book: Logbook, is_folded: bool) -> None:
+    assert book.append("x", None, [A[0]], after=START).outcome == "stored"
+    if is_folded:
+        book.append("w", 0, [B[0]])
+        book.compact()
+    for writer in "yz":
+        assert book.append(writer, None, [A[0]], after=START).outcome == "conflict"
+    assert book.append("x", None, [A[0]], after=START).outcome == "duplicate"
+
+
+@pytest.mark.parametrize("has_hints", [False, True])
+def test_one_writer_may_append_after_several_ends(book: Logbook, has_hints: bool) -> None:
+    end, ends = LogEnd(), []
+    for n in range(3):
+        ends.append(end)
+        if not has_hints:
+            book.hints.kept.clear()
+        told = book.append("bot", None, [A[n]], after=take_end(end))
+        assert (told.outcome, told.end) == ("stored", LogEnd(n + 1, (n + 1) * SIZE, place(A[: n + 1]).chain.hex()))
+        assert told.end is not None
+        end = told.end
+    for n in range(3):
+        assert book.append("bot", None, [A[n]], after=take_end(ends[n])).outcome == "duplicate"
+        assert book.append("bot", None, [B[n]], after=take_end(ends[n])).outcome == "conflict"
+    assert book.read() == b"".join(A[:3])
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+def test_what_a_writer_appends_after_an_end_is_no_part_of_its_stream(book: Logbook, is_folded: bool) -> None:
+    end = book.append("bot", 0, A[:2]).end
+    for n in (0, 1):
+        book.hints.kept.clear()
+        assert end is not None
+        end = book.append("bot", None, [B[n]], after=take_end(end)).end
+    if is_folded:
+        book.compact()
+    book.hints.kept.clear()
+    assert book.append("bot", 0, A[:2]).outcome == "duplicate"
+    assert book.append("bot", 2 * SIZE, [A[2]]).outcome == "stored"
+    assert book.read() == A[0] + A[1] + B[0] + B[1] + A[2]
+
+
+def test_what_was_claimed_in_vain_tells_nobody_that_its_place_is_taken(book: Logbook, store: ModelStore) -> None:
+    book.append("x", None, [A[0]], after=START)
+    book.append("x", None, [A[1]], after=place(A[:1]))
+    for _ in range(3):
+        book.compact()
+        store.now += 86_400
+    lost = Piece(place(A[:1]), (B[0],), "y")
+    store.perform(Put(book.log.key(lost.extent), lost.body, write_meta(lost.fact)))  # it lands late
+    assert book.append("x", None, [A[1]], after=place(A[:1])).outcome == "duplicate"
+    assert book.append("y", None, [B[0]], after=place(A[:1])).outcome == "conflict"
 
 
 def test_a_fence_makes_the_first_append_one_request(book: Logbook) -> None:
@@ -280,6 +349,7 @@ def test_a_batch_survives_the_wire() -> None:
         ({"writer": "a b"}, "a writer is"),
         ({"writer": None}, "a writer is"),
         ({"position": -1}, "position is an integer"),
+        ({"position": 10**12 - 1}, "beyond the 12 digits"),
         ({"position": None}, "either position or after"),
         ({"after": [0, 0, "0" * 64]}, "either position or after"),
         ({"fence": [1, 2]}, "fence is a place"),

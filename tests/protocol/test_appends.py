@@ -45,7 +45,7 @@ def _mark_first(self: Any) -> Steps[Any]:
     mine = seen.line.placed.get(batch.writer) if seen.line else None
     placed = mine.position if mine else mark
     if seen.line and placed >= batch.position + batch.size_bytes:
-        return self._covered(seen, mine)
+        return self._covered(seen, None)
     kept = yield from self._check_order(seen, placed)
     return kept or (yield from self._put(seen, batches.drop_placed(batch, placed)))
 

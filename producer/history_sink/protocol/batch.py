@@ -66,11 +66,14 @@ class Batch:
             raise Malformed("an append has either position or after")
         if type(is_first) is not bool or (is_first and anchor is None):
             raise Malformed("is_first is true or false, and comes with an anchor")
+        lines = unpack_lines(fields)
+        if position is not None and read_natural(fields, "position") + sum(map(len, lines)) >= 10**12:
+            raise Malformed("position is beyond the 12 digits of an object's name")
         return cls(
             branch=check_branch(fields.get("branch")),
             writer=check_writer(fields.get("writer")),
-            position=None if position is None else read_natural(fields, "position"),
-            lines=unpack_lines(fields),
+            position=position,
+            lines=lines,
             anchor=Anchor(anchor, is_first) if anchor else None,
             fence=_decode_place(fields, "fence"),
             after=after,

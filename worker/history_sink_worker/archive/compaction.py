@@ -16,7 +16,7 @@ from history_sink_worker.archive.cover import covered_tails
 from history_sink_worker.archive.hint import Hint, list_placed
 from history_sink_worker.archive.marks import raise_marks
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.piece import cut_piece, read_meta, read_piece, write_meta
+from history_sink_worker.archive.piece import cut_piece, read_meta, read_piece, write_beginner, write_meta
 from history_sink_worker.archive.plan import Segment, Tail
 from history_sink_worker.archive.reconcile import place
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
@@ -104,9 +104,9 @@ def _fold(context: Context, log: Log, seen: LogSnapshot) -> Steps[int]:
     size = seen.line.base + len(body)
     fact = Fact(messages, seen.line.segments[0].before, segments[-1].after)
     settled = next_settled(seen.info, context.now(), context.settle_seconds)
-    meta = base_meta(write_meta(fact), size, settled) | _written(seen, segments)
+    meta = base_meta(write_meta(fact), size, settled) | _written(seen, segments) | write_beginner(seen.info.meta)
     # Before the base is written: with it goes what the extents, and a base that an append began, say of their writers.
-    placed = {writer: each.position for writer, each in seen.line.placed.items() if each.is_stream}
+    placed = {writer: each.position for writer, each in seen.line.placed.items()}
     yield from raise_marks(log, placed)
     yield from _write_base(log, seen, body, meta)
     for segment in segments:

@@ -102,6 +102,17 @@ def write_meta(fact: Fact) -> dict[str, str]:
     return meta
 
 
+def read_beginner(meta: Mapping[str, str]) -> str:
+    """The writer whose append began the log, by the metadata of its base; "" where none did, or it is not known."""
+    return meta.get("hs-began") or meta.get("hs-writer", "")
+
+
+def write_beginner(meta: Mapping[str, str]) -> dict[str, str]:
+    """What the metadata of the base that replaces this one must say of that."""
+    beginner = read_beginner(meta)
+    return {"hs-began": beginner} if beginner else {}
+
+
 def read_meta(meta: Mapping[str, str]) -> Fact | None:
     """What an object's metadata says; None for an object that this project did not write."""
     try:

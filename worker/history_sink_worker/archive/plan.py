@@ -106,14 +106,10 @@ class Segment:
 
 
 class Placed(NamedTuple):
-    """A writer's stream is on the line up to its byte `position`; `behind` is the place behind that, on the line.
-
-    `is_stream` is False for an append of its own, of which no mark is kept.
-    """
+    """A writer's stream is on the line up to its byte `position`; `behind` is the place behind that, on the line."""
 
     position: int
     behind: Junction
-    is_stream: bool = True
 
 
 @dataclass(frozen=True)
@@ -149,10 +145,12 @@ class MainLine:
 
 
 def note_placed(placed: dict[str, Placed], fact: Fact, end: int, size_bytes: int) -> None:
-    """Note whose lines an object of the line holds: `size_bytes` of them, which end at the offset `end`."""
-    if fact.writer:
-        behind = Junction(fact.messages, end, fact.after)
-        placed[fact.writer] = Placed((fact.position or 0) + size_bytes, behind, fact.position is not None)
+    """Note whose lines an object of the line holds: `size_bytes` of them, which end at the offset `end`.
+
+    Not those of an append of its own: it is no part of a stream, also where its writer has one.
+    """
+    if fact.writer and fact.position is not None:
+        placed[fact.writer] = Placed(fact.position + size_bytes, Junction(fact.messages, end, fact.after))
 
 
 def next_extent(listing: LogListing, offset: int, chain: bytes) -> Tail | None:

@@ -49,7 +49,7 @@ def make_hint(seen: LogSnapshot, now: float) -> Hint:
     if line is None:
         return Hint(0, shorten(ORIGIN), seen.asked_at, moved_at=now)
     end = line.end
-    placed = {writer: each.position for writer, each in line.placed.items() if each.is_stream}
+    placed = {writer: each.position for writer, each in line.placed.items()}
     listed = list_placed(placed)
     full = end if listed else None  # older workers can read a hint without it
     return Hint(end.offset, shorten(end.chain), seen.asked_at, line.extents, line.base, now, full, listed)

@@ -6,7 +6,7 @@ What is placed is known by who wrote it, not by where it lies: see docs/adr/0013
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from history_sink.errors import HistorySinkError
+from history_sink.errors import HistorySinkError, Malformed
 from history_sink.protocol.batch import Anchor, Batch
 from history_sink.protocol.chain import START, Junction, split_lines
 from history_sink.protocol.log_end import make_end
@@ -20,8 +20,8 @@ from history_sink_worker.archive.lineage import follows_stray
 from history_sink_worker.archive.marks import find_placed
 from history_sink_worker.archive.match import on_line
 from history_sink_worker.archive.names import Log, WaitingName
-from history_sink_worker.archive.piece import Piece, read_tail_meta
-from history_sink_worker.archive.plan import MainLine, Placed, Waiting
+from history_sink_worker.archive.piece import Piece, read_beginner, read_tail_meta
+from history_sink_worker.archive.plan import MainLine, Waiting
 from history_sink_worker.archive.reconcile import place, put_base, put_extent
 from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look, make_hint, tail_fact
 from history_sink_worker.archive.tombstone import Deleted, check_alive
@@ -70,7 +70,8 @@ def place_waiting(context: Context, log: Log, waiting: Iterable[Waiting]) -> Ste
                 if (yield from appending.follow_hints()) is None:
                     yield from look_again(log, appending.step)
                 done.append(log.key(name))
-        except (Early, Corrupt):  # a foreign writer's object stays, and nothing behind it is placed
+        except (Early, Corrupt, Malformed):
+            # A foreign writer's object stays, and one that its writer has cut elsewhere: nothing behind it is placed.
             stuck.add(name.writer)
     for at in range(0, len(done), DELETE_KEYS):
         yield Delete(tuple(done[at : at + DELETE_KEYS]))
@@ -182,7 +183,10 @@ class _Appending:
         line = seen.line
         placed = (yield from find_placed(self.log, line, self.batch.writer)) if line else 0
         if line and placed >= self.batch.position + self.batch.size_bytes:
-            return self._covered(seen, line.placed.get(self.batch.writer))
+            mine = line.placed.get(self.batch.writer)
+            # Where it ends is not known if more of its writer's came behind it.
+            is_last = mine is not None and mine.position == self.batch.position + self.batch.size_bytes
+            return self._covered(seen, mine.behind if mine and is_last else None)
         kept = yield from self._check_order(seen, placed)
         return kept or (yield from self._put(seen, drop_placed(self.batch, placed)))
 
@@ -203,12 +207,10 @@ class _Appending:
         """`append(after=…)`: there, or nowhere."""
         line, after = seen.line, self.batch.after
         assert after is not None
-        mine = line.placed.get(self.batch.writer) if line else None
-        if mine is None and line is not None:
-            mine = yield from self._find_folded(seen, line, after)
-            self.has_written = self.has_written and mine is None  # what this task has written is not on the line
-        if mine is not None:
-            return self._covered(seen, mine)
+        if line is not None and (yield from self._is_there(seen, line, after)):
+            if 0 < after.offset < line.base:
+                self.has_written = False  # if this task has, then it was under a name that was freed
+            return self._covered(seen, Piece(after, self.batch.lines).end)
         end = line.end if line else START
         if (end.offset, end.chain) == (after.offset, after.chain):
             return (yield from self._put(seen, drop_placed(self.batch, 0)))
@@ -216,19 +218,22 @@ class _Appending:
             self.context.hints.put(self.log.root, make_hint(seen, self.context.now()))
         return self.tell("conflict", end)
 
-    def _find_folded(self, seen: LogSnapshot, line: MainLine, after: Junction) -> Steps[Placed | None]:
-        """Where the base has taken in what follows `after`: whether that is this batch.
+    def _is_there(self, seen: LogSnapshot, line: MainLine, after: Junction) -> Steps[bool]:
+        """Whether this batch is what follows `after` on the line.
 
-        By the extent's own words, until it is swept away. After that by the lines, and the history before them.
+        By the words of the extent there, until the base has taken it in and a sweep has deleted it. After that by the
+        lines, and the history before them. Who has begun a log is always told by its base.
         """
-        if after.offset >= line.base:
-            return None
-        behind = Piece(after, self.batch.lines).end
         tail = plan.next_extent(seen.listing, after.offset, after.chain)
+        if tail is None and after.offset >= line.base:
+            return False
         fact = (yield from tail_fact(self.context, tail)) if tail else None
-        if fact is not None and fact.writer != self.batch.writer:
-            return None
-        return Placed(0, behind) if (yield from _is_on_line(line, behind)) else None
+        # Another's extent may be one that was claimed in vain, under a name that was freed.
+        if tail and fact and fact.writer != self.batch.writer and (yield from on_line(line, tail.end, fact.after)):
+            return False
+        if after.offset == 0 and seen.info and read_beginner(seen.info.meta) not in ("", self.batch.writer):
+            return False
+        return (yield from _is_on_line(line, Piece(after, self.batch.lines).end))
 
     def _put(self, seen: LogSnapshot, rest: Piece) -> Steps[Verdict]:
         line, end = seen.line, seen.line.end if seen.line else START
@@ -259,13 +264,11 @@ class _Appending:
         self.context.hints.put(self.log.root, moved)
         return self.tell("stored", piece.end, plan.is_fold_asked(moved))
 
-    def _covered(self, seen: LogSnapshot, mine: Placed | None) -> Verdict:
-        """All of it is on the log. Its end is known where nothing of its writer's came behind it."""
+    def _covered(self, seen: LogSnapshot, behind: Junction | None) -> Verdict:
+        """All of it is on the log; `behind` is its end there, where that is known."""
         assert seen.line is not None
         hint = make_hint(seen, self.context.now())
         self.context.hints.put(self.log.root, hint)
-        is_last = mine is not None and mine.position in (0, (self.batch.position or 0) + self.batch.size_bytes)
-        behind = mine.behind if mine is not None and is_last else None
         is_due = plan.fold_is_due(hint.extents, hint.offset - hint.base_bytes, hint.base_bytes)
         return self.tell("stored" if self.has_written else "duplicate", behind, is_due)
 
