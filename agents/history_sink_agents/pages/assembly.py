@@ -8,30 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from history_sink import Fault
-from history_sink_agents.pages.content import Content, Entry
+from history_sink_agents.pages.content import Content
+from history_sink_agents.pages.invariants import find_miss
 from history_sink_agents.pages.kinds import Level, PageKind, is_below
 from history_sink_agents.pages.page import Page, PageFault
+from history_sink_agents.pages.slots import Slot
 from history_sink_agents.pages.stand_ins import stand_in
-from history_sink_agents.render import Turn
 
 Measure: TypeAlias = Callable[[Content], int]
 """How much of a budget a message takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A message of the history with all that is known of it. Where it is not `is_held`, another stands in for it."""
-
-    number: int
-    entry: Entry
-    page: Page
-    turn: Turn
-
-    @property
-    def is_held(self) -> bool:
-        """Whether the message itself is here."""
-        return self.entry.key == self.page.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +153,6 @@ class Assembler:
         least = self._options[slot.number][-1]
         beside = ", and its calls or results come with it" if slot.turn.links else ""
         return f"no room: at {least.level} it takes {least.size}{beside}"
-
-
-def find_miss(number: int, page: Page, detail: str) -> PageFault:
-    """The fault for an invariant that a context lacks."""
-    kind = Fault("post_compaction_bootstrap" if page.kind == "bootstrap" else "pinned_invariant_miss")
-    return PageFault(kind, number, detail, page.handle)
 
 
 def find_groups(slots: Sequence[Slot]) -> list[list[int]]:

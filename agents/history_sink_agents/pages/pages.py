@@ -1,20 +1,20 @@
 """The pages of one history: what must stay, what may shrink, and what a context gets of it."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from history_sink import Fault, Malformed
-from history_sink_agents.pages.alignment import align
 from history_sink_agents.pages.archive import Archive, Unproven
-from history_sink_agents.pages.assembly import Assembler, Context, Measure, Slot, find_miss
-from history_sink_agents.pages.calls import connect, has_calls
-from history_sink_agents.pages.content import Content, Entry, canonical_arguments, measure_bytes, read_content
-from history_sink_agents.pages.kinds import KINDS, LEVELS, Level, PageKind, classify, is_below
+from history_sink_agents.pages.assembly import Assembler, Context, Measure
+from history_sink_agents.pages.content import Content, canonical_arguments, measure_bytes, read_content
+from history_sink_agents.pages.degradation import check_degradation
+from history_sink_agents.pages.evicted import duplicate, find_duplicates, list_evicted
+from history_sink_agents.pages.invariants import find_miss, find_missed
+from history_sink_agents.pages.kinds import KINDS, Level, PageKind, is_below
 from history_sink_agents.pages.page import Page, PageFault
 from history_sink_agents.pages.sidecar import Sidecar
-from history_sink_agents.render import Turn, render
+from history_sink_agents.pages.slots import Slot, arrange, hold, link_calls
 
 
 class Fetched(NamedTuple):
@@ -148,7 +148,7 @@ class Pages:
                 above the page's own; or the text is missing or too much.
         """
         slot = self._get(number)
-        _check_degradation(slot, level, text)
+        check_degradation(slot, level, text)
         if level != "pointer":
             self._change(number, level=level, text=text)
             return None
@@ -183,10 +183,8 @@ class Pages:
         self._change(number, level="full", text=None)
         slot = self._slots[number]
         if not slot.is_held:
-            if isinstance(slot.entry.message, Mapping):
-                entry = replace(entry, message=entry.record or answer)
-            self._slots[number] = replace(slot, entry=entry, turn=render([entry.line], number)[0])
-            self._link()
+            self._slots[number] = hold(slot, answer, entry)
+            self._slots = link_calls(self._slots)
         fault = PageFault(Fault("refetch"), number, handle=page.handle, size_bytes=len(answer))
         return Fetched(answer, fault)
 
@@ -200,8 +198,8 @@ class Pages:
         Returns:
             A fault ``duplicate_tool`` with the number of the evicted result, for `fetch`; None: run it.
         """
-        at = self._list_evicted().get((name, canonical_arguments(arguments)))
-        return None if at is None else self._tell_duplicate(at, at)
+        at = list_evicted(self._slots).get((name, canonical_arguments(arguments)))
+        return None if at is None else duplicate(self._slots, at, at)
 
     def assemble(self, budget: int, measure: Measure = measure_bytes) -> Context:
         """Choose the messages of a context. Bootstrap and pinned pages come first, then the others from the newest on.
@@ -241,60 +239,13 @@ class Pages:
         Raises:
             Malformed: A message is not what it must be.
         """
-        keys = Counter(read_content(message).key for message in messages)
-        faults = []
-        for slot in self._slots:
-            page = slot.page
-            fit = [page.key, *(key for key, level in page.shown.items() if not is_below(level, page.minimum))]
-            found = next((key for key in fit if keys[key]), None)
-            if found is not None:
-                keys[found] -= 1  # of two equal messages, both must be there
-            elif page.is_invariant:
-                faults.append(find_miss(slot.number, page, "no message of the context stands for it"))
-        return faults
+        return [*find_missed(self._slots, [read_content(message).key for message in messages])]
 
     def _put(self, messages: Iterable[Content], pages: Sequence[Page], before: Sequence[Slot] = ()) -> list[PageFault]:
         """Put these messages behind the slots `before`. Their pages are among `pages` and the retired, or new."""
-        entries, first = [*map(read_content, messages)], len(before)
-        aligned = align(pages, self._retired, [entry.key for entry in entries])
-        turns = render((entry.line for entry in entries), first)
-        slots = []
-        for at, (entry, page, turn) in enumerate(zip(entries, aligned.found, turns, strict=True)):
-            page = page or _make_page(entry, turn, aligned.heirs.get(at))
-            slots.append(_see(Slot(first + at, entry, page, turn)))
-        self._slots, self._retired = [*before, *slots], aligned.retired
-        if has_calls(turns):
-            self._link()
-        return [*self._find_duplicates(first + at for at, page in enumerate(aligned.found) if page is None)]
-
-    def _find_duplicates(self, fresh: Iterable[int]) -> Iterable[PageFault]:
-        evicted = self._list_evicted()
-        for number in fresh if evicted else ():
-            for part in self._slots[number].turn.parts:
-                at = evicted.get((part.name, canonical_arguments(part.text))) if part.kind == "tool_call" else None
-                if at is not None and at < number:
-                    yield self._tell_duplicate(number, at)
-
-    def _tell_duplicate(self, number: int, at: int) -> PageFault:
-        return PageFault(
-            Fault("duplicate_tool"),
-            number,
-            f"message {at} has its result, at pointer: fetch that",
-            self._slots[at].page.handle,
-        )
-
-    def _list_evicted(self) -> dict[tuple[str, str], int]:
-        """The results at pointer, by the tools' names and arguments."""
-        found = {}
-        for slot in self._slots:
-            results = {part.call_id or part.name for part in slot.turn.parts if part.kind == "tool_result"}
-            if slot.page.level != "pointer" or not results:
-                continue
-            for at in (*slot.turn.links, slot.number):
-                for part in self._slots[at].turn.parts:
-                    if part.kind == "tool_call" and (part.call_id or part.name) in results:
-                        found[part.name, canonical_arguments(part.text)] = slot.number
-        return found
+        entries = [*map(read_content, messages)]
+        self._slots, fresh, self._retired = arrange(entries, pages, self._retired, before)
+        return [*find_duplicates(self._slots, fresh)]
 
     def _read(self, number: int, page: Page) -> bytes | Fault:
         if self._archive is None:
@@ -316,37 +267,3 @@ class Pages:
         page = replace(slot.page, **changes)
         self._slots[number] = replace(slot, page=page)
         return page
-
-    def _link(self) -> None:
-        turns = connect([slot.turn for slot in self._slots])
-        self._slots = [replace(slot, turn=turn) for slot, turn in zip(self._slots, turns, strict=True)]
-
-
-def _make_page(entry: Entry, turn: Turn, heir_of: Page | None) -> Page:
-    kind = classify(turn)
-    if heir_of is None:
-        return Page(entry.key, kind)
-    given = heir_of.kind if heir_of.kind in ("constraint", "plan", "preference") else kind
-    return Page(entry.key, given, is_pinned=heir_of.is_pinned)
-
-
-def _see(slot: Slot) -> Slot:
-    """The slot, its page at the level of the message that stands in for its own, where one does."""
-    level = slot.page.shown.get(slot.entry.key)
-    return slot if slot.is_held or level is None else replace(slot, page=replace(slot.page, level=level))
-
-
-def _check_degradation(slot: Slot, level: Level, text: str | None) -> None:
-    page, who = slot.page, f"message {slot.number}"
-    if level not in LEVELS:
-        raise Malformed(f"a level is one of {', '.join(LEVELS)}")
-    if is_below(level, page.minimum):
-        raise Malformed(f"{who}: a {page.rule} goes no lower than {page.minimum}")
-    if level == "full" or level not in page.path:
-        raise Malformed(f"{who}: a {page.rule} is degraded to {' or '.join(page.path[1:])}, and not to {level}")
-    if is_below(page.level, level):
-        raise Malformed(f"{who} is at {page.level} already: fetch it first")
-    if (level == "compressed") > bool(text) or (level == "pointer" and text is not None):
-        raise Malformed("compressed takes a text, which is the summary; pointer takes none")
-    if level == "structured" and text is None and not slot.is_held:
-        raise Malformed(f"{who} is not here: fetch it first, or give a text")
