@@ -54,7 +54,13 @@ def _find_loose(store: "S3Client", folder: str, bucket: str) -> frozenset[str]:
     chains = set()
     for page in store.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder):
         for each in page.get("Contents", ()):
-            chains.add(store.head_object(Bucket=bucket, Key=each["Key"])["Metadata"].get("hs-after", "")[:16])
+            try:
+                head = store.head_object(Bucket=bucket, Key=each["Key"])
+            except store.exceptions.ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    continue  # a compaction has swept it away since the LIST; the log has its lines
+                raise
+            chains.add(head["Metadata"].get("hs-after", "")[:16])
     return frozenset(chains)
 
 
