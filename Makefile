@@ -3,9 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-# Most tests wait for servers of their own. In the order of tests/conftest.py: xdist's own begins with the files that have
-# most tests, and ends with one process in a file of few long ones.
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# In the order of tests/conftest.py: xdist's own begins with the files that have most tests, and ends with one process in
+# a file of few long ones.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
+# A third process for two cores: those with servers wait for about two fifths of their time.
+PYTEST_SERVERS := $(PYTEST) --numprocesses 3
+# Else each worker and each command that a test starts compiles all of ours anew, and each run all tests.
+unexport PYTHONDONTWRITEBYTECODE
 # What another system lacks shows in the standard library alone. Other packages' types are looked at once, for Linux: three
 # times would take three times as long.
 SYSTEMS := --follow-imports skip --disable-error-code valid-type --disable-error-code misc --disable-error-code return \
@@ -37,15 +41,15 @@ worker: $(STAMP) ## a worker for the services that run in another terminal; any 
 
 test: $(STAMP) ## the suite on real servers; the first run builds MinIO and versitygw, about five minutes
 	@$(BIN)/python -m stack.go_programs
-	@$(PYTEST)
+	@$(PYTEST_SERVERS)
 
 test-quick: $(STAMP) ## the tests that need no server, about a minute
-	@$(PYTEST) -m quick
+	@$(PYTEST) --numprocesses 2 -m quick
 
 test-system: $(STAMP) ## what wants Debian's Redis, RabbitMQ, promtool, Chromium (installs them), or Docker Compose (builds it)
 	@$(BIN)/python -m stack.packages
 	@$(BIN)/python -m stack.go_programs minio versitygw docker-compose
-	@$(PYTEST) -m system
+	@$(PYTEST) --numprocesses 2 -m system
 
 test-release: $(STAMP) ## dist/ anew, and the quick tests on its wheel, about three minutes (PYTHON=python3.13: with that one)
 	@$(BIN)/python -m stack.release --python $(PYTHON)

@@ -37,7 +37,7 @@ def first(asked: Mapping[str, str], tmp_path: Path) -> Iterator[Worker]:
     worker = Worker(asked, log_path=tmp_path / "first.log", name="first")
     worker.start()
     yield worker
-    worker.stop()
+    worker.process.kill()
 
 
 def expect_refusal(environment: Mapping[str, str], *named: str) -> None:

@@ -67,8 +67,8 @@ def test_check_finds_that_the_store_is_away(redis_server: RedisServer, tmp_path:
         minio.stop()
         found = Command(producer_environment(environment))("check", "--json", "--timeout", "20")
     finally:
-        worker.stop()
-        minio.stop()
+        worker.process.kill()
+        minio.process.kill()
     assert found.status == 3
     assert [each["ok"] for each in objects(found)] == [True, True, True, False]
     assert "store" in objects(found)[-1]["text"]
@@ -125,7 +125,7 @@ def reader_only(redis_server: RedisServer, minio_server: MinioServer, tmp_path: 
     worker = Worker(environment, log_path=tmp_path / "worker.log", queues=["history.read"])
     worker.start()
     yield Command(producer_environment(environment))
-    worker.stop()
+    worker.process.kill()
 
 
 def test_a_save_that_the_store_does_not_confirm_says_so(reader_only: Command, tmp_path: Path) -> None:

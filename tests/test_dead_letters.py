@@ -34,7 +34,7 @@ def office(
     office.worker.start()
     yield office
     assert CANARY not in office.worker.process.log()
-    office.worker.stop()
+    office.worker.process.kill()
 
 
 def test_a_poisonous_payload_is_buried_whole_and_comes_back_when_it_is_replayed(office: Office) -> None:

@@ -130,7 +130,7 @@ def office(
     office = Office(minio_server, redis_server.new_database(), tmp_path_factory.mktemp("office"), "threads")
     office.worker.start()
     yield office
-    office.worker.stop()
+    office.worker.process.kill()
 
 
 def put(office: Office, odd: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def office(
     office = Office(own_minio, broker, directory, request.param, f"http://127.0.0.1:{proxy.port}")
     office.worker.start()
     yield office
-    office.worker.stop()
+    office.worker.process.kill()
 
 
 def send_poison(office: Office, count: int = 1) -> list[AsyncResult[object]]:

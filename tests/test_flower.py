@@ -39,7 +39,7 @@ def worker(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFact
     worker = Worker(environment, log_path=log_path, concurrency=2, arguments=["--loglevel", "DEBUG"])
     worker.start()
     yield worker
-    worker.stop()
+    worker.process.kill()
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def search_worker(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Wo
     worker = Worker(variables, log_path=tmp_path / "search.log", name="search", queues=["history.search"])
     worker.start()
     yield worker
-    worker.stop()
+    worker.process.kill()
 
 
 def found(sink: HistorySink) -> bool:

@@ -73,7 +73,7 @@ def search_worker(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Wo
     worker = Worker(variables, log_path=tmp_path / "search.log", name="search", queues=["history.search"])
     worker.start()
     yield worker
-    worker.stop()
+    worker.process.kill()
 
 
 def test_what_was_said_is_found_and_read(producer: Mapping[str, str], search_worker: Worker) -> None:

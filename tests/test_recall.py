@@ -38,7 +38,7 @@ def search_worker(
     worker = Worker(variables, log_path=log_path, name="search", queues=["history.search"])
     worker.start()
     yield worker
-    worker.stop()
+    worker.process.kill()
 
 
 @pytest.fixture(scope="module")

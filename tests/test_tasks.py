@@ -318,7 +318,7 @@ def test_a_result_that_cannot_be_stored_holds_nothing_up(
         assert "result not stored" in worker.process.log()
         assert {result.state for result in sent} == {"PENDING"}
     finally:
-        worker.stop()
+        worker.process.kill()
 
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
@@ -348,4 +348,4 @@ def test_an_upload_waits_out_an_outage_of_the_store_whatever_the_broker_does(
             b'{"__type__":"uuid","__value__":1180591620717411303424}\n'
         )
     finally:
-        worker.stop()
+        worker.process.kill()

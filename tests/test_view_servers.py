@@ -43,7 +43,7 @@ def search_worker(environment: Mapping[str, str], tmp_path_factory: pytest.TempP
     worker = Worker({**environment, **index}, log_path=place / "search.log", name="search", queues=["history.search"])
     worker.start()
     yield worker
-    worker.stop()
+    worker.process.kill()
 
 
 @contextmanager
