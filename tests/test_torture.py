@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from history_sink.protocol.chain import START, shorten, walk
+from history_sink_worker.search.extraction import Extract
+from history_sink_worker.search.index import Index
+from history_sink_worker.search.places import Place
 from stack.go_programs import MINIO
 from torture.agent import Agenda, Desk
 from torture.aof import cut_behind, measure_loss
@@ -22,6 +25,7 @@ from torture.memory import BOUND_BYTES, JUDGED_SECONDS, Sample, measure_lives
 from torture.report import Report
 from torture.schedule import LANES, RABBIT_LANES, draw_schedule
 from torture.script import SHARED, History, Script, write_script
+from torture.searching import compare, read_contents
 from torture.verdict import Archive, Content, Verdict, judge
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +44,7 @@ def test_half_a_minute_of_torture_breaks_no_promise() -> None:
     last = done.stdout.splitlines()[-1]
     assert "; stranded 0; differing 0; false strays 0; false branches 0; left in queue 0;" in last
     assert "; lost 0; " in last
+    assert int(find(r"search worker killed (\d+) times, its index as one built anew", last)) > 0
     assert int(find(r"saves accepted (\d+)", last)) > 100
     assert int(find(r"(\d+) with unacknowledged messages", last)) > 0
 
@@ -302,6 +307,7 @@ def test_one_finding_breaks_the_report() -> None:
         dead=1,
         missing_dead=[],
         strange_dead=[],
+        not_indexed=[],
         lives=measure_lives(sample(GROWN[:1] * 3)),
         peak_rss_bytes=2**20,
         durable_seconds=0.5,
@@ -317,11 +323,28 @@ def test_one_finding_breaks_the_report() -> None:
         replace(sound, left_in_queue=1),
         replace(sound, missing_dead=["poison:raw:1"]),
         replace(sound, strange_dead=["an innocent"]),
+        replace(sound, not_indexed=["1 messages too many"]),
         replace(sound, ends=["worker ended"]),
         replace(sound, lives=measure_lives(sample(GROWN))),
     ):
         assert not broken.holds
         assert "BROKEN" in broken.last_line()
+
+
+def make_index(folder: Path, numbers: Sequence[int]) -> Path:
+    index = Index(folder, is_writer=True)
+    for number in numbers:
+        index.add(Place("s", None, number, number + 1, number), Extract(said=f"word {number}"), "")
+    index.commit()
+    index.close()
+    return folder
+
+
+def test_an_index_that_has_a_message_twice_or_not_at_all_is_found_out(tmp_path: Path) -> None:
+    kept, built = (read_contents(make_index(tmp_path / str(each), each)) for each in ([1, 2, 2], [1, 2, 3]))
+    assert compare(built, built) == []
+    assert compare(kept, built) == ["1 messages too many, 1 missing, of 3"]
+    assert compare([], []), "an empty index shows nothing"
 
 
 def test_a_journal_survives_a_torn_line(tmp_path: Path) -> None:

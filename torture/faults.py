@@ -49,6 +49,15 @@ def kill_worker(scene: Scene, event: Event) -> Undo:
     return None
 
 
+def kill_searcher(scene: Scene, event: Event) -> Undo:
+    """While its index is written, whatever it is at."""
+    searcher = scene.searchers[0]
+    if not searcher.process.is_running:
+        raise Missed
+    searcher.kill(event.seconds)
+    return None
+
+
 def kill_child(scene: Scene, event: Event) -> Undo:
     """As the kernel does when memory is short."""
     for number in range(len(scene.victims)):  # not every one has children
@@ -202,6 +211,7 @@ def _broker(scene: Scene) -> Server:
 FAULTS: dict[str, Fault] = {
     "kill worker": kill_worker,
     "kill child": kill_child,
+    "kill search worker": kill_searcher,
     "stop worker": stop_worker,
     "kill producer": kill_producer,
     "stop producer": stop_producer,

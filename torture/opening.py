@@ -14,6 +14,7 @@ from stack.redis import RedisServer
 from stack.stack import environment
 from torture.member import Member
 from torture.scene import BUCKET, SPARED, VISIBILITY_SECONDS, Scene, Server, queue_environment
+from torture.searching import make_searcher
 
 ROOT = Path(__file__).parent.parent
 SETTLE_SECONDS = 120.0
@@ -59,11 +60,12 @@ def open_scene(
             _make_worker(scene, f"{pool}-{number}", pool, size) for number, (pool, size) in enumerate(pools)
         ]
         scene.workers += [_make_worker(scene, SPARED, "threads", 4)] if spares else []
+        scene.searchers = [make_searcher(directory, _worker_variables(scene), ROOT)]
         scene.producers = [_make_producer(scene, number) for number in range(producers)]
         for member in scene.members:
             running.callback(member.process.kill)
         scene.tend()
-        for worker in scene.workers:
+        for worker in (*scene.workers, *scene.searchers):
             wait_until(lambda worker=worker: worker.is_ready, timeout_seconds=60, what=f"{worker.process.name} at work")  # type: ignore[misc]
         yield scene
 
@@ -71,8 +73,18 @@ def open_scene(
 def _make_worker(scene: Scene, name: str, pool: str, concurrency: int) -> Member:
     command = [sys.executable, "-m", "celery", "-A", "torture.worker_app", "worker", "--loglevel", "INFO"]
     command += ["-P", pool, "-c", str(concurrency), "-n", f"{name}@local"]
-    variables = {
-        **os.environ,
+    variables = {**os.environ, **_worker_variables(scene), "TORTURE_SPARED": "yes" if name == SPARED else ""}
+    return Member(_make_process(scene, name, command, variables), ready_mark=f"{name}@local ready")
+
+
+def direct_variables(scene: Scene) -> dict[str, str]:
+    """Of a worker past the proxies."""
+    settings = environment(scene.minio, scene.broker.url(), BUCKET)
+    return {**settings, **scene.sink_environment(), "CODETETHER_HISTORY_REDIS_URL": scene.redis.url()}
+
+
+def _worker_variables(scene: Scene) -> dict[str, str]:
+    return {
         **environment(scene.minio, scene.broker.url(), BUCKET),
         **queue_environment(_behind(scene.to_broker, scene.broker), _behind(scene.to_redis, scene.redis)),
         "CODETETHER_HISTORY_S3_ENDPOINT": f"http://127.0.0.1:{scene.to_store.port}",
@@ -81,9 +93,7 @@ def _make_worker(scene: Scene, name: str, pool: str, concurrency: int) -> Member
         "CODETETHER_HISTORY_VISIBILITY_TIMEOUT_SECONDS": str(VISIBILITY_SECONDS),
         "CODETETHER_HISTORY_REDIS_URL": _behind(scene.to_redis, scene.redis),
         "TRANSPORT": scene.transport,
-        "TORTURE_SPARED": "yes" if name == SPARED else "",
     }
-    return Member(_make_process(scene, name, command, variables), ready_mark=f"{name}@local ready")
 
 
 def _make_producer(scene: Scene, number: int) -> Member:

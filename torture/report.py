@@ -35,6 +35,7 @@ class Report:
     dead: int
     missing_dead: list[str]
     strange_dead: list[str]
+    not_indexed: list[str]
     lives: list[Life]
     peak_rss_bytes: int
     durable_seconds: float
@@ -49,6 +50,7 @@ class Report:
         found += [f"left in queue: {self.left_in_queue} messages"] if self.left_in_queue else []
         found += [f"no dead letter of: {task_id}" for task_id in self.missing_dead]
         found += [f"dead letter that was not planted: {text}" for text in self.strange_dead]
+        found += [f"search index is not as one built anew: {difference}" for difference in self.not_indexed]
         found += [f"memory not flat: {life.text()}" for life in self.lives if not life.is_flat]
         return found + [f"ended by itself: {end}" for end in self.ends]
 
@@ -86,6 +88,8 @@ class Report:
             f"false branches {len(self.after.false_branches)}",
             f"left in queue {self.left_in_queue}",
             f"dead letters {self.dead} of {self.planted} planted, {len(self.strange_dead)} others",
+            f"search worker killed {count(('kill search worker',))} times,"
+            f" its index {'OTHER than' if self.not_indexed else 'as'} one built anew",
             f"worker peak RSS {self.peak_rss_bytes / 1e6:.0f} MB",
             self._tell_growth(),
             f"longest from save to durable {self.durable_seconds:.1f} s (of {self.durable_known})",

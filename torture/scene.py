@@ -48,6 +48,7 @@ class Scene:
     producers_to_broker: Proxy
     workers: list[Member] = field(default_factory=list)
     producers: list[Member] = field(default_factory=list)
+    searchers: list[Member] = field(default_factory=list)
     began: float = field(default_factory=time.time)
     planted: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)
@@ -64,7 +65,7 @@ class Scene:
 
     @property
     def members(self) -> list[Member]:
-        return self.workers + self.producers
+        return self.workers + self.producers + self.searchers
 
     @property
     def journals(self) -> list[Path]:

@@ -56,6 +56,7 @@ LANES = (
     Lane("drop the producers' connections to Redis", 20),
     Lane("forget hints", 8),
     Lane("compact", 4),
+    Lane("kill search worker", 5, (0.1, 1.0)),
 )
 
 RABBIT_LANES = (

@@ -12,13 +12,14 @@ from torture.appending import SESSIONS, judge_appends, read_appends
 from torture.dead import find_dead, sort_dead
 from torture.journal import Record, read_journal
 from torture.memory import JUDGED_SECONDS, measure_lives
-from torture.opening import open_scene
+from torture.opening import direct_variables, open_scene
 from torture.poison import publish
 from torture.reading import AT_ONCE, measure_durable, read_archives
 from torture.report import Report
 from torture.scene import Scene
 from torture.schedule import draw_schedule
 from torture.script import write_script
+from torture.searching import judge_index
 from torture.verdict import Archive, Scripts, Verdict, judge
 
 _SETTLE_SECONDS = (150.0, 1800.0)
@@ -88,6 +89,7 @@ def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
         tell(f"{sum(each.state == 'enqueued' for each in appended)} appends of several processes to each of 3 sessions")
         logs = [worker.process.log_path for worker in scene.workers]
         durable_seconds, durable_known = measure_durable(logs, records)
+        not_indexed = judge_index(scene.searchers[0], directory, direct_variables(scene))
         dead, strange = sort_dead(find_dead(scene), scene.tried)
         for worker in scene.workers:
             worker.measure()
@@ -107,6 +109,7 @@ def tell_story(plan: Plan, directory: Path, tell: Tell) -> Report:
             dead=len(dead & scene.planted),
             missing_dead=sorted(scene.planted - dead),
             strange_dead=strange,
+            not_indexed=not_indexed,
             lives=measure_lives(adversary.samples),
             peak_rss_bytes=max(worker.peak_rss_bytes for worker in scene.workers),
             durable_seconds=durable_seconds,
