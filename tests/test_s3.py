@@ -29,6 +29,19 @@ pytestmark = pytest.mark.each_store
 MIB = 1024 * 1024
 
 
+@pytest.fixture(scope="module", params=["lean", "boto3"])
+def store(request: pytest.FixtureRequest, s3_server: S3Server, bucket: str) -> S3Store:
+    """Either way to the store: nobody is to know which one it went."""
+    return S3Store(
+        endpoint=s3_server.endpoint,
+        bucket=bucket,
+        access_key=s3_server.access_key,
+        secret_key=s3_server.secret_key,
+        concurrency=20,
+        lean=request.param == "lean",
+    )
+
+
 @pytest.fixture
 def key(request: pytest.FixtureRequest) -> str:
     """A key that only this test uses."""

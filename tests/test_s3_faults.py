@@ -89,14 +89,15 @@ def script() -> Iterator[Script]:
     script.close()
 
 
-@pytest.fixture(scope="module")
-def store(script: Script) -> S3Store:
+@pytest.fixture(scope="module", params=["lean", "boto3"])
+def store(request: pytest.FixtureRequest, script: Script) -> S3Store:
     return S3Store(
         endpoint=script.url,
         bucket="b",
         access_key="access",
         secret_key=SECRET,
         read_timeout_seconds=0.3,
+        lean=request.param == "lean",
     )
 
 

@@ -36,27 +36,39 @@ def _begin(model: Any, params: dict[str, Any], context: dict[str, Any], **_: Any
 
 
 def _end(http_response: Any, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-    request_id = parsed.get("ResponseMetadata", {}).get("RequestId", "")
+    request_id = str(parsed.get("ResponseMetadata", {}).get("RequestId", ""))
     status = http_response.status_code
     code = parsed.get("Error", {}).get("Code")
     if status == 500 and code == "500" and getattr(http_response.raw, "status", status) == 200:
         # botocore makes a 500 of a 200 that is no XML, which looks like an outage.
-        _tell(context, "unreadable", str(request_id))
+        _tell(context, "unreadable", request_id)
         raise ResponseParserError("not XML")
-    _tell(context, str(status) if 100 <= status <= 599 else "unreadable", str(request_id))
+    _tell(context, name_status(status), request_id)
 
 
 def _fail(exception: Exception, context: dict[str, Any], **_: Any) -> None:
-    code = "unreadable"
-    if isinstance(exception, (ConnectTimeoutError, ReadTimeoutError)):
-        code = "timeout"
-    elif isinstance(exception, Unobtainable):
-        code = "credentials"
-    elif isinstance(exception, (NoConnection, HTTPClientError)):
-        code = "connection"
-    _tell(context, code, "")
+    _tell(context, name_failure(exception), "")
 
 
 def _tell(context: dict[str, Any], code: str, request_id: str) -> None:
     operation, began_at, path = context[_MARK]
+    tell(operation, code, began_at, request_id, path)
+
+
+def name_status(status: int) -> str:
+    """How an answer is counted."""
+    return str(status) if 100 <= status <= 599 else "unreadable"
+
+
+def name_failure(error: Exception) -> str:
+    """How a request is counted that got no answer, or none that can be read."""
+    if isinstance(error, (ConnectTimeoutError, ReadTimeoutError)):
+        return "timeout"
+    if isinstance(error, Unobtainable):
+        return "credentials"
+    return "connection" if isinstance(error, (NoConnection, HTTPClientError)) else "unreadable"
+
+
+def tell(operation: str, code: str, began_at: float, request_id: str, path: str) -> None:
+    """A request that was begun at `began_at`, in monotonic seconds, has ended so."""
     note_request(operation, code, time.monotonic() - began_at, request_id, path)

@@ -38,6 +38,22 @@ def answered_range(content_range: str | None, length: int) -> tuple[int, int, in
     return first, last + 1, size
 
 
+def check_range(request: Get, content_range: str | None, length: int) -> int | None:
+    """The object's size, by the head of a GET's answer; None: the range starts behind its end.
+
+    Raises ValueError where what follows is not what was asked for: it must not be read, however long it is.
+    """
+    start, end, size = answered_range(content_range, length)
+    is_whole = request.start == 0 and request.end is None
+    if not is_whole and request.start >= size:
+        return None
+    if (start, end) != (request.start, size if request.end is None else min(request.end, size)):
+        raise ValueError("not the range that was asked for")
+    if length != end - start:
+        raise ValueError("not as long as its range")
+    return size
+
+
 def read_etag(text: str) -> str:
     """Without quotes: not all stores set them in a LIST, and the same version must look the same."""
     return text.strip('"')

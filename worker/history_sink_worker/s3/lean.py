@@ -1,0 +1,174 @@
+"""The two requests of which there are many, without boto3's way to them: a small conditional PUT, and a GET.
+
+botocore signs, urllib3 sends, and what fails is told in botocore's errors: one table says what those mean. boto3 costs
+twice the processor time for the same bytes on the wire. What is not plain here, it does (docs/adr/0016).
+"""
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from http.client import HTTPMessage
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from botocore.auth import S3SigV4Auth
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.httpsession import create_urllib3_context, get_cert_path
+from urllib3 import BaseHTTPResponse, exceptions
+
+from history_sink_worker.s3 import hooks, wire
+from history_sink_worker.s3.lean_answers import find_error, leads_elsewhere, read_object
+from history_sink_worker.store import Blob, Get, PastEnd, Put
+
+LEAN_BYTES = 256 * 1024
+"""A body from here on waits for `100 Continue`, which botocore knows how to do."""
+
+_PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII)
+_PLAIN_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
+_PLAIN_REGION = re.compile(r"(?!aws-global$)[a-z][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
+_PLAIN_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", re.ASCII)
+_PLAIN_META = re.compile(r"[A-Za-z0-9_.,:=/+-]+", re.ASCII)
+
+
+class NotPlain(Exception):
+    """Nothing was done: boto3 is to do it."""
+
+
+class _Signed:
+    """As much of a request as botocore's signer looks at, and writes its headers to."""
+
+    def __init__(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        self.method, self.url, self.body, self.data = method, url, body, body
+        self.params: dict[str, str] = {}
+        self.context: dict[str, Any] = {}
+        self.headers = HTTPMessage()
+        for name, value in headers.items():
+            self.headers[name] = value
+
+
+class LeanWay:
+    """To one bucket, addressed by its path. Safe to share between threads, and not between processes."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        bucket: str,
+        region: str,
+        keys: Callable[[], ReadOnlyCredentials],
+        verify: str | bool,
+        concurrency: int,
+        timeout: urllib3.Timeout,
+    ) -> None:
+        """`keys` are asked for with each request. `verify`: a file of authorities, or True: certifi's."""
+        self._endpoint, self._root, self._region, self._keys = endpoint.rstrip("/"), f"/{bucket}/", region, keys
+        parts = urlsplit(endpoint)
+        options: dict[str, Any] = {"timeout": timeout, "maxsize": concurrency}
+        kind: type[urllib3.HTTPConnectionPool] = urllib3.HTTPConnectionPool
+        if parts.scheme == "https":
+            kind = urllib3.HTTPSConnectionPool
+            options |= {"ssl_context": create_urllib3_context(), "cert_reqs": "CERT_REQUIRED"}
+            options["ca_certs"] = get_cert_path(verify)  # type: ignore[arg-type]  # a path, too
+        self._pool = kind(parts.hostname or "", parts.port, **options)
+
+    def put(self, request: Put) -> str:
+        """The new ETag. Raises as boto3 would, or `NotPlain`."""
+        condition = {"If-None-Match": "*"}
+        if request.if_match is not None:
+            condition = {"If-Match": wire.quote_etag(request.if_match)}
+        headers = {**condition, **{f"x-amz-meta-{name}": value for name, value in request.meta.items()}}
+        answer = self._ask("PutObject", "PUT", request.key, headers, request.body)
+        return wire.read_etag(answer.headers["ETag"])
+
+    def get(self, request: Get) -> Blob | PastEnd:
+        """What was asked for. Raises as boto3 would, or `NotPlain`."""
+        header = wire.range_header(request)
+        with closing(self._ask("GetObject", "GET", request.key, {"Range": header} if header else {})) as answer:
+            length = int(answer.headers["Content-Length"])
+            size = wire.check_range(request, answer.headers.get("Content-Range"), length)
+            if size is None:
+                return PastEnd()
+            with self._in_botocores_words():
+                body = answer.read()
+            return Blob(body, read_object(answer.headers, size))
+
+    def _ask(
+        self, operation: str, method: str, key: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> BaseHTTPResponse:
+        """The answer, that is no error; of a GET its beginning. `hooks` tells of it as of boto3's."""
+        path, began_at = f"/{key}", time.monotonic()  # as botocore names it to `hooks`
+        try:
+            answer, content = self._send(method, self._root + key, headers, body)
+            error = find_error(operation, answer, content)
+        except Exception as failure:
+            hooks.tell(operation, hooks.name_failure(failure), began_at, "", path)
+            raise
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"] if error else answer.status
+        hooks.tell(operation, hooks.name_status(status), began_at, answer.headers.get("x-amz-request-id", ""), path)
+        if error is not None:
+            raise NotPlain if leads_elsewhere(error) else error
+        return answer
+
+    def _send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[BaseHTTPResponse, bytes]:
+        """An answer, and what of its body is not the object's."""
+        signed = _Signed(method, self._endpoint + path, {"User-Agent": "history-sink", **headers}, body or b"")
+        S3SigV4Auth(self._keys(), "s3", self._region).add_auth(signed)  # type: ignore[arg-type]
+        with self._in_botocores_words():
+            answer = self._pool.urlopen(
+                method,
+                path,
+                body,
+                dict(signed.headers.items()),
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            return answer, b"" if method == "GET" and answer.status < 300 else answer.read()
+
+    @contextmanager
+    def _in_botocores_words(self) -> Iterator[None]:
+        """urllib3's errors as botocore's `URLLib3Session` says them."""
+        try:
+            yield
+        except exceptions.SSLError as error:
+            raise SSLError(endpoint_url=self._endpoint, error=error) from error
+        except (exceptions.NewConnectionError, socket.gaierror) as error:
+            raise EndpointConnectionError(endpoint_url=self._endpoint, error=error) from error
+        except exceptions.ConnectTimeoutError as error:
+            raise ConnectTimeoutError(endpoint_url=self._endpoint, error=error) from error
+        except exceptions.ReadTimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=self._endpoint, error=error) from error
+        except exceptions.ProtocolError as error:
+            raise ConnectionClosedError(endpoint_url=self._endpoint, error=error, request=None) from error
+        except Exception as error:
+            raise HTTPClientError(error=error) from error
+
+
+def is_plain_place(endpoint: str, bucket: str, region: str) -> bool:
+    """Whether the address of an object there is what it looks like, and the region is to be signed as it is."""
+    plain = (_PLAIN_ENDPOINT, endpoint), (_PLAIN_BUCKET, bucket), (_PLAIN_REGION, region)
+    return all(pattern.fullmatch(text) for pattern, text in plain)
+
+
+def is_plain(request: Put | Get) -> bool:
+    """Whether nothing of a request has to be escaped, and its body does not wait for the store's word."""
+    if not _PLAIN_KEY.fullmatch(request.key):
+        return False
+    if isinstance(request, Get):
+        return True
+    texts = (*request.meta, *request.meta.values())
+    return len(request.body) < LEAN_BYTES and all(_PLAIN_META.fullmatch(text) for text in texts)
