@@ -12,7 +12,7 @@ import pytest
 from broker_site import UPLOAD, BrokerSite
 from history_sink import Fault, HistorySink
 from history_sink.protocol.lines import encode_line
-from history_sink.transport.link import CONFIRM_SECONDS
+from history_sink.transport.amqp_sender import CONFIRM_SECONDS
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.proxy import Proxy

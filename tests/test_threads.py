@@ -44,11 +44,14 @@ def test_a_connection_that_fails_does_not_cut_short_what_others_send(redis_serve
     is_waiting, may_go_on = threading.Event(), threading.Event()
 
     def send_slowly(link: Any) -> None:
-        with link._producers.acquire(block=True) as producer:
-            is_waiting.set()
-            assert may_go_on.wait(10)
-            assert not link._producers.connections._closed
-            producer.publish({}, routing_key="history.upload")
+        connection = link._sender.take()
+        connection.connect()
+        is_waiting.set()
+        assert may_go_on.wait(10)
+        assert connection._sock is not None
+        connection.send_command("LPUSH", "history.upload", "{}")
+        assert connection.read_response() == 3
+        link._sender.give_back(connection)
 
     def fail(link: object) -> None:
         raise ConnectionError

@@ -14,6 +14,7 @@ log = logging.getLogger("history_sink")
 UNOPENED = "has sealed lines that come as they are stored: the key is not here, or a line is not whole in the range"
 CLOSED = "the sink is closed; nothing is archived any more"
 
+_WAYS = frozenset(get_args(Unencodable))
 _UNENCODABLE = 'unencodable is "replace" or "refuse"'
 
 
@@ -40,7 +41,7 @@ class Guard:
         if self.is_closed:
             self.say_closed(f"session {shown!r}: unreachable")
             return Receipt("unreachable", shown, reason=CLOSED)
-        if not isinstance(unencodable, str) or unencodable not in get_args(Unencodable):
+        if not isinstance(unencodable, str) or unencodable not in _WAYS:
             self._say_once("unencodable", f"session {shown!r}: refused: {_UNENCODABLE}")
             return Receipt("refused", shown, reason=_UNENCODABLE)
         try:

@@ -33,7 +33,8 @@ class HandedOver:
         """Count what was done to messages until they were lines."""
         self.replaced += made.replaced
         self.raw += made.raw
-        self.filtered.update(made.filtered)
+        if made.filtered:
+            self.filtered.update(made.filtered)
 
     def tell(
         self,

@@ -60,10 +60,7 @@ class Session(Inquirer):
                 self.appends.withdraw(len(lines))
                 listed = f"message {receipt.index} of the saved list: {receipt.reason}"
                 return receipt if receipt.index is None else replace(receipt, index=None, reason=listed)
-            made = HandedOver(replaced=receipt.replaced, raw=receipt.raw, filtered=Counter(receipt.filtered))
-            for line in lines:
-                made.note(line)
-            receipt = replace(receipt, replaced=made.replaced, raw=made.raw, filtered=dict(made.filtered))
+            receipt = _note_lines(receipt, lines)
             return _as_refused(receipt, refusal) if refusal else receipt
 
     def _make_lines(self, messages: Sequence[Message], unencodable: Unencodable) -> tuple[list[Line], Refusal | None]:
@@ -155,6 +152,16 @@ class Session(Inquirer):
     def report(self, receipt: Receipt) -> None:
         """Log what is wrong, for agents that do not look at their receipts."""
         self._receipt_log.report(receipt)
+
+
+def _note_lines(receipt: Receipt, lines: list[Line]) -> Receipt:
+    """With what was done to the messages until they were `lines`."""
+    if not any(line.replaced or line.raw or line.filtered for line in lines):
+        return receipt  # as mostly, and another receipt costs more than to look
+    made = HandedOver(replaced=receipt.replaced, raw=receipt.raw, filtered=Counter(receipt.filtered))
+    for line in lines:
+        made.note(line)
+    return replace(receipt, replaced=made.replaced, raw=made.raw, filtered=dict(made.filtered))
 
 
 def _as_refused(receipt: Receipt, refusal: Refusal) -> Receipt:

@@ -143,7 +143,8 @@ class Ledger:
             size += len(line.data)
             replaced += line.replaced
             raw += line.raw
-            filtered.update(line.filtered)
+            if line.filtered:
+                filtered.update(line.filtered)
         if not lines:
             return None
         return CountedUpload(Upload(log.branch, log.points[start], tuple(lines)), replaced, raw, filtered)

@@ -29,7 +29,8 @@ class _Exactly:
         self._value = value
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self._value) and repr(other) == repr(self._value)  # -0.0 == 0.0, too
+        value = self._value
+        return other is value or (type(other) is type(value) and repr(other) == repr(value))  # -0.0 == 0.0, too
 
 
 class _Unlike:

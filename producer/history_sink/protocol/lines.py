@@ -6,7 +6,6 @@ No spaces, non-ASCII unescaped, keys in the order given. A message that is alrea
 
 import json
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
@@ -58,16 +57,19 @@ Encode: TypeAlias = Callable[[Any, Unencodable], Line]
 """Makes the line of a message, or raises `BadMessage`."""
 
 
-class PlacedEncode(ABC):
-    """Makes lines that depend on where they stand. No `Protocol`: each save asks for each message which kind it has."""
+class PlacedEncode:
+    """Makes lines that depend on where they stand.
 
-    @abstractmethod
+    No `Protocol` and no `ABC`: each save asks for each message which kind it has.
+    """
+
     def __call__(self, message: Any, unencodable: Unencodable) -> Line:
         """The line as the first of a history. Raises `BadMessage`."""
+        raise NotImplementedError
 
-    @abstractmethod
     def encode_at(self, message: Any, unencodable: Unencodable, before: bytes) -> Line:
         """The line behind the history whose chain is `before`. Raises `BadMessage`."""
+        raise NotImplementedError
 
 
 def encode_at(encode: Encode, message: Any, unencodable: Unencodable, before: bytes) -> Line:
@@ -91,7 +93,7 @@ def encode_line(message: Any, unencodable: Unencodable = "replace", default: Def
     """
     if isinstance(message, (str, bytes, bytearray, memoryview)):
         return _keep(message, unencodable)
-    if isinstance(message, Mapping) and (data := _write_as_it_is(message)):
+    if isinstance(message, (dict, Mapping)) and (data := _write_as_it_is(message)):
         return Line(data)
     plain, replaced = make_plain(message, unencodable, default)
     if not isinstance(plain, dict):

@@ -28,7 +28,7 @@ class MemoryBroker(Broker):
         headers: Mapping[str, Any] | None = None,
     ) -> str:
         """Queue a task and return its id. Raises `Unavailable`."""
-        with self.fork_gate.inside():
+        with self.fork_gate:
             return self._queue.send(task, args, {**kwargs, **(headers or {}).get(LISTED, {})})
 
     def look(self, task_ids: Sequence[str]) -> dict[str, Answer]:

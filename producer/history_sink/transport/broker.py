@@ -19,6 +19,7 @@ from history_sink.transport.fork_gate import ForkGate
 from history_sink.transport.link import NO_ANSWERS, Busy, Link, Retired, make_app
 from history_sink.transport.resolver import check_name
 from history_sink.transport.results import Answer, pause_seconds
+from history_sink.transport.task_message import TaskMessage
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -87,9 +88,9 @@ class Broker:
         expires = None if expires_seconds is None else expires_seconds + CLOCKS_DIFFER_SECONDS
         if expires is not None:
             self._compare_clocks()
-        options = {"queue": QUEUE_OF_TASK[task], "kwargsrepr": described, "expires": expires}
-        with self.fork_gate.inside():
-            return self._try(self._breaker, lambda link: link.send(task, args, kwargs, headers or {}, options))
+        message = TaskMessage(task, args, kwargs, QUEUE_OF_TASK[task], described, expires, headers or {})
+        with self.fork_gate:
+            return self._try(self._breaker, lambda link: link.send(message))
 
     def look(self, task_ids: Sequence[str]) -> dict[str, Answer]:
         """The answers of some tasks, as far as they are there. Raises `Unavailable`."""
@@ -229,7 +230,7 @@ class Broker:
 
     def _connect(self) -> "Link":
         """The link, entered: whoever gets it has to leave it."""
-        with self.fork_gate.inside():
+        with self.fork_gate:
             if self._link is None:
                 # Not one thread after the other: each may take its time.
                 check_name(self._settings.broker_url or "", self._settings.patience_seconds)

@@ -5,14 +5,15 @@ is being imported. A child that is forked in such a moment has them locked for e
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 LONGEST_WAIT_SECONDS = 2.0
 
 
 class ForkGate:
-    """Counts who is inside, and keeps everybody out while a fork is on."""
+    """Counts who is inside, and keeps everybody out while a fork is on.
+
+    ``with gate:`` no fork while the block runs; waits for one that is on. A thread that is inside may come in again.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -20,22 +21,23 @@ class ForkGate:
         self._is_shut = False
         self._mine = threading.local()
 
-    @contextmanager
-    def inside(self) -> Iterator[None]:
-        """No fork while the block runs; waits for one that is on. A thread that is inside may come in again."""
-        if getattr(self._mine, "is_inside", False):
-            yield
+    def __enter__(self) -> None:
+        mine = self._mine
+        mine.depth = getattr(mine, "depth", 0) + 1
+        if mine.depth > 1:
             return
         with self._condition:
-            self._condition.wait_for(lambda: not self._is_shut, LONGEST_WAIT_SECONDS)
+            if self._is_shut:
+                self._condition.wait_for(lambda: not self._is_shut, LONGEST_WAIT_SECONDS)
             self._inside += 1
-        self._mine.is_inside = True
-        try:
-            yield
-        finally:
-            self._mine.is_inside = False
-            with self._condition:
-                self._inside -= 1
+
+    def __exit__(self, *_: object) -> None:
+        self._mine.depth -= 1
+        if self._mine.depth:
+            return
+        with self._condition:
+            self._inside -= 1
+            if self._is_shut:
                 self._condition.notify_all()
 
     def shut(self) -> None:

@@ -5,25 +5,27 @@ Kombu and Celery are imported when the first connection is made, because the imp
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from history_sink.errors import HistorySinkError, Unavailable
 from history_sink.protocol.broker_urls import AMQP_SCHEMES
-from history_sink.protocol.contract import SENT_AT
 from history_sink.protocol.tls import check_certificates
 from history_sink.settings import RESULT_URL, ProducerSettings
 from history_sink.transport.results import Answers
+from history_sink.transport.task_message import TaskMessage
 from history_sink.transport.turns import Turns
 
 if TYPE_CHECKING:
     from celery import Celery
 
-CONFIRM_SECONDS = 0.9
-"""The least time that RabbitMQ has to confirm a message. It writes the message to its disk first."""
+    from history_sink.transport.amqp_sender import AmqpSender
+    from history_sink.transport.redis_sender import RedisSender
+
+CONNECTIONS = 32
+"""Tasks that are sent at the same time, at most."""
 
 LOOK_SECONDS = 1.0
 """The least time that a look at answers may take. No save waits for it."""
@@ -46,20 +48,12 @@ class Link:
     """One process's connections. When one fails, all are given up. They are closed when the last thread has left."""
 
     def __init__(self, settings: ProducerSettings, app: "Celery") -> None:
-        from history_sink.transport.kombu_transports import POOL_SIZE, make_producers
-
-        self._app = app
         self._lock = threading.Lock()
         self._users = 0
         self._is_retired = self._is_closed = False
-        self._turns = Turns(POOL_SIZE)
-        broker_url = check_certificates(settings.broker_url or "")
-        self._producers = make_producers(broker_url, settings.patience_seconds)
+        self._turns = Turns(CONNECTIONS)
+        self._sender = _make_sender(app, check_certificates(settings.broker_url or ""), settings.patience_seconds)
         self._answers = Answers(app, check_certificates(settings.result_url)) if settings.result_url else None
-        is_amqp = urlsplit(broker_url).scheme in AMQP_SCHEMES
-        # Mandatory: without it RabbitMQ drops a message to a queue that somebody has deleted, and confirms it.
-        confirm_seconds = max(CONFIRM_SECONDS, settings.patience_seconds)
-        self._amqp: dict[str, Any] = {"confirm_timeout": confirm_seconds, "mandatory": True} if is_amqp else {}
 
     @property
     def answers(self) -> Answers:
@@ -67,41 +61,15 @@ class Link:
             raise Unavailable(NO_ANSWERS)
         return self._answers
 
-    def send(
-        self,
-        task: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        headers: Mapping[str, Any],
-        options: Mapping[str, Any],
-    ) -> str:
-        with self._turn(), self._producers.acquire(block=True) as producer, _collecting(producer):
-            result = self._app.send_task(
-                task,
-                args,
-                dict(kwargs),
-                producer=producer,
-                argsrepr=repr(tuple(args)),
-                retry=False,
-                # With False here Celery would subscribe to the result of each save. The header below, which workers
-                # obey, has them keep the result.
-                ignore_result=True,
-                headers={"ignore_result": False, SENT_AT: self._app.now().timestamp(), **headers},
-                add_to_parent=False,
-                **self._amqp,
-                **options,
-            )
-        return str(result.id)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for a free connection. Without this, a full pool would raise as if the broker were away."""
+    def send(self, message: TaskMessage) -> str:
+        """Send a task, and return its id: the broker has it then."""
+        # Without turns, a full pool would raise as if the broker were away.
         if not self._turns.take(TURN_SECONDS):
             raise Busy(f"busy: other threads used all connections for {TURN_SECONDS:g} s")
         try:
             if self._is_retired:
                 raise Retired
-            yield
+            return self._sender.send(message)
         finally:
             self._turns.give_back()
 
@@ -124,24 +92,19 @@ class Link:
             if self._users or not self._is_retired or self._is_closed:
                 return
             self._is_closed = True
-        with suppress(Exception):
-            self._producers.force_close_all()  # type: ignore[attr-defined]  # kombu's types lack it
-            self._producers.connections.force_close_all()
+        self._sender.close()
         if self._answers is not None:
             self._answers.close()
 
 
-@contextmanager
-def _collecting(producer: Any) -> Iterator[None]:
-    """Drop the connection if it fails. An orderly close would wait twice for a RabbitMQ that hangs."""
-    from history_sink.transport.kombu_transports import drop
+def _make_sender(app: "Celery", url: str, patience_seconds: float) -> "RedisSender | AmqpSender":
+    if urlsplit(url).scheme in AMQP_SCHEMES:
+        from history_sink.transport.amqp_sender import AmqpSender
 
-    try:
-        yield
-    except Exception:
-        with suppress(Exception):
-            drop(producer.connection)
-        raise
+        return AmqpSender(app, url, patience_seconds, CONNECTIONS)
+    from history_sink.transport.redis_sender import RedisSender
+
+    return RedisSender(app, url, patience_seconds)
 
 
 def make_app(patience_seconds: float, read_clock: Callable[[], float] = time.time) -> "Celery":
