@@ -10,6 +10,7 @@ from history_sink_worker.archive import stream
 from history_sink_worker.archive.hint import NoHints
 from history_sink_worker.archive.names import WaitingName
 from history_sink_worker.archive.piece import Piece, write_meta
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.archive.verification import Checked, verify_log
 from history_sink_worker.store import Put
 from logbook import Logbook, some_lines
@@ -240,6 +241,7 @@ def test_what_a_writer_appends_after_an_end_is_no_part_of_its_stream(book: Logbo
     if is_folded:
         book.compact()
     book.hints.kept.clear()
+    assert book.append("bot", None, A[:2], after=START).outcome == "conflict"
     assert book.append("bot", 0, A[:2]).outcome == "duplicate"
     assert book.append("bot", 2 * SIZE, [A[2]]).outcome == "stored"
     assert book.read() == A[0] + A[1] + B[0] + B[1] + A[2]
@@ -255,6 +257,15 @@ def test_what_was_claimed_in_vain_tells_nobody_that_its_place_is_taken(book: Log
     store.perform(Put(book.log.key(lost.extent), lost.body, write_meta(lost.fact)))  # it lands late
     assert book.append("x", None, [A[1]], after=place(A[:1])).outcome == "duplicate"
     assert book.append("y", None, [B[0]], after=place(A[:1])).outcome == "conflict"
+
+
+def test_of_batches_that_go_together_one_that_was_placed_before_has_no_end_at_anothers_lines(book: Logbook) -> None:
+    book.append("a", 0, [A[0]])
+    book.append("b", 0, [B[0]])
+    group = [Batch(None, "a", n * SIZE, (A[n],)) for n in (0, 1, 2)]
+    found: list[Verdict] = book.run(stream.append_batches(book.context, book.log, group))
+    ends = [each.end.messages if each.end else None for each in found]
+    assert ([each.outcome for each in found], ends) == (["stored"] * 3, [None, 3, 4])
 
 
 def test_a_fence_makes_the_first_append_one_request(book: Logbook) -> None:

@@ -102,9 +102,16 @@ def write_meta(fact: Fact) -> dict[str, str]:
     return meta
 
 
+A_STREAM = "."
+"""No writer's name."""
+
+
 def read_beginner(meta: Mapping[str, str]) -> str:
-    """The writer whose append began the log, by the metadata of its base; "" where none did, or it is not known."""
-    return meta.get("hs-began") or meta.get("hs-writer", "")
+    """Whose `append(after=…)` began the log, by the metadata of its base; `A_STREAM` where a stream did.
+
+    "" where no append did, or it is not known.
+    """
+    return meta.get("hs-began") or (A_STREAM if "hs-position" in meta else meta.get("hs-writer", ""))
 
 
 def write_beginner(meta: Mapping[str, str]) -> dict[str, str]:

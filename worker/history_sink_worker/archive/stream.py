@@ -228,8 +228,9 @@ class _Appending:
         if tail is None and after.offset >= line.base:
             return False
         fact = (yield from tail_fact(self.context, tail)) if tail else None
+        is_anothers = fact is not None and (fact.writer, fact.position) != (self.batch.writer, None)
         # Another's extent may be one that was claimed in vain, under a name that was freed.
-        if tail and fact and fact.writer != self.batch.writer and (yield from on_line(line, tail.end, fact.after)):
+        if tail and fact and is_anothers and (yield from on_line(line, tail.end, fact.after)):
             return False
         if after.offset == 0 and seen.info and read_beginner(seen.info.meta) not in ("", self.batch.writer):
             return False
@@ -277,7 +278,8 @@ class _Appending:
         end, piece = None, self.piece
         if piece is not None and piece.position is not None and batch.position is not None:
             at = batch.position + batch.size_bytes - piece.position + piece.start.offset
-            end = next((point for point in piece.points if point.offset == at), None)
+            # Not the first of the points: what ends there was placed before, and others' lines may have come behind it.
+            end = next((point for point in piece.points[1:] if point.offset == at), None)
         told = make_end(end, self.log.branch) if end else None
         return replace(verdict, messages=len(batch.lines), size_bytes=batch.size_bytes, end=told)
 
