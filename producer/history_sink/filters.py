@@ -22,6 +22,9 @@ line, and in several threads at once where the sink is used so. It may return a 
 else of each session's lines is a `SessionFilter`, too.
 """
 
+Adopt: TypeAlias = Callable[[str, str], Encode | None]
+"""Takes a session and rules; returns what makes its lines by these rules, None where nothing here can."""
+
 PLUGINS = "history_sink.filters"
 """The group of entry points. Each makes the filter that ``CODETETHER_HISTORY_FILTERS`` knows by its name."""
 
@@ -40,7 +43,12 @@ class Filtered(bytes):
 
 @runtime_checkable
 class SessionFilter(Protocol):
-    """A filter that is asked, when a session begins in a process, for the filter of that session's lines."""
+    """A filter that is asked, when a session begins in a process, for the filter of that session's lines.
+
+    A filter may have an attribute `rules`: a short text such as ``redact=1/…`` which names all that decides what it
+    makes of a line. It is kept with the log. Where a log was begun by other rules, a method
+    ``for_rules(session_id, rules)`` is asked for a filter that goes on by those of the log; None: there is none.
+    """
 
     def for_session(self, session_id: str) -> Filter:
         """Return the filter for a session. Where it raises, each message of the session is refused."""
@@ -92,6 +100,25 @@ def filter_sessions(encode: Encode, filters: tuple[Filter, ...]) -> EncodeFor:
     return lambda session: filter_lines(encode, tuple(_bind(each, session) for each in filters))
 
 
+def make_adopt(encode: Encode, filters: tuple[Filter, ...]) -> Adopt:
+    """What makes a session's lines by the rules that it was begun with, where all filters can."""
+
+    def adopt(session: str, rules: str) -> Encode | None:
+        bound = [_adopt(each, session, rules) for each in filters]
+        found = filter_lines(encode, tuple(each for each in bound if each is not None))
+        return found if None not in bound and read_rules(found) == rules else None
+
+    return adopt
+
+
+def _adopt(each: Filter, session: str, rules: str) -> Filter | None:
+    for_rules = getattr(each, "for_rules", None)
+    try:
+        return for_rules(session, rules) if for_rules else _bind(each, session)
+    except Exception:  # noqa: BLE001  # it goes on by the rules that it has
+        return None
+
+
 def filter_lines(encode: Encode, filters: tuple[Filter, ...]) -> Encode:
     """Make lines as `encode` does, and give each to all `filters`, one behind the other.
 
@@ -102,17 +129,36 @@ def filter_lines(encode: Encode, filters: tuple[Filter, ...]) -> Encode:
     steps = tuple((each, isinstance(each, PlacedFilter)) for each in filters)
     if any(is_placed for _, is_placed in steps):
         return _PlacedFilters(encode, steps)
-    return lambda message, unencodable: _filter(encode(message, unencodable), steps, unencodable, ORIGIN)
+    return _Filters(encode, steps)
+
+
+def read_rules(encode: Encode) -> str:
+    """By which rules the filters of an encoder make lines, such as ``redact=1/…,seal=…``; "" where none names its own.
+
+    A filter names them by its attribute `rules`.
+    """
+    return encode.rules if isinstance(encode, (_Filters, _PlacedFilters)) else ""
 
 
 _Steps: TypeAlias = tuple[tuple[Filter, bool], ...]
 """Filters, and whether each is a `PlacedFilter`: to ask that of a protocol costs as much as to make a line."""
 
 
+class _Filters:
+    def __init__(self, encode: Encode, steps: _Steps) -> None:
+        self._encode = encode
+        self._steps = steps
+        self.rules = ",".join(filter(None, (getattr(each, "rules", "") for each, _ in steps)))
+
+    def __call__(self, message: Any, unencodable: Unencodable) -> Line:
+        return _filter(self._encode(message, unencodable), self._steps, unencodable, ORIGIN)
+
+
 class _PlacedFilters(PlacedEncode):
     def __init__(self, encode: Encode, steps: _Steps) -> None:
         self._encode = encode
         self._steps = steps
+        self.rules = _Filters(encode, steps).rules
 
     def __call__(self, message: Any, unencodable: Unencodable) -> Line:
         return self.encode_at(message, unencodable, ORIGIN)

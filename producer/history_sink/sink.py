@@ -6,6 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from history_sink.client.account import Rules
 from history_sink.client.call_queue import CallQueue, run_beside
 from history_sink.client.extension import Extension
 from history_sink.client.guard import Guard
@@ -13,7 +14,7 @@ from history_sink.client.lifecycle import watch
 from history_sink.client.reading import Reading
 from history_sink.client.sessions import Sessions
 from history_sink.errors import ConfigurationError
-from history_sink.filters import Filter, check_filters, filter_sessions, load_filters
+from history_sink.filters import Filter, check_filters, filter_sessions, load_filters, make_adopt, read_rules
 from history_sink.openers import Opening
 from history_sink.protocol.kinds import Default
 from history_sink.protocol.lines import encode_line
@@ -78,9 +79,11 @@ class HistorySink(SinkCoroutines, SinkMeasures):
             (*own, *load_filters(self.settings.filters)) if self.settings.is_enabled else own
         )
         self._opening = Opening(self.filters, self._guard.say_sealed)
-        encode_for = filter_sessions(partial(encode_line, default=default), self.filters)
-        self._sessions = Sessions(self._broker, encode_for, is_filtered=bool(self.filters))
-        self._extension = Extension(self._broker, encode_for)
+        encode = partial(encode_line, default=default)
+        encode_for = filter_sessions(encode, self.filters)
+        rules = Rules(read_rules, make_adopt(encode, self.filters))
+        self._sessions = Sessions(self._broker, encode_for, rules if self.filters else None)
+        self._extension = Extension(self._broker, encode_for, read_rules)
         self._calls = CallQueue()
         if not self.settings.is_enabled:
             log.warning("history-sink is %s; nothing is archived", why_disabled)

@@ -1,6 +1,7 @@
 """The calls of a sink that read logs, and ask how far the store is with a session."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from history_sink.client.checks import check_choice, check_range, check_timeout
 from history_sink.errors import HistorySinkError, Malformed, Unavailable
@@ -214,5 +215,5 @@ class SinkReads(SinkParts):
         session_id = take_session(session_id)
         session = self._sessions.get(session_id) if known is None else None
         if session is not None:
-            return session.ask(timeout_seconds)[0]
+            return replace(session.ask(timeout_seconds)[0], filtered=dict(session.filtered))
         return self._reading.status(session_id, timeout_seconds, [point_at(end) for end in known or ()])

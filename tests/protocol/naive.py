@@ -31,9 +31,9 @@ def _accept_at_once(self: Ledger) -> Sent | None:
     return piece
 
 
-def _open_a_branch(self: Session, sent: Any, where: str) -> str:
+def _open_a_branch(self: Session, sent: Any, where: str, told: Any) -> str:
     try:
-        return _send(self, sent, where)
+        return _send(self, sent, where, told)
     except Unavailable:
         self.ledger.part(sent.branch, sent.start.offset)
         raise

@@ -18,6 +18,7 @@ from history_sink.protocol.contract import (
     check_branch,
     check_session,
 )
+from history_sink.protocol.filtering import read_counts
 from history_sink.protocol.listing import FIELDS
 from history_sink.protocol.outcome import Outcome
 from history_sink.protocol.pointer import Fault
@@ -30,6 +31,7 @@ from history_sink_worker.service.service import service
 from history_sink_worker.store import StoreError
 from history_sink_worker.task import ReadTask, RetryingTask, Task
 from history_sink_worker.task_errors import refuse, unexpected
+from history_sink_worker.telemetry import metrics
 
 MOST_WRITERS = 100
 """In one question: each may cost a request."""
@@ -53,6 +55,8 @@ def upload_history(
         verdict = uploads.append_messages(log, messages, payload, self.request.id or "")
     else:
         verdict = uploads.upload_whole(log, messages, payload)
+    if verdict.outcome == "stored":
+        metrics.note_filtered(read_counts(payload))
     return Outcome(
         outcome=verdict.outcome,
         session=session,

@@ -49,7 +49,7 @@ def append(log: Log, payload: dict[str, Any], is_redelivered: bool) -> Verdict:
 
 def save(log: Log, upload: Upload) -> Verdict:
     """Store the lines of a save, together with those that continue them and wait here."""
-    context, piece = service().context, Piece(upload.start, upload.lines)
+    context, piece = service().context, Piece(upload.start, upload.lines, rules=upload.rules)
     hint = None
 
     def is_early() -> bool:

@@ -64,12 +64,12 @@ class Redaction:
         self._values = [(value, self._label(found[value], value)) for value in sorted(found, key=_longest_first)]
         self._short = cache_short(self._scrub)
         own = hashlib.sha256(json.dumps([patterns, allow], sort_keys=True).encode()).hexdigest()[:8]
-        self.rules = f"{WALK}/{getattr(self._engine, 'name', 'own')}/{own}"
+        self.rules = f"redact={WALK}/{getattr(self._engine, 'name', 'own')}/{own}"
         self._record = Record(state_folder or find_own_state_folder(environment))
 
     def for_session(self, session_id: str) -> "Redaction":
         """Itself. Notes with which rules a session begins, and warns where it began with others."""
-        self._record.check(session_id, self.rules, [value for value, _ in self._values])
+        self._record.check(session_id, self.rules.removeprefix("redact="), [value for value, _ in self._values])
         return self
 
     def __call__(self, line: bytes) -> bytes:

@@ -11,6 +11,8 @@ from history_sink_agents.sealing.envelope import PLACE_BYTES, Envelope, bind
 from history_sink_agents.sealing.keyring import Keyring, SessionKey, read_keyring
 from history_sink_agents.sealing.opening import Opener
 
+_RULE = "seal=siv1:"
+
 
 class Sealing:
     """A filter for `HistorySink(filters=[…])`. It is to be the last: what comes behind it sees envelopes."""
@@ -36,6 +38,12 @@ class Sealing:
         master_id = self._begun.find_or_note(session_id, self._keyring.current)
         return SessionSealing(session_id, self._keyring.key_to_write(session_id, master_id))
 
+    def for_rules(self, session_id: str, rules: str) -> "SessionSealing | None":
+        """The filter of a session whose log was begun with the key that `rules` name; None where that is not here."""
+        named = next((each for each in rules.split(",") if each.startswith(_RULE)), "")
+        key = self._keyring.find(session_id, named.removeprefix(_RULE))
+        return SessionSealing(session_id, key) if key else None
+
     def open_lines(self, session_id: str, lines: Iterable[bytes], is_whole: bool) -> Iterator[bytes]:
         """As `history_sink.Opener`, for the sink that it is a filter of. Raises `NotOpened`."""
         return self._opener.open_lines(session_id, lines, is_whole)
@@ -53,6 +61,7 @@ class SessionSealing:
 
         self._session = session_id
         self._key_id = key.key_id
+        self.rules = _RULE + key.key_id
         self._cipher = AESSIV(key.key)
 
     def __call__(self, line: bytes) -> bytes:

@@ -126,7 +126,8 @@ def describe_later(status: Status) -> str | None:
 def _describe_log(log: LogStatus) -> list[str]:
     name = f"branch {log.branch}" if log.branch else "main log"
     size = _size(log.messages, log.bytes)
-    return [f"{name}: {size}, chain {log.chain}, last write {_time(log.last_write)}", f"  {log.key}"]
+    rules = [f"  begun by the rules {log.rules}"] if log.rules else []
+    return [f"{name}: {size}, chain {log.chain}, last write {_time(log.last_write)}", f"  {log.key}", *rules]
 
 
 def describe_restored(

@@ -2,6 +2,8 @@
 
 import logging
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from history_sink.client.under_way import SentUpload
@@ -18,16 +20,26 @@ from history_sink.protocol.status import Status
 log = logging.getLogger("history_sink")
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Of a sink's filters: `read` names those that an encoder goes by, `adopt` makes one that goes by a log's own."""
+
+    read: Callable[[Encode], str]
+    adopt: Callable[[str, str], Encode | None]
+
+
 class Account:
     """Knows no broker. Safe for threads: each public method holds the lock while it uses the ledger."""
 
-    def __init__(self, name: str, encode: Encode) -> None:
+    def __init__(self, name: str, encode: Encode, rules: Rules | None = None) -> None:
         self.name = name
         self.lock = threading.RLock()
         self.ledger = Ledger(encode)
         self.appends = Appends()
         self.was_given = False  # whether the agent has given it anything
         self._encode = encode
+        self._rules = rules
+        self._begun_by: str | None = None  # the rules of the log's first lines, once the store has told them
         self._is_deleted = False
 
     @property
@@ -100,7 +112,15 @@ class Account:
         with self.lock:
             self.appends.rewind()
 
+    @property
+    def rules(self) -> str:
+        """By which rules this sink's filters make the session's lines; "" where none names its own."""
+        return self._rules.read(self._encode) if self._rules else ""
+
     def _take_status(self, status: Status, question: Question) -> None:
+        begun = {log.branch: log.rules for log in status.logs}
+        if self.rules not in begun.values():  # else one of its logs is by these rules, and it goes on there
+            self._begun_by = self._begun_by or begun.get(question.branch) or None
         self.appends.learn(status)
         is_about_more = len(question.points) > len(self.ledger.log.points)
         if not (is_about_more and self.appends.is_in_flight(self.ledger.log.branch)):

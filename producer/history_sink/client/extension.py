@@ -4,7 +4,8 @@ A ledger keeps 40 bytes and more for each message. Whoever streams files of giga
 """
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from history_sink.client.handed_over import HandedOver, describe_upload
@@ -12,7 +13,8 @@ from history_sink.errors import BadMessage, Unavailable
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import Junction
 from history_sink.protocol.contract import LINE_BYTES, SAVE_BYTES, UPLOAD
-from history_sink.protocol.lines import EncodeFor, Line, Message, encode_lines
+from history_sink.protocol.filtering import tell
+from history_sink.protocol.lines import Encode, EncodeFor, Line, Message, encode_lines
 from history_sink.protocol.log_end import LogEnd, make_end, take_end
 from history_sink.protocol.outcome import Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
@@ -34,7 +36,10 @@ class _Progress:
 class Extension:
     """Knows no session: what comes before the lines is named by the place that they follow."""
 
-    def __init__(self, broker: Broker, encode_for: EncodeFor) -> None:
+    def __init__(
+        self, broker: Broker, encode_for: EncodeFor, read_rules: Callable[[Encode], str] = lambda encode: ""
+    ) -> None:
+        self._read_rules = read_rules
         self._broker = broker
         self._encode_for = encode_for
 
@@ -91,7 +96,13 @@ class Extension:
 
     def _send(self, sent: Upload | Batch, where: str, lines: list[Line], progress: _Progress) -> None:
         described = describe_upload(sent, where)
-        progress.done.count(sent, self._broker.send(UPLOAD, (progress.session, None), sent.encode(), described))
+        encode = self._encode_for(progress.session) if not progress.end.offset else None
+        rules = self._read_rules(encode) if encode else ""
+        counts: Counter[str] = Counter()
+        for line in lines:
+            counts.update(line.filtered)
+        fields = {**sent.encode(), **tell(rules, counts)}
+        progress.done.count(sent, self._broker.send(UPLOAD, (progress.session, None), fields, described))
         for line in lines:
             progress.end = progress.end.step(line.data)
             progress.done.note(line)

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from history_sink.client.account import Account
+from history_sink.client.account import Account, Rules
 from history_sink.client.under_way import UnderWay
 from history_sink.errors import Unavailable
 from history_sink.ledger.question import Question
@@ -24,8 +24,8 @@ _FIRST_FLIGHT_PAUSE_SECONDS = 0.02
 class Inquirer(Account):
     """An account that asks."""
 
-    def __init__(self, name: str, broker: Broker, encode: Encode) -> None:
-        super().__init__(name, encode)
+    def __init__(self, name: str, broker: Broker, encode: Encode, rules: Rules | None = None) -> None:
+        super().__init__(name, encode, rules)
         self._broker = broker
         self._is_asked = False
         self._question: tuple[str, Question] | None = None  # asked and not answered yet, by task id

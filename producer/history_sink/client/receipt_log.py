@@ -11,6 +11,11 @@ FILTERED_OTHERWISE = (
     " edited, or what is stored was filtered otherwise, or not at all"
 )
 
+OTHER_RULES = (
+    "its log was begun by the rules {begun}, and the filters here go by {now}. Where these make other lines of it, it"
+    " goes on in a branch"
+)
+
 
 class ReceiptLog:
     """A state that lasts is logged once. `is_filtered`: filters may make other lines than those of before."""
@@ -19,6 +24,10 @@ class ReceiptLog:
         self._session = session
         self._may_be_filtered_otherwise = is_filtered  # said once, of what the store has from before
         self._last_state: ReceiptState = "unchanged"
+
+    def say_rules(self, begun: str, now: str) -> None:
+        """The log was begun by other rules than those of this sink's filters, which cannot go by them."""
+        log.warning("history-sink: session %s: %s", self._session, OTHER_RULES.format(begun=begun, now=now or "none"))
 
     def report(self, receipt: Receipt) -> None:
         """Log what is wrong."""

@@ -4,9 +4,10 @@ Only a session's first save waits for a worker: it asks how much the store has, 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from history_sink.client.account import Rules
 from history_sink.client.handed_over import HandedOver, describe_upload
 from history_sink.client.inquirer import Inquirer
 from history_sink.client.receipt_log import ReceiptLog
@@ -14,9 +15,11 @@ from history_sink.client.under_way import SentUpload
 from history_sink.errors import BadMessage, Unavailable
 from history_sink.ledger.comparison import Comparison
 from history_sink.ledger.history import Refusal
+from history_sink.ledger.ledger import Ledger
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import ORIGIN
 from history_sink.protocol.contract import UPLOAD
+from history_sink.protocol.filtering import tell
 from history_sink.protocol.lines import Encode, Line, Message, PlacedEncode, encode_line, encode_lines
 from history_sink.protocol.outcome import Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
@@ -29,9 +32,13 @@ DELETED = "the session was deleted by who runs the archive; nothing is added to 
 class Session(Inquirer):
     """One session. Safe for threads: each public method holds the lock while it uses the ledger."""
 
-    def __init__(self, name: str, broker: Broker, encode: Encode = encode_line, is_filtered: bool = False) -> None:
-        super().__init__(name, broker, encode)
-        self._receipt_log = ReceiptLog(name, is_filtered)
+    def __init__(self, name: str, broker: Broker, encode: Encode = encode_line, rules: Rules | None = None) -> None:
+        super().__init__(name, broker, encode, rules)
+        self.filtered: Counter[str] = Counter()  # what filters have done to what was handed over
+        self._untold: Counter[str] = Counter()  # what of it was done to appended lines, and no worker knows
+        self._receipt_log = ReceiptLog(name, is_filtered=rules is not None)
+        self._first: tuple[list[Message], Unencodable] | None = None
+        self._knows_rules = False
 
     def save(self, messages: list[Message], unencodable: Unencodable) -> Receipt:
         """See `HistorySink.save`."""
@@ -46,6 +53,7 @@ class Session(Inquirer):
             self.appends.drop_waiting()
             self.ledger.graft(*self.appends.take_sequel())
             self.ledger.give(messages, unencodable)
+            self._first = None if self._is_asked else (messages, unencodable)
 
     def append(self, messages: Sequence[Message], unencodable: Unencodable) -> Receipt:
         """See `HistorySink.append`."""
@@ -55,9 +63,12 @@ class Session(Inquirer):
             self.was_given = True
             lines, refusal = self._make_lines(messages, unencodable)
             self.appends.add(line.data for line in lines)
+            for line in lines:
+                self._untold.update(line.filtered)
             receipt = self._hand_over()
             if receipt.state == "refused":
                 self.appends.withdraw(len(lines))
+                self._untold.clear()
                 listed = f"message {receipt.index} of the saved list: {receipt.reason}"
                 return receipt if receipt.index is None else replace(receipt, index=None, reason=listed)
             receipt = _note_lines(receipt, lines)
@@ -98,6 +109,7 @@ class Session(Inquirer):
             self._send_batches(done)  # they come before what was saved since
             if asks:
                 self._ask_first()
+                self._go_by_the_logs_rules()
             self._decide(whole)
             self._send_pieces(done)
             if self.ledger.is_handed_over:
@@ -109,6 +121,24 @@ class Session(Inquirer):
         receipt = self._receipt(None, done)
         return _as_refused(receipt, self.ledger.refusal) if self.ledger.refusal else receipt
 
+    def _go_by_the_logs_rules(self) -> None:
+        """Make the lines anew where the log was begun by other rules that filters here know. Else say it, once."""
+        begun, first = self._begun_by, self._first
+        self._first = None
+        if begun is None or self._knows_rules:
+            return
+        self._knows_rules = True
+        if begun == self.rules:
+            return
+        encode = self._rules.adopt(self.name, begun) if self._rules and first else None
+        if encode is None or first is None:
+            self._receipt_log.say_rules(begun, self.rules)
+            return
+        self._encode, self._is_asked, self._question = encode, False, None
+        self.ledger = Ledger(encode)
+        self.ledger.give(*first)
+        self._ask_first()
+
     def _decide(self, whole: bool) -> None:
         """Find the session's log. It looks for an edit when a list comes, and not when messages are appended."""
         if self.ledger.has_news or not (self.appends.has_sequel and self.ledger.is_handed_over):
@@ -118,7 +148,9 @@ class Session(Inquirer):
     def _send_pieces(self, done: HandedOver) -> None:
         while piece := self.ledger.next_piece():
             upload = piece.upload
-            task_id = self._send(upload, f"offset: {upload.start.offset}")
+            rules = "" if upload.start.offset else self.rules
+            task_id = self._send(upload, f"offset: {upload.start.offset}", tell(rules, piece.filtered))
+            self.filtered.update(piece.filtered)
             self._under_way.add(task_id, SentUpload(upload.branch, upload.start.offset + upload.size_bytes))
             self.ledger.accept(piece)
             done.count(upload, task_id)
@@ -127,15 +159,19 @@ class Session(Inquirer):
     def _send_batches(self, done: HandedOver) -> None:
         while following := self.appends.next_batch():
             stream, batch = following
-            task_id = self._send(batch, f"position: {batch.position}")
+            rules = "" if batch.position else self.rules
+            task_id = self._send(batch, f"position: {batch.position}", tell(rules, self._untold))
+            self.filtered.update(self._untold)
+            self._untold.clear()
             stream.accept(batch)
             self._under_way.add(task_id, SentUpload(batch.branch, stream.sent, stream))
             done.count(batch, task_id)
             if not self._broker.has_answers:
                 self.appends.confirm(stream, stream.sent)  # nobody can ever tell
 
-    def _send(self, sent: Upload | Batch, where: str) -> str:
-        return self._broker.send(UPLOAD, (self.name, None), sent.encode(), describe_upload(sent, where))
+    def _send(self, sent: Upload | Batch, where: str, told: Mapping[str, object]) -> str:
+        fields = {**sent.encode(), **told}
+        return self._broker.send(UPLOAD, (self.name, None), fields, describe_upload(sent, where))
 
     def _receipt(self, state: ReceiptState | None, done: HandedOver, reason: str | None = None) -> Receipt:
         return done.tell(self.name, self.ledger.log.branch, self._broker.clock_ahead_seconds, state, reason)

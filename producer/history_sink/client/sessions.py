@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from itertools import islice
 
+from history_sink.client.account import Rules
 from history_sink.client.session import Session
 from history_sink.protocol.lines import EncodeFor, encode_line
 from history_sink.transport.broker import Broker
@@ -17,10 +18,10 @@ class Sessions:
     """Safe for threads; never waits for a session that a thread is at work on."""
 
     def __init__(
-        self, broker: Broker, encode_for: EncodeFor = lambda session: encode_line, is_filtered: bool = False
+        self, broker: Broker, encode_for: EncodeFor = lambda session: encode_line, rules: Rules | None = None
     ) -> None:
         self._encode_for = encode_for
-        self._is_filtered = is_filtered
+        self._rules = rules
         self._broker = broker
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
@@ -37,7 +38,7 @@ class Sessions:
         with self._lock:
             session = self._sessions.get(name)
             if session is None:
-                session = self._sessions[name] = Session(name, self._broker, self._encode_for(name), self._is_filtered)
+                session = self._sessions[name] = Session(name, self._broker, self._encode_for(name), self._rules)
             self._sessions.move_to_end(name)
             self._forget_oldest()
             return session

@@ -8,6 +8,7 @@ from typing import Any
 from history_sink.errors import Malformed
 from history_sink.protocol.chain import Junction
 from history_sink.protocol.contract import APPEND_VERSION, check_branch
+from history_sink.protocol.filtering import read_rules
 from history_sink.protocol.log_end import read_end, take_end
 from history_sink.protocol.packing import pack_lines, read_natural, unpack_lines
 from history_sink.protocol.upload import check_junction, decode_chain
@@ -33,6 +34,7 @@ class Batch:
     `anchor` is set while the writer's history up to here has saves that the store has not confirmed: the lines wait for
     those, and go where those go. `fence` is the log's end as the writer learned it from the store
     before its stream began. `after` is for a batch of its own, whose `position` is None: it goes there or nowhere.
+    `rules` are those of the filters that have made the lines, for a log that begins with them.
     """
 
     branch: str | None
@@ -42,6 +44,7 @@ class Batch:
     anchor: Anchor | None = None
     fence: Junction | None = None
     after: Junction | None = None
+    rules: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -77,6 +80,7 @@ class Batch:
             anchor=Anchor(anchor, is_first) if anchor else None,
             fence=_decode_place(fields, "fence"),
             after=after,
+            rules=read_rules(fields),
         )
 
 

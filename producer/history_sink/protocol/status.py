@@ -11,7 +11,7 @@ LATEST = "latest"
 """In place of a branch: the log that was written last, be it the main one or a branch."""
 
 _NUMBERS = frozenset({"messages", "bytes", "base_bytes", "common", "start", "end", "pending"})
-_OPTIONAL = frozenset({"full_chain", "placed"})  # older workers do not tell it
+_OPTIONAL = frozenset({"full_chain", "placed", "rules", "filtered"})  # older workers do not tell it
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class LogStatus:
     `last_write` is when lines last came to it, a Unix time in seconds; strays beside it do not count. `common` is the
     offset of the last of the asked junctions that lies on this log, 0 when none does. `full_chain` is the chain in all
     its 64 digits; None where an older worker has answered. `placed` says how many bytes of each of the asked writers'
-    streams are on this log (docs/adr/0013).
+    streams are on this log (docs/adr/0013). `rules` are those of the filters that have made its first lines, as their
+    writer has told; "" where there were none, or nobody has told.
     """
 
     branch: str | None
@@ -34,6 +35,7 @@ class LogStatus:
     common: int = 0
     full_chain: str | None = None
     placed: Mapping[str, int] = field(default_factory=dict)
+    rules: str = ""
 
     @property
     def end(self) -> LogEnd | None:
@@ -58,7 +60,8 @@ class StrayStatus:
 class Status:
     """All logs of a session, the main one (``branch`` None) first, and what lies beside them.
 
-    `pending` counts objects that wait for what comes before them.
+    `pending` counts objects that wait for what comes before them. `filtered` counts what the filters of the sink that
+    asks have done to what it has handed over of the session, by rule; no worker tells it.
     """
 
     bucket: str
@@ -67,6 +70,7 @@ class Status:
     logs: tuple[LogStatus, ...] = ()
     strays: tuple[StrayStatus, ...] = ()
     pending: int = 0
+    filtered: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def written_later(self) -> LogStatus | None:
@@ -100,6 +104,8 @@ def _read_log(value: object) -> LogStatus:
     told = LogStatus(**_pick(LogStatus, value))
     if not isinstance(told.placed, Mapping) or not all(type(end) is int for end in told.placed.values()):
         raise TypeError("placed, integers by writer")
+    if not isinstance(told.rules, str):
+        raise TypeError("rules, a text")
     return told
 
 

@@ -7,16 +7,21 @@ from typing import Any
 from history_sink.errors import Malformed
 from history_sink.protocol.chain import ORIGIN, Junction
 from history_sink.protocol.contract import WIRE_VERSION, check_branch
+from history_sink.protocol.filtering import read_rules
 from history_sink.protocol.packing import pack_lines, read_natural, unpack_lines
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Lines (each with its newline) of one log, and the junction that they continue."""
+    """Lines (each with its newline) of one log, and the junction that they continue.
+
+    `rules` are those of the filters that have made them, where they begin the log.
+    """
 
     branch: str | None
     start: Junction
     lines: tuple[bytes, ...] = field(repr=False)  # a repr ends up in somebody's log
+    rules: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -38,7 +43,7 @@ class Upload:
         """Read the keyword arguments; unpacks at most `size_bytes`. Raises `Malformed`."""
         first, offset = read_natural(fields, "first_message"), read_natural(fields, "offset")
         start = check_junction(Junction(first, offset, decode_chain(fields.get("chain"))))
-        return cls(check_branch(fields.get("branch")), start, unpack_lines(fields))
+        return cls(check_branch(fields.get("branch")), start, unpack_lines(fields), read_rules(fields))
 
 
 def check_junction(start: Junction) -> Junction:

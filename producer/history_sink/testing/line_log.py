@@ -77,6 +77,7 @@ class LineLog:
         self.points = Points()
         self.strays: list[Run] = []
         self.waiting: list[Run] = []
+        self.rules = ""  # of the filters that have made the first lines
         self.placed: dict[str, int] = {}  # how many bytes of each writer's stream are here
         self._ends: dict[tuple[str, int], Junction] = {}  # where each writer's batches end, by their ends in its stream
         self._conditional: dict[bytes, tuple[str, Junction]] = {}  # by chain: who went on there by `after`, and its end

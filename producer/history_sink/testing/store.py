@@ -80,6 +80,8 @@ class MemoryStore:
             return Outcome("deleted", *about, f"{root}history.jsonl").encode()
         log = self._sessions.setdefault(session, {}).setdefault(upload.branch, LineLog())
         before = log.size
+        if not before.lines:
+            log.rules = upload.rules
         try:
             verdict = log.append(upload) if isinstance(upload, Batch) else log.take(Run(upload.start, upload.lines))
         finally:
@@ -158,7 +160,8 @@ class MemoryStore:
         end, key = log.points.end, f"{self._root(session, branch)}history.jsonl"
         written, common = self._written[session, branch], log.find_common(junctions)
         chain, full = shorten(end.chain), end.chain.hex()
-        return LogStatus(branch, key, end.messages, end.offset, chain, end.offset, written, common, full)
+        sizes = end.messages, end.offset, chain, end.offset
+        return LogStatus(branch, key, *sizes, written, common, full, rules=log.rules)
 
     def _summarise(self, session: str) -> SessionSummary:
         logs = [self._describe(session, branch, log, []) for branch, log in self._list_logs(session) if log.lines]

@@ -76,7 +76,7 @@ def _is_at(hint: Hint, place: Junction) -> bool:
 
 def drop_placed(batch: Batch, placed: int) -> Piece:
     """What of a batch is not placed yet, as a piece that begins nowhere. Raises `Malformed`."""
-    piece = Piece(START, batch.lines, batch.writer, batch.position)
+    piece = Piece(START, batch.lines, batch.writer, batch.position, batch.rules)
     if batch.position is None or placed <= batch.position:
         return piece
     for count, point in enumerate(piece.points):

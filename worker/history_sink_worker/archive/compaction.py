@@ -16,7 +16,15 @@ from history_sink_worker.archive.cover import covered_tails
 from history_sink_worker.archive.hint import Hint, list_placed
 from history_sink_worker.archive.marks import raise_marks
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.piece import cut_piece, read_meta, read_piece, write_beginner, write_meta
+from history_sink_worker.archive.piece import (
+    cut_piece,
+    read_meta,
+    read_piece,
+    read_rules,
+    write_beginner,
+    write_meta,
+    write_rules,
+)
 from history_sink_worker.archive.plan import Segment, Tail
 from history_sink_worker.archive.reconcile import place
 from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
@@ -104,7 +112,8 @@ def _fold(context: Context, log: Log, seen: LogSnapshot) -> Steps[int]:
     size = seen.line.base + len(body)
     fact = Fact(messages, seen.line.segments[0].before, segments[-1].after)
     settled = next_settled(seen.info, context.now(), context.settle_seconds)
-    meta = base_meta(write_meta(fact), size, settled) | _written(seen, segments) | write_beginner(seen.info.meta)
+    kept = write_beginner(seen.info.meta) | write_rules(read_rules(seen.info.meta))
+    meta = base_meta(write_meta(fact), size, settled) | _written(seen, segments) | kept
     # Before the base is written: with it goes what the extents, and a base that an append began, say of their writers.
     placed = {writer: each.position for writer, each in seen.line.placed.items()}
     yield from raise_marks(log, placed)

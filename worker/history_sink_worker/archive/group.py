@@ -36,7 +36,7 @@ def join(pieces: Sequence[Piece]) -> Piece:
     """The one piece that pieces make which continue one another."""
     if len(pieces) == 1:
         return pieces[0]
-    return Piece(pieces[0].start, tuple(line for piece in pieces for line in piece.lines))
+    return Piece(pieces[0].start, tuple(line for piece in pieces for line in piece.lines), rules=pieces[0].rules)
 
 
 def _order(piece: Piece | None) -> int:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from history_sink.protocol.chain import START, Junction, shorten, split_lines, walk
+from history_sink.protocol.filtering import is_rules
 from history_sink.protocol.outcome import Parted
 from history_sink_worker.archive.context import Fact
 from history_sink_worker.archive.names import TailName
 from history_sink_worker.store import Blob, Corrupt
+
+_RULES = "hs-rules"
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,14 @@ class Piece:
     """`lines` (each with its newline) follow `start`. `points` are the junctions around them, the first `start`.
 
     Of an append also its `writer`, and the `position` in that writer's stream, if it is part of one.
+    `rules` are those of the filters that have made the lines, which the base of a log keeps that begins with them.
     """
 
     start: Junction
     lines: tuple[bytes, ...]
     writer: str = ""
     position: int | None = None
+    rules: str = ""
 
     @cached_property
     def points(self) -> tuple[Junction, ...]:
@@ -43,7 +48,7 @@ class Piece:
         """What is left without the first `count` lines."""
         dropped = self.points[count].offset - self.start.offset
         position = None if self.position is None else self.position + dropped
-        return Piece(self.points[count], self.lines[count:], self.writer, position)
+        return Piece(self.points[count], self.lines[count:], self.writer, position, self.rules)
 
     @property
     def parted(self) -> Parted:
@@ -118,6 +123,17 @@ def write_beginner(meta: Mapping[str, str]) -> dict[str, str]:
     """What the metadata of the base that replaces this one must say of that."""
     beginner = read_beginner(meta)
     return {"hs-began": beginner} if beginner else {}
+
+
+def write_rules(rules: str) -> dict[str, str]:
+    """What a base says of the filters by which its first lines were made."""
+    return {_RULES: rules} if rules else {}
+
+
+def read_rules(meta: Mapping[str, str]) -> str:
+    """What it says; "" where it says nothing, or what is no such text."""
+    rules = meta.get(_RULES, "")
+    return rules if is_rules(rules) else ""
 
 
 def read_meta(meta: Mapping[str, str]) -> Fact | None:

@@ -16,7 +16,7 @@ from history_sink_worker.archive.followers import is_kept, keep_followers
 from history_sink_worker.archive.lineage import follows_stray
 from history_sink_worker.archive.match import agreeing_lines, last_shared, on_line
 from history_sink_worker.archive.names import Log, TailName
-from history_sink_worker.archive.piece import Piece, read_tail_meta, write_meta
+from history_sink_worker.archive.piece import Piece, read_tail_meta, write_meta, write_rules
 from history_sink_worker.archive.plan import MainLine
 from history_sink_worker.archive.settled import base_meta
 from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look, make_hint
@@ -46,7 +46,8 @@ class Placement:
 
 def put_base(log: Log, piece: Piece) -> Steps[bool]:
     """Begin a log; False where it has begun already."""
-    etag: str | None = yield Put(log.base, piece.body, base_meta(write_meta(piece.fact), piece.size_bytes))
+    meta = base_meta(write_meta(piece.fact), piece.size_bytes) | write_rules(piece.rules)
+    etag: str | None = yield Put(log.base, piece.body, meta)
     return etag is not None
 
 

@@ -24,7 +24,7 @@ from history_sink_worker.store import Steps
 
 def append(context: Context, log: Log, upload: Upload) -> Steps[Verdict]:
     """Store the lines of one save."""
-    pieces = [Piece(upload.start, upload.lines)]
+    pieces = [Piece(upload.start, upload.lines, rules=upload.rules)]
     (verdict,) = yield from append_all(context, log, pieces, context.hints.get(log.root))
     return verdict
 

@@ -198,7 +198,7 @@ class _Appending:
         if not is_early:
             return None
         if anchor is not None and (yield from follows_stray(self.context, seen.listing, anchor.place)):
-            piece = Piece(anchor.place, self.batch.lines, self.batch.writer, self.batch.position)
+            piece = Piece(anchor.place, self.batch.lines, self.batch.writer, self.batch.position, self.batch.rules)
             found = yield from place(self.context, self.log, piece)
             return replace(self.tell(found.outcome), key=found.key, parted=found.parted)
         raise Early("an earlier part of its writer's history is not on the log yet")
@@ -238,7 +238,7 @@ class _Appending:
 
     def _put(self, seen: LogSnapshot, rest: Piece) -> Steps[Verdict]:
         line, end = seen.line, seen.line.end if seen.line else START
-        piece = Piece(end, rest.lines, rest.writer, rest.position)
+        piece = Piece(end, rest.lines, rest.writer, rest.position, rest.rules)
         if line is None:
             is_created = yield from put_base(self.log, piece)
         else:

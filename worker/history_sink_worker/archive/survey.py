@@ -13,7 +13,7 @@ from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.marks import find_placed
 from history_sink_worker.archive.match import last_common
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.piece import read_meta
+from history_sink_worker.archive.piece import read_meta, read_rules
 from history_sink_worker.archive.sessions import list_branches
 from history_sink_worker.archive.snapshot import LogSnapshot, look, make_hint, tail_fact
 from history_sink_worker.archive.tombstone import Deleted
@@ -82,7 +82,8 @@ def _log_status(log: Log, seen: LogSnapshot, common: int) -> LogStatus:
     end, base = seen.line.end, seen.line.base
     written = last_write(seen.listing, seen.info.meta)
     chain, full = shorten(end.chain), end.chain.hex()
-    return LogStatus(log.branch, log.base, end.messages, end.offset, chain, base, written, common, full)
+    rules = read_rules(seen.info.meta)
+    return LogStatus(log.branch, log.base, end.messages, end.offset, chain, base, written, common, full, rules=rules)
 
 
 def _strays(context: Context, seen: LogSnapshot) -> Steps[list[StrayStatus]]:

@@ -22,6 +22,8 @@ REGISTRY = CollectorRegistry()
 """Of our own: prometheus_client's default one also has whatever a library registers there."""
 
 UPLOAD_ENDS = ("stored", "duplicate", "pending", "diverged", "deleted", "retry", "refused")
+MOST_RULES = 200
+"""Of those that the metrics name, in one process; then comes "other"."""
 MOST_LAG_SECONDS = 30 * 86400.0
 """A message that says it has waited for longer comes from a machine whose clock is wrong."""
 
@@ -40,6 +42,12 @@ _LAG_SECONDS = Histogram(
     "history_sink_upload_lag_seconds",
     "From the library's save until the store had it.",
     buckets=_LAG_BUCKETS,
+    registry=REGISTRY,
+)
+_FILTERED = Counter(
+    "history_sink_filtered",
+    "What sinks' filters have taken out of stored lines, by the rules' names.",
+    ["rule"],
     registry=REGISTRY,
 )
 _READ_BYTES = Counter("history_sink_read_bytes", "Bytes given to whoever resolved a pointer.", registry=REGISTRY)
@@ -66,8 +74,8 @@ _PAUSES = Counter("history_sink_pauses", "How often uploads had to wait for the 
 _LOST = Counter(LOST, "Numbers that a pool process could not tell its worker.", registry=REGISTRY)
 
 _ALL = (
-    _TASKS, _TASK_SECONDS, _UPLOAD_BYTES, _LAG_SECONDS, _READ_BYTES, _FOLDED_BYTES, _SWEPT_OBJECTS, _STORE_REQUESTS,
-    _STORE_SECONDS, _INDEXED, _DEAD_LETTERS, _PAUSES, _LOST,
+    _TASKS, _TASK_SECONDS, _UPLOAD_BYTES, _LAG_SECONDS, _FILTERED, _READ_BYTES, _FOLDED_BYTES, _SWEPT_OBJECTS,
+    _STORE_REQUESTS, _STORE_SECONDS, _INDEXED, _DEAD_LETTERS, _PAUSES, _LOST,
 )  # fmt: skip
 _BY_NAME: dict[str, Any] = {family.name: metric for metric in _ALL for family in metric.describe()}
 
@@ -88,6 +96,7 @@ def _prepare() -> None:
 
 _prepare()
 METER = Meter(_record)
+_RULES: set[str] = set()
 
 
 def note_task(name: str, outcome: str, seconds: float, ending: Mapping[str, Any]) -> None:
@@ -102,6 +111,15 @@ def note_task(name: str, outcome: str, seconds: float, ending: Mapping[str, Any]
     elif name == COMPACT and "folded_bytes" in ending:
         METER.tell("history_sink_folded_bytes", ending["folded_bytes"])
         METER.tell("history_sink_swept_objects", ending["swept"])
+
+
+def note_filtered(counts: Mapping[str, int]) -> None:
+    """Sinks' filters have done this to lines that are in the store now. Names are a client's: so only so many."""
+    for rule, count in counts.items():
+        if rule not in _RULES and len(_RULES) >= MOST_RULES:
+            rule = "other"
+        _RULES.add(rule)
+        METER.tell("history_sink_filtered", count, (rule,))
 
 
 def note_lag(sent_at: object, now: float) -> None:
