@@ -37,6 +37,7 @@ MEASURES = (
     "redact",
     "seal",
     "watch",
+    "claude_store",
 )
 Measure: TypeAlias = Callable[[Scene, Options], Findings]
 
