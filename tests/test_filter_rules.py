@@ -9,6 +9,7 @@ import pytest
 from bench.planted_secrets import Mint
 from history_sink import HistorySink
 from history_sink.errors import Malformed
+from history_sink.openers import Opening
 from history_sink.protocol.filtering import read_counts, read_rules, tell
 from history_sink.protocol.upload import Upload
 from history_sink.testing import MemoryArchive, MemorySink
@@ -124,6 +125,36 @@ def test_a_rotated_master_on_a_machine_without_the_state_goes_on_under_the_logs_
     with MemorySink(archive, filters=[Sealing(after, tmp_path / "two")]) as reader:
         assert b"".join(reader.read("s")) == b"".join(lines_of(history[:-1]))
         assert b"".join(reader.read("s", branch="latest")) == b"".join(lines_of(history))
+
+
+def test_appends_by_other_rules_than_those_of_the_log_are_said_once_and_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive, keyring = MemoryArchive(), Keyring(parse_keys(make_master()[1], "")[0])
+    with MemorySink(archive) as plain:
+        plain.save("s", messages("a", "b"))
+        assert plain.flush("s")
+    assert caplog.text == ""
+    with MemorySink(archive, filters=[Sealing(keyring, tmp_path)]) as sink:
+        for text in ("c", "d"):
+            sink.append("s", message(text))
+            assert sink.flush("s")
+        assert b"".join(sink.read("s")) == b"".join(lines_of(messages("a", "b", "c", "d")))
+        sink.append("new", message("a"))
+        sink.append("new", message("b"))
+        assert sink.flush("new")
+    said = [each for each in caplog.messages if "The log holds both kinds" in each]
+    assert len(said) == 1
+    assert "session s: lines were appended to a log that was begun by no rules that are known" in said[0]
+
+
+def test_sealed_lines_behind_clear_ones_are_opened_wherever_pieces_end(tmp_path: Path) -> None:
+    sealing = Sealing(Keyring(parse_keys(make_master()[1], "")[0]), tmp_path)
+    clear = b'{"a":1}\n{"enclosed":1}\n'
+    stored = clear + sealing.for_session("s")(b'{"secret":1}') + b"\n" + b'{"enc'
+    for size in range(1, len(stored)):
+        pieces = iter([stored[at : at + size] for at in range(0, len(stored), size)])
+        assert b"".join(Opening([sealing]).open_log("s", pieces)) == clear + b'{"secret":1}\n{"enc'
 
 
 def test_what_a_payload_says_of_filters_is_names_and_counts_or_is_refused() -> None:

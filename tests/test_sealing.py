@@ -16,6 +16,7 @@ from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.redaction import Redaction
 from history_sink_agents.sealing import Keyring, NotOpened, Opener, Sealing, open_session
 from history_sink_agents.sealing.keyring import identify_master, make_master, parse_keys, read_keyring
+from history_sink_agents.sealing.session_keys import SessionKeys
 from plain_store import lines_of, message, messages
 
 WORD = "a-word-of-the-transcript"
@@ -262,6 +263,25 @@ class TestRandomKeys:
         with pytest.raises(NotOpened, match="is not here"):
             read(archive, keyring)
         assert read(archive, keyring, "t") == lines_of(messages("a"))
+
+    def test_a_session_whose_key_was_destroyed_is_not_archived_again_under_another(
+        self, tmp_path: Path, sink_for: Callable[..., MemorySink]
+    ) -> None:
+        archive, folder = MemoryArchive(), tmp_path / "keys"
+        keyring = make_keyring(folder)
+        with sink_for(archive, keyring) as sink:
+            sink.save("s", messages("a"))
+        wrapped = json.loads((folder / "s.key").read_text())["wrapped"]
+        assert SessionKeys(folder, {}).destroy("s")
+        assert not SessionKeys(folder, {}).destroy("s")
+        assert [*SessionKeys(folder, {}).sessions()] == []
+        assert wrapped not in (folder / "s.key").read_text()
+        with sink_for(archive, keyring) as sink:
+            receipt = sink.save("s", messages("a", "b"))
+            assert receipt.state == "refused"
+            assert "was destroyed" in (receipt.reason or "")
+            assert b"".join(sink.read("s")) == b"".join(archive.lines("s"))  # envelopes: nobody opens them
+        assert len(archive.lines("s")) == 1
 
     def test_a_key_in_another_sessions_file_is_refused(self, tmp_path: Path) -> None:
         keyring = make_keyring(tmp_path)

@@ -4,7 +4,7 @@ A filter that seals may be one itself. Else it is the one that is installed, whi
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import entry_points
 from itertools import chain
@@ -63,16 +63,19 @@ class Opening:
         return find_opener(self._filters)
 
     def open_log(self, session_id: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The pieces of a whole log, its lines opened. A log that begins in the clear is given as it is stored.
+        """The pieces of a whole log, its lines opened. Raises what `pieces` and the opener raise.
 
-        Raises what `pieces` and the opener raise.
+        Where a log begins in the clear, and sealed lines were appended to it, their order is not checked.
         """
         first = next(pieces, b"")
         pieces = chain((first,) if first else (), pieces)
-        if not first.startswith(ENVELOPE) or self._opener is None:
+        is_whole = first.startswith(ENVELOPE)
+        if not is_whole:
+            pieces = yield from _pass_clear(pieces)
+        if self._opener is None:
             yield from pieces
-            return
-        yield from self._tell(session_id, self._opener.open_lines(session_id, split(pieces), True))
+        else:
+            yield from self._tell(session_id, self._opener.open_lines(session_id, split(pieces), is_whole))
 
     def open_range(self, key: str, data: bytes, start: int = 0) -> bytes:
         """Bytes of the log at `key`, from the offset `start` on. The lines that are whole in it are opened.
@@ -100,6 +103,20 @@ class Opening:
             else:
                 self.opened += 1
             yield line
+
+
+def _pass_clear(pieces: Iterator[bytes]) -> Generator[bytes, None, Iterator[bytes]]:
+    """Yield pieces up to the one with the first sealed line; return that and what follows."""
+    mark, held = b"\n" + ENVELOPE, b""
+    for piece in pieces:
+        data = held + piece
+        if mark in data:
+            return chain((data,), pieces)
+        size = next(size for size in range(len(mark) - 1, -1, -1) if data.endswith(mark[:size]))
+        held = data[len(data) - size :]
+        if rest := data[: len(data) - size]:
+            yield rest
+    return iter((held,) if held else ())
 
 
 def name_session(key: str) -> str | None:

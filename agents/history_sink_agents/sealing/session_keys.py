@@ -30,6 +30,8 @@ class SessionKeys:
         """
         if (key := self.get(session)) is not None:
             return key
+        if self.is_destroyed(session):
+            raise ConfigurationError(f"the key of session {session} was destroyed: nothing more is sealed for it")
         key = secrets.token_bytes(_KEY_BYTES)
         if self._write(session, master_id, key, is_new=True):
             return key
@@ -42,6 +44,8 @@ class SessionKeys:
         """The key, if there is one. Raises `ConfigurationError` for one that cannot be unwrapped."""
         try:
             entry = json.loads(self._find(session).read_bytes())
+            if entry.get("destroyed") is True:
+                return None
             master, wrapped = self._masters[entry["master"]], base64.b64decode(entry["wrapped"], validate=True)
         except FileNotFoundError:
             return None
@@ -55,7 +59,8 @@ class SessionKeys:
 
     def sessions(self) -> Iterator[str]:
         """The sessions that have a key here."""
-        return (path.name.removesuffix(".key") for path in sorted(self._folder.glob("*.key")))
+        names = (path.name.removesuffix(".key") for path in sorted(self._folder.glob("*.key")))
+        return (name for name in names if not self.is_destroyed(name))
 
     def rewrap(self, session: str, master_id: str) -> None:
         """Wrap the same key by another master. Raises `ConfigurationError`."""
@@ -64,14 +69,30 @@ class SessionKeys:
             self._write(session, master_id, key, is_new=False)
 
     def destroy(self, session: str) -> bool:
-        """Delete the key; False where there is none."""
+        """Delete the key; False where there is none. A mark in its place keeps a writer from making another one.
+
+        Otherwise an agent that goes on with the session would archive it again, whole, under a new key.
+        """
         path = self._find(session)
         try:
-            path.write_bytes(bytes(path.stat().st_size))
-            path.unlink()
+            size_bytes = path.stat().st_size
+            if self.is_destroyed(session):
+                return False
+            with path.open("r+b") as file:
+                file.write(bytes(size_bytes))
+                file.flush()
+                os.fsync(file.fileno())
         except FileNotFoundError:
             return False
+        self._put(session, {"session": session, "destroyed": True}, is_new=False)
         return True
+
+    def is_destroyed(self, session: str) -> bool:
+        """Whether its key was destroyed here."""
+        try:
+            return json.loads(self._find(session).read_bytes()).get("destroyed") is True
+        except (OSError, ValueError, AttributeError):
+            return False
 
     def _find(self, session: str) -> Path:
         if session != Path(session).name or session.startswith("."):
@@ -81,12 +102,15 @@ class SessionKeys:
     def _write(self, session: str, master_id: str, key: bytes, *, is_new: bool) -> bool:
         """Whole or not at all, and on disk; False where `is_new` and there is one."""
         wrapped = base64.b64encode(_wrap(self._masters[master_id], session, key)).decode()
+        return self._put(session, {"session": session, "master": master_id, "wrapped": wrapped}, is_new=is_new)
+
+    def _put(self, session: str, entry: Mapping[str, object], *, is_new: bool) -> bool:
         path, draft = self._find(session), self._folder / f".{session}.{secrets.token_hex(4)}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(number, "w") as file:
-                file.write(json.dumps({"session": session, "master": master_id, "wrapped": wrapped}) + "\n")
+                file.write(json.dumps(entry) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
             if is_new:

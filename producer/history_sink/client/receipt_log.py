@@ -16,6 +16,11 @@ OTHER_RULES = (
     " goes on in a branch"
 )
 
+MIXED = (
+    "lines were appended to a log that was begun by {begun}, and the filters here go by {now}. The log holds both"
+    " kinds; `save` of the whole history begins a branch of one kind"
+)
+
 
 class ReceiptLog:
     """A state that lasts is logged once. `is_filtered`: filters may make other lines than those of before."""
@@ -24,10 +29,18 @@ class ReceiptLog:
         self._session = session
         self._may_be_filtered_otherwise = is_filtered  # said once, of what the store has from before
         self._last_state: ReceiptState = "unchanged"
+        self._has_said_mixed = False
 
     def say_rules(self, begun: str, now: str) -> None:
         """The log was begun by other rules than those of this sink's filters, which cannot go by them."""
         log.warning("history-sink: session %s: %s", self._session, OTHER_RULES.format(begun=begun, now=now or "none"))
+
+    def say_mixed(self, begun: str, now: str) -> None:
+        """Lines were appended to a log that was begun by other rules: it holds both kinds. Said once."""
+        if not self._has_said_mixed:
+            self._has_said_mixed = True
+            text = MIXED.format(begun=begun or "no rules that are known", now=now or "none")
+            log.warning("history-sink: session %s: %s", self._session, text)
 
     def report(self, receipt: Receipt) -> None:
         """Log what is wrong."""

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 from history_sink.client.account import Rules
 from history_sink.client.handed_over import HandedOver, describe_upload
-from history_sink.client.inquirer import Inquirer
+from history_sink.client.inquirer import LATE_ANSWER_SECONDS, Inquirer
 from history_sink.client.receipt_log import ReceiptLog
 from history_sink.client.under_way import SentUpload
 from history_sink.errors import BadMessage, Unavailable
 from history_sink.ledger.comparison import Comparison
 from history_sink.ledger.history import Refusal
 from history_sink.ledger.ledger import Ledger
+from history_sink.ledger.question import Question
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import ORIGIN
 from history_sink.protocol.contract import UPLOAD
@@ -23,6 +24,7 @@ from history_sink.protocol.filtering import tell
 from history_sink.protocol.lines import Encode, Line, Message, PlacedEncode, encode_line, encode_lines
 from history_sink.protocol.outcome import Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
+from history_sink.protocol.status import Status
 from history_sink.protocol.upload import Upload
 from history_sink.transport.broker import Broker
 
@@ -66,6 +68,7 @@ class Session(Inquirer):
             for line in lines:
                 self._untold.update(line.filtered)
             receipt = self._hand_over()
+            self._ask_beside()
             if receipt.state == "refused":
                 self.appends.withdraw(len(lines))
                 self._untold.clear()
@@ -120,6 +123,19 @@ class Session(Inquirer):
         self._look_in_passing()
         receipt = self._receipt(None, done)
         return _as_refused(receipt, self.ledger.refusal) if self.ledger.refusal else receipt
+
+    def _ask_beside(self) -> None:
+        """Ask what the log was begun by, where only appends come, and wait for nothing."""
+        if self._is_asked or len(self.ledger) or not self.rules or not self._broker.has_answers:
+            return
+        question = self.ledger.question()
+        self._is_asked, self._question = True, (self._ask(question, LATE_ANSWER_SECONDS), question)
+
+    def _take_status(self, status: Status, question: Question) -> None:
+        super()._take_status(status, question)
+        log = next((log for log in status.logs if log.branch == question.branch), None)
+        if log is not None and log.rules != self.rules and not len(self.ledger) and self.was_given:
+            self._receipt_log.say_mixed(log.rules, self.rules)
 
     def _go_by_the_logs_rules(self) -> None:
         """Make the lines anew where the log was begun by other rules that filters here know. Else say it, once."""
