@@ -8,6 +8,7 @@ from history_sink.client.ranges import Faulted, Mismatch, NotFound
 from history_sink.errors import (
     BadMessage,
     ConfigurationError,
+    Denied,
     Expired,
     HistorySinkError,
     Malformed,
@@ -49,6 +50,7 @@ __all__ = [
     "Comparison",
     "ConfigurationError",
     "Default",
+    "Denied",
     "Expired",
     "Fault",
     "FaultKind",

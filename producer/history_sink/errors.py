@@ -21,6 +21,10 @@ class Unavailable(HistorySinkError):
     """The broker, or every worker behind it, did not answer in time."""
 
 
+class Denied(Unavailable):
+    """The broker is there, and does not let this user do what was asked."""
+
+
 class NoAnswer(Unavailable):
     """The broker is there, and no worker has answered in time."""
 

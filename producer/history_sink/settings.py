@@ -9,6 +9,7 @@ from history_sink.errors import ConfigurationError
 from history_sink.protocol.broker_urls import REDIS_SCHEMES, check_broker, check_redis
 from history_sink.protocol.names import DEFAULT_PREFIX, S3_PREFIX, check_names, normal_prefix
 from history_sink.protocol.secret_files import read_secrets
+from history_sink.protocol.tenants import TENANT, prefix_for, read_tenant
 
 BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
 RESULT_URL = "CODETETHER_HISTORY_RESULT_URL"
@@ -24,7 +25,8 @@ class ProducerSettings:
     saves go out, reads raise or say so. `bucket` and `prefix` spare a pointer the question to a worker.
     `patience_seconds` is how long the broker may take to connect, and to answer: a save keeps its agent waiting for
     about twice that where the broker hangs. No variable sets it. `filters` names what each line goes through before it
-    leaves the process, in this order: ``redact``, ``seal``, or what another package has under a name.
+    leaves the process, in this order: ``redact``, ``seal``, or what another package has under a name. `tenant` is whose
+    sessions these are in a deployment that has tenants.
     Raises `ConfigurationError`, naming the variable and never its value.
     """
 
@@ -34,9 +36,11 @@ class ProducerSettings:
     prefix: str = DEFAULT_PREFIX  # its last slash may be left out
     patience_seconds: float = 0.5
     filters: tuple[str, ...] = ()
+    tenant: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefix", normal_prefix(self.prefix))
+        object.__setattr__(self, "tenant", read_tenant(self.tenant))
         if self.broker_url:
             _check_url(BROKER_URL, self.broker_url, check_broker)
         if self.result_url:
@@ -59,7 +63,13 @@ class ProducerSettings:
             bucket=env.get(S3_BUCKET, "").strip() or None,
             prefix=env.get(S3_PREFIX, DEFAULT_PREFIX),
             filters=tuple(name for each in env.get(FILTERS, "").split(",") if (name := each.strip())),
+            tenant=read_tenant(env.get(TENANT)),
         )
+
+    @property
+    def home_prefix(self) -> str:
+        """Where the sessions lie in the bucket."""
+        return prefix_for(self.prefix, self.tenant)
 
     @property
     def is_enabled(self) -> bool:

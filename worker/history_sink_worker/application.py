@@ -10,7 +10,8 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from history_sink.errors import ConfigurationError
-from history_sink.protocol.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK, READ_QUEUE, SEARCH_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.contract import MAINTENANCE_QUEUE, QUEUE_OF_TASK
+from history_sink.protocol.tenants import queues_of
 from history_sink.protocol.tls import tls_of
 from history_sink_worker import foreign_environment, startup
 from history_sink_worker.event_batching import EventPace
@@ -75,10 +76,11 @@ def configure(settings: BrokerSettings) -> dict[str, Any]:
         "redis_retry_on_timeout": False,
         # A worker without -Q takes the first three and no other (see `search_step`). Reads are never stuck behind
         # uploads.
-        "task_queues": [_queue(name) for name in (UPLOAD_QUEUE, READ_QUEUE, MAINTENANCE_QUEUE, SEARCH_QUEUE)],
+        "task_queues": [_queue(name) for name in queues_of(settings.tenants)],
         "task_default_queue": MAINTENANCE_QUEUE,
         "task_create_missing_queues": False,
-        "task_routes": {name: {"queue": queue} for name, queue in QUEUE_OF_TASK.items()},
+        # With tenants each task is sent to one of theirs by name: what names none goes nowhere.
+        "task_routes": {} if settings.tenants else {name: {"queue": queue} for name, queue in QUEUE_OF_TASK.items()},
         # Flower shows what happened without asking anybody to switch it on.
         "worker_send_task_events": True,
         # Celery's own would log the bodies of messages that it cannot use.
@@ -121,6 +123,7 @@ def make_app(settings: BrokerSettings) -> Celery:
         fixups=[],
         include=["history_sink_worker.tasks", "history_sink_worker.search_task"],
         set_as_current=True,
+        amqp="history_sink_worker.tenancy:AMQP" if settings.tenants else None,
     )
     made.config_from_object(configure(settings))  # and so from no module that a variable names
     made.steps["consumer"].add(Renewal)

@@ -53,7 +53,7 @@ class Home:
 
 def home_of(settings: WorkerSettings) -> Home:
     """Where a worker with these settings puts what it takes."""
-    return Home(settings.bucket, settings.prefix, settings.endpoint)
+    return Home(settings.bucket, settings.home_prefix, settings.endpoint)
 
 
 def decode(note: bytes) -> Home | None:

@@ -11,6 +11,7 @@ from typing import Any
 from celery import bootsteps
 
 from history_sink.protocol.contract import SEARCH_QUEUE
+from history_sink.protocol.tenants import kinds_of
 from history_sink_worker import log
 from history_sink_worker.service.redis_hints import RedisShelf
 from history_sink_worker.service.service import Service, service
@@ -28,13 +29,15 @@ _locks: list[int] = []
 def leave_out(queues: Any) -> None:
     """Have a worker without ``-Q`` not take questions: whoever answers them needs an index."""
     if not queues._consume_from:  # it names queues only where it was told to: else it takes all
-        queues.deselect([SEARCH_QUEUE])
+        queues.deselect([SEARCH_QUEUE])  # of each tenant: see `tenancy`
 
 
 def find_refusal(settings: WorkerSettings) -> str | None:
     """Why this process cannot be a search worker, None where it can: then the folder is its own."""
     if find_spec("tantivy") is None:
         return f"the queue {SEARCH_QUEUE} needs the extra: pip install 'history-sink[search]'"
+    if settings.broker.tenants and settings.tenant is None:
+        return f"an index is one tenant's: a worker with the queue {SEARCH_QUEUE} serves one of them, not several"
     if settings.search_dir is None:
         return f"not set: {SEARCH_DIR}, the folder for the index that the queue {SEARCH_QUEUE} is answered from"
     from history_sink_worker.search.state import InUse, take_home
@@ -55,7 +58,7 @@ class SearchIndex(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Called again after each loss of the broker: the index goes on all the while."""
-        if SEARCH_QUEUE in consumer.app.amqp.queues.consume_from and not _threads:
+        if SEARCH_QUEUE in kinds_of(consumer.app.amqp.queues.consume_from) and not _threads:
             _threads.append(threading.Thread(target=_keep_index, args=(service(),), name="search index", daemon=True))
             _threads[0].start()
 

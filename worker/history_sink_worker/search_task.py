@@ -12,7 +12,7 @@ from history_sink.protocol.search import Question
 from history_sink_worker.application import app
 from history_sink_worker.archive import reader
 from history_sink_worker.intake.privacy import Bytes
-from history_sink_worker.service.service import service
+from history_sink_worker.service.service import serving
 from history_sink_worker.store import StoreError
 from history_sink_worker.task import ReadTask
 from history_sink_worker.task_errors import refuse, unexpected
@@ -41,7 +41,7 @@ def session_recall(query: object = None, **asked: Any) -> Bytes | dict[str, str]
 def _recall() -> "Recall":
     from history_sink_worker.search.recall import Recall
 
-    work = service()
+    work = serving()
     if work.settings.search_dir is None:
         raise RuntimeError("no folder for an index")  # such a worker does not start: see `search_step`
     return Recall(work, Path(work.settings.search_dir))

@@ -6,13 +6,14 @@ app too, and have no store. `WorkerSettings` is what a worker needs to start: al
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from history_sink.errors import ConfigurationError
 from history_sink.protocol.broker_urls import REDIS_SCHEMES, for_redis_py
-from history_sink.protocol.names import NAMESPACE, check_names
+from history_sink.protocol.names import NAMESPACE, check_names, normal_prefix
 from history_sink.protocol.secret_files import read_secrets
+from history_sink.protocol.tenants import TENANTS, prefix_for
 from history_sink_worker import values
 from history_sink_worker.floors import find_low
 from history_sink_worker.keys import FIELDS, KeyFiles
@@ -28,7 +29,8 @@ class BrokerSettings:
 
     `result_url` None: no results are kept. `redis_url` None: no hints, each save costs a LIST.
     `log_format` is ``auto`` (JSON unless on a terminal), ``json`` or ``text``. `http_address` is the host and port
-    where a worker answers /live, /ready and /metrics; None: nowhere.
+    where a worker answers /live, /ready and /metrics; None: nowhere. `tenants` are those that are served; none: the
+    deployment has no tenants.
     """
 
     broker_url: str | None = field(repr=False)
@@ -39,12 +41,13 @@ class BrokerSettings:
     log_format: str
     log_level: str
     http_address: tuple[str, int] | None
+    tenants: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Nothing is required. Raises ConfigurationError, naming all that is malformed."""
         check_names(env)
-        variables = Variables(read_secrets(env, _URLS))
+        variables = Variables(read_secrets(env, (*_URLS, TENANTS)))
         settings = cls._read(variables, variables.get("BROKER_URL", values.broker_url, None))
         variables.check()
         return settings
@@ -63,6 +66,7 @@ class BrokerSettings:
             log_format=variables.get("LOG_FORMAT", values.log_format, "auto"),
             log_level=variables.get("LOG_LEVEL", values.log_level, "INFO"),
             http_address=variables.get("HTTP_ADDRESS", values.host_and_port, None),
+            tenants=variables.get("TENANTS", values.tenants, ()) or variables.get("TENANT", values.tenants, ()),
         )
 
 
@@ -76,7 +80,7 @@ class WorkerSettings:
 
     `uses_default_chain`: the keys are empty, and are looked for where AWS' tools look, in `profile` if one is named.
     Keys that are in `key_files` may change at any time; those here are as they were first. A search worker keeps its
-    index in `search_dir`.
+    index in `search_dir`. `tenant`: whose all of this is, where there are tenants and this is for one.
     """
 
     broker: BrokerSettings
@@ -99,12 +103,13 @@ class WorkerSettings:
     uses_default_chain: bool = False
     profile: str | None = None
     search_dir: str | None = None
+    tenant: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
         """Raises ConfigurationError, naming all that is missing and all that is malformed."""
         check_names(env)
-        variables = Variables(read_secrets(env, (*_URLS, *FIELDS, NAMESPACE + "S3_PROXY")))
+        variables = Variables(read_secrets(env, (*_URLS, *FIELDS, TENANTS, NAMESPACE + "S3_PROXY")))
         is_default = variables.get("S3_CREDENTIALS", values.credentials, "keys") == "default"
         need_key = variables.allow if is_default else variables.need
         settings = cls(
@@ -131,7 +136,18 @@ class WorkerSettings:
         )
         variables.check()
         settings._check_pairs()
-        return settings
+        tenants = settings.broker.tenants
+        return settings.for_tenant(tenants[0]) if len(tenants) == 1 else settings
+
+    def for_tenant(self, tenant: str) -> Self:
+        """What is done for one of several. Raises ConfigurationError where the prefix gets too long."""
+        return replace(self, tenant=tenant, prefix=normal_prefix(prefix_for(self.prefix, tenant)))
+
+    @property
+    def home_prefix(self) -> str:
+        """The deployment's own prefix. With tenants it has a folder for each, and no session itself."""
+        own = self.prefix if self.tenant is None else self.prefix.removesuffix(prefix_for("", self.tenant))
+        return f"{own}*/" if self.broker.tenants else own
 
     def find_low(self) -> tuple[str, ...]:
         """The names of settings below which a promise breaks: there are some only where that is allowed for tests."""
@@ -152,3 +168,6 @@ class WorkerSettings:
         if named and self.uses_default_chain:
             both = " and ".join([f"{NAMESPACE}S3_CREDENTIALS=default", *named])
             raise ConfigurationError(f"{both} are set: leave one of them out")
+        if self.broker.tenants and values.scheme_of(self.broker.result_url or "") not in {"", *REDIS_SCHEMES}:
+            # Elsewhere an answer may go to wherever the question says.
+            raise ConfigurationError(f"{NAMESPACE}RESULT_URL must be a Redis where there are tenants")

@@ -12,6 +12,7 @@ from celery.signals import celeryd_after_setup
 
 from history_sink.errors import ConfigurationError
 from history_sink.protocol.contract import SEARCH_QUEUE
+from history_sink.protocol.tenants import kinds_of
 from history_sink_worker import log, search_step
 from history_sink_worker.archive.probe import ProbeReport, probe
 from history_sink_worker.gate.store_probe import PAUSE_SECONDS, is_for_readers
@@ -52,7 +53,7 @@ def _check(ignored: Sequence[str], instance: Any) -> None:
         _end(str(error))
     queues = instance.app.amqp.queues
     search_step.leave_out(queues)
-    refusal = search_step.find_refusal(work.settings) if SEARCH_QUEUE in queues.consume_from else None
+    refusal = search_step.find_refusal(work.settings) if SEARCH_QUEUE in kinds_of(queues.consume_from) else None
     if refusal:
         _end(refusal)
     _open_endpoint(work.settings)
@@ -133,6 +134,7 @@ def _say(work: Service, report: ProbeReport, node: str) -> None:
         endpoint=settings.endpoint,
         bucket=settings.bucket,
         prefix=settings.prefix,
+        **({"tenants": len(settings.broker.tenants)} if settings.broker.tenants else {}),
         supported=list(report.supported),
     )
     if low := settings.find_low():

@@ -14,6 +14,7 @@ from history_sink_worker import log
 from history_sink_worker.headers import FIRST_TRIED, REPLAYED
 from history_sink_worker.intake.description import ASKED_FOR_AN_ANSWER, Description, describe, describe_result, show
 from history_sink_worker.results import Results
+from history_sink_worker.service.service import serving_queue
 from history_sink_worker.store import Away, Denied, Rejected, StoreError
 from history_sink_worker.task_errors import Refused, Unexpected, Waiting, unexpected
 from history_sink_worker.telemetry import trail
@@ -94,7 +95,8 @@ class Task(_CeleryTask):
         except TypeError:
             raise Refused(f"not the arguments of {self.name}") from None
         try:
-            return self.run(*args, **kwargs)
+            with serving_queue((self.request.delivery_info or {}).get("routing_key") or ""):
+                return self.run(*args, **kwargs)
         except Malformed as error:
             raise Refused(str(error)) from None
 

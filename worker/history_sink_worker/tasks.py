@@ -27,7 +27,7 @@ from history_sink_worker.application import app
 from history_sink_worker.archive import erasure, reader, sessions, survey
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.intake.privacy import Bytes
-from history_sink_worker.service.service import service
+from history_sink_worker.service.service import serving
 from history_sink_worker.store import StoreError
 from history_sink_worker.task import ReadTask, RetryingTask, Task
 from history_sink_worker.task_errors import refuse, unexpected
@@ -46,7 +46,7 @@ def upload_history(
 ) -> dict[str, Any]:
     """Archive a whole history (`messages`), or the lines that follow a junction (the library's `payload`)."""
     session = _check_session(session_id)
-    log = service().log(session, check_branch(payload.get("branch")))
+    log = serving().log(session, check_branch(payload.get("branch")))
     retries = self.request.retries
     if messages is None:
         is_redelivered = retries > 0 or bool((self.request.delivery_info or {}).get("redelivered"))
@@ -73,11 +73,11 @@ def upload_history(
 @app.task(base=ReadTask, name=RESOLVE)
 def resolve_pointer(handle: object = None) -> Bytes | dict[str, str]:
     """The bytes that a handle points to, or the fault that says why not. Never fails."""
-    settings = service().settings
+    settings = serving().settings
     answer: bytes | Fault
     try:
-        steps = reader.read(service().context, settings.bucket, settings.prefix, handle, settings.resolve_cap_bytes)
-        answer = service().read(steps)
+        steps = reader.read(serving().context, settings.bucket, settings.prefix, handle, settings.resolve_cap_bytes)
+        answer = serving().read(steps)
     except StoreError as error:
         answer = reader.fault_of(error)
     except Exception as error:  # noqa: BLE001  # who reads gets an answer, whatever happens
@@ -91,10 +91,10 @@ def status(session_id: object, junctions: object = (), writers: object = ()) -> 
     the streams of these `writers` is placed there.
     """
     session, points = _check_session(session_id), _decode_junctions(junctions)
-    settings = service().settings
+    settings = serving().settings
     asked = survey.Asked(tuple(points), _decode_writers(writers))
-    steps = survey.survey(service().context, settings.bucket, settings.prefix, session, asked)
-    return service().read(steps).encode()
+    steps = survey.survey(serving().context, settings.bucket, settings.prefix, session, asked)
+    return serving().read(steps).encode()
 
 
 @app.task(bind=True, base=Task, name=LIST_SESSIONS)
@@ -104,8 +104,8 @@ def list_sessions(self: Task, /, after: object = "", limit: object = MOST_SESSIO
         refuse(f"limit is 1 to {MOST_SESSIONS}")
     start = "" if after in ("", None) else _check_session(after)
     prefix, fields = _decode_listed(self.request.get(LISTED))
-    wanted, root = FIELDS if fields is None else fields, service().settings.prefix
-    found = service().read(sessions.list_sessions(service().context, root, start, limit, prefix, wanted))
+    wanted, root = FIELDS if fields is None else fields, serving().settings.prefix
+    found = serving().read(sessions.list_sessions(serving().context, root, start, limit, prefix, wanted))
     return found.encode(fields)
 
 
@@ -117,16 +117,16 @@ def compact(
 
     Of a session that was deleted: sweep away what has come since.
     """
-    log = service().log(_check_session(session_id), check_branch(branch))
+    log = serving().log(_check_session(session_id), check_branch(branch))
 
     def run(_: object) -> list[Compacted]:
-        steps = erasure.compact_or_sweep(service().context, log, idle=bool(idle), everything=bool(everything))
-        return [service().run(steps)]
+        steps = erasure.compact_or_sweep(serving().context, log, idle=bool(idle), everything=bool(everything))
+        return [serving().run(steps)]
 
     # Side by side they would all read the same tail, and all but one in vain.
-    done = service().compactions.turn(log.root, None, run)
+    done = serving().compactions.turn(log.root, None, run)
     if done.again_in_seconds is not None:
-        service().due.put("sweep", log, time.time() + done.again_in_seconds)
+        serving().due.put("sweep", log, time.time() + done.again_in_seconds)
     return asdict(done)
 
 

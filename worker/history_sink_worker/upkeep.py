@@ -13,7 +13,8 @@ from celery.worker import state
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from history_sink.protocol.contract import COMPACT
+from history_sink.protocol.contract import COMPACT, MAINTENANCE_QUEUE
+from history_sink.protocol.tenants import new_task_id, queue_for
 from history_sink_worker import belonging, log
 from history_sink_worker.dead.parked import broker_of, move_parked
 from history_sink_worker.redis_transport.returns import BrokerAccess
@@ -24,10 +25,18 @@ _log = log.get("history_sink_worker")
 _state: Any = state  # its stubs leave out what may be set
 
 
-def send_compact(app: Celery, session: str, branch: str | None, idle: bool = False) -> bool:
+def send_compact(app: Celery, session: str, branch: str | None, idle: bool = False, tenant: str | None = None) -> bool:
     """Ask for a compaction; whether the broker took it. Nothing is lost if not: it is asked for again."""
     try:
-        app.send_task(COMPACT, (session, branch), {"idle": idle}, retry=False, ignore_result=True)
+        app.send_task(
+            COMPACT,
+            (session, branch),
+            {"idle": idle},
+            queue=queue_for(MAINTENANCE_QUEUE, tenant),
+            task_id=new_task_id(tenant),
+            retry=False,
+            ignore_result=True,
+        )
     except OperationalError:
         return False
     return True
@@ -38,7 +47,7 @@ def send_due(app: Celery, work: Service, now: float) -> int:
     claimed = work.due.claim(now, AT_A_TIME)
     for due in claimed:
         kind, session, branch = due
-        if send_compact(app, session, branch, idle=kind == "idle"):
+        if send_compact(app, session, branch, kind == "idle", work.settings.tenant):
             work.due.drop([due])
     return len(claimed)
 
@@ -81,8 +90,9 @@ def _work(consumer: Any, work: Service, broker: BrokerAccess | None, ending: thr
     pause_seconds = min(5.0, work.settings.idle_seconds / 4)
     while not ending.wait(pause_seconds):
         try:
-            while send_due(consumer.app, work, time.time()) == AT_A_TIME and not ending.is_set():
-                pass
+            for each in work.each():
+                while send_due(consumer.app, each, time.time()) == AT_A_TIME and not ending.is_set():
+                    pass
             if broker is not None:
                 _look_at_note(work, broker)
                 move_parked(consumer, work, broker)

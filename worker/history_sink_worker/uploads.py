@@ -17,7 +17,7 @@ from history_sink_worker.archive import save as archive
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.verdict import Verdict
-from history_sink_worker.service.service import service
+from history_sink_worker.service.service import serving
 from history_sink_worker.task import TooNew
 from history_sink_worker.task_errors import refuse
 from history_sink_worker.telemetry import trail
@@ -49,7 +49,7 @@ def append(log: Log, payload: dict[str, Any], is_redelivered: bool) -> Verdict:
 
 def save(log: Log, upload: Upload) -> Verdict:
     """Store the lines of a save, together with those that continue them and wait here."""
-    context, piece = service().context, Piece(upload.start, upload.lines, rules=upload.rules)
+    context, piece = serving().context, Piece(upload.start, upload.lines, rules=upload.rules)
     hint = None
 
     def is_early() -> bool:
@@ -58,22 +58,22 @@ def save(log: Log, upload: Upload) -> Verdict:
         return plan.is_early(hint, piece.start, context.now())
 
     def store(pieces: list[Piece]) -> list[_Told]:
-        return _see_to(log, service().run(archive.append_all(context, log, pieces, hint)))
+        return _see_to(log, serving().run(archive.append_all(context, log, pieces, hint)))
 
-    verdict, requests = service().saves.turn(log.root, piece, store, is_early)
+    verdict, requests = serving().saves.turn(log.root, piece, store, is_early)
     trail.adopt(requests)
     return verdict
 
 
 def append_batch(log: Log, batch: Batch, is_redelivered: bool = False) -> Verdict:
     """Store the lines of an append, together with those of its writer that continue them and wait here."""
-    context, began, key = service().context, time.monotonic(), (log.root, batch.writer)
+    context, began, key = serving().context, time.monotonic(), (log.root, batch.writer)
 
     def is_early() -> bool:
         # Another worker, or a thread that is just beginning, is storing what comes before. Not in the log's turn: that
         # is for all who write to it.
         hint = context.hints.get(log.root)
-        stuck = service().stuck.get(key)
+        stuck = serving().stuck.get(key)
         if hint is not None and stuck is not None and stuck == hint.find_placed(batch.writer):
             return False  # others have waited for it in vain
         return batches.is_early(hint, batch, context.now(), time.monotonic() - began)
@@ -82,23 +82,23 @@ def append_batch(log: Log, batch: Batch, is_redelivered: bool = False) -> Verdic
         told: list[_Told] = []
 
         def run(_: object) -> list[_Told]:
-            told[:] = _see_to(log, service().run(stream.append_batches(context, log, group, is_redelivered)))
+            told[:] = _see_to(log, serving().run(stream.append_batches(context, log, group, is_redelivered)))
             return told[:1]
 
-        service().saves.turn(log.root, None, run)
+        serving().saves.turn(log.root, None, run)
         note_stuck(key, told[0][0])
         return told
 
-    verdict, requests = service().appends.turn(key, batch, store, is_early)
+    verdict, requests = serving().appends.turn(key, batch, store, is_early)
     trail.adopt(requests)
     return verdict
 
 
 def note_stuck(key: tuple[str, str], verdict: Verdict) -> None:
     """Remember where a writer's stream stands whose next lines do not come: who is behind them need not wait here."""
-    stuck = service().stuck
+    stuck = serving().stuck
     stuck.pop(key, None)
-    hint = service().context.hints.get(key[0]) if verdict.outcome == "pending" else None
+    hint = serving().context.hints.get(key[0]) if verdict.outcome == "pending" else None
     placed = hint.find_placed(key[1]) if hint else None
     if placed is not None:
         stuck[key] = placed
@@ -137,23 +137,23 @@ def upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdict
     lines = _encode_lines(messages)
 
     def store(_: object) -> list[_Told]:
-        return _see_to(log, [service().run(archive.upload_whole(service().context, log, lines))])
+        return _see_to(log, [serving().run(archive.upload_whole(serving().context, log, lines))])
 
-    return service().saves.turn(log.root, None, store)[0]
+    return serving().saves.turn(log.root, None, store)[0]
 
 
 def _see_to(log: Log, verdicts: list[Verdict]) -> list[_Told]:
     """Ask for what the log will need after these."""
     outcomes, now = {verdict.outcome for verdict in verdicts}, time.time()
     if "stored" in outcomes:
-        service().due.put("idle", log, now + service().settings.idle_seconds)
+        serving().due.put("idle", log, now + serving().settings.idle_seconds)
     if "pending" in outcomes:  # what it waits for may have been placed by a hint alone, which does not tell who waits
-        service().due.put("sweep", log, now + WAITING_SECONDS)
+        serving().due.put("sweep", log, now + WAITING_SECONDS)
     if "deleted" in outcomes:  # what it has left is swept away now, what its late requests leave, later
-        service().due.put("sweep", service().log(log.session), now + erasure.second_sweep_seconds(service().context))
-    is_fold_due = any(verdict.fold_due for verdict in verdicts) and service().due.may_ask(log)
+        serving().due.put("sweep", serving().log(log.session), now + erasure.second_sweep_seconds(serving().context))
+    is_fold_due = any(verdict.fold_due for verdict in verdicts) and serving().due.may_ask(log)
     if "deleted" in outcomes or is_fold_due:
-        send_compact(app, log.session, log.branch)
+        send_compact(app, log.session, log.branch, tenant=serving().settings.tenant)
     requests = trail.made()
     return [(verdict, requests) for verdict in verdicts]
 

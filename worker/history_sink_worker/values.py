@@ -5,6 +5,7 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from history_sink.protocol.broker_urls import REDIS_SCHEMES, check_broker, check_redis, for_redis_py
+from history_sink.protocol.tenants import check_tenant
 from history_sink.protocol.tls import check_certificates
 
 
@@ -101,6 +102,18 @@ def sse(text: str) -> str:
     if text not in ("AES256", "aws:kms"):
         raise ValueError("AES256 or aws:kms")
     return text
+
+
+def tenants(text: str) -> tuple[str, ...]:
+    names = re.split(r"[\s,]+", text.strip(" ,\n\t"))
+    try:
+        for name in names:
+            check_tenant(name)
+    except ValueError as error:
+        raise ValueError(f"names of tenants, each {error}") from None
+    if len(set(names)) < len(names):
+        raise ValueError("names of tenants, each of them once")
+    return tuple(names)
 
 
 def readable_file(text: str) -> str:

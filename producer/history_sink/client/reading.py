@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from history_sink.client.ranges import NotFound, find_source, read_source
-from history_sink.errors import HistorySinkError, NoAnswer, Unavailable
+from history_sink.errors import Denied, HistorySinkError, NoAnswer, Unavailable
 from history_sink.protocol.contract import LIST_SESSIONS, LISTED, RECALL, RESOLVE, SEARCH_QUEUE, STATUS
 from history_sink.protocol.listing import Listing
 from history_sink.protocol.log_end import LogEnd
@@ -27,13 +27,15 @@ class Reading:
     def __init__(self, settings: ProducerSettings, broker: Broker, pause: Callable[[float], None] = time.sleep) -> None:
         self._broker = broker
         self._pause = pause
-        self._home = (settings.bucket, settings.prefix) if settings.bucket else None
+        self._home = (settings.bucket, settings.home_prefix) if settings.bucket else None
 
     def resolve(self, handle: PointerHandle, timeout_seconds: float) -> bytes | Fault:
         """See `HistorySink.resolve`."""
         try:
             answer = self._broker.call(RESOLVE, (handle.encode(),), {}, timeout_seconds)
             return answer if isinstance(answer, bytes) else Fault.decode(answer)
+        except Denied as error:
+            return Fault("denied", f"resolve {handle.key}: {error}")
         except HistorySinkError as error:
             return Fault("backend_error", f"resolve {handle.key}: {error}")
         except Exception as error:  # noqa: BLE001  # who resolves gets an answer, whatever happens

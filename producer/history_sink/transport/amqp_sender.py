@@ -16,6 +16,7 @@ from kombu.pools import ProducerPool
 from kombu.transport import pyamqp
 from kombu.utils.functional import lazy
 
+from history_sink.protocol.tenants import new_task_id
 from history_sink.protocol.tls import tls_of
 from history_sink.transport.redis_sender import UNSENT_BYTES
 from history_sink.transport.task_message import TaskMessage, make_headers
@@ -68,7 +69,6 @@ class AmqpSender:
                 message.args,
                 dict(message.kwargs),
                 producer=producer,
-                queue=message.queue,
                 argsrepr=repr(tuple(message.args)),
                 kwargsrepr=message.described,
                 expires=message.expires_seconds,
@@ -81,6 +81,7 @@ class AmqpSender:
                 confirm_timeout=self._confirm_seconds,
                 # Without it RabbitMQ drops a message to a queue that somebody has deleted, and confirms it.
                 mandatory=True,
+                **_route(message),
             )
         return str(result.id)
 
@@ -89,6 +90,15 @@ class AmqpSender:
         with suppress(Exception):
             self._producers.force_close_all()  # type: ignore[attr-defined]  # kombu's types lack it
             self._producers.connections.force_close_all()
+
+
+def _route(message: TaskMessage) -> dict[str, Any]:
+    if message.tenant is None:
+        return {"queue": message.queue}
+    # Not by the default exchange, which leads to every queue, so that no tenant may use it. Nor does a tenant declare:
+    # who may do that may declare its queue in a way that no worker can consume from.
+    by_name = {"exchange": message.queue, "routing_key": message.queue, "declare": ()}
+    return {**by_name, "task_id": new_task_id(message.tenant)}
 
 
 @contextmanager

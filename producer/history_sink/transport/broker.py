@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from history_sink.errors import Expired, HistorySinkError, Unavailable, WorkerFailed
 from history_sink.protocol.broker_urls import is_same_server
 from history_sink.protocol.contract import CLOCKS_DIFFER_SECONDS, QUEUE_OF_TASK
+from history_sink.protocol.tenants import queue_for
 from history_sink.settings import ProducerSettings
 from history_sink.transport.circuit_breaker import Breaker
 from history_sink.transport.clock import BrokerClock, describe_skew, explain_expiry
+from history_sink.transport.denials import find_denial
 from history_sink.transport.fork_gate import ForkGate
 from history_sink.transport.link import NO_ANSWERS, Busy, Link, Retired, make_app
 from history_sink.transport.resolver import check_name
@@ -88,7 +90,9 @@ class Broker:
         expires = None if expires_seconds is None else expires_seconds + CLOCKS_DIFFER_SECONDS
         if expires is not None:
             self._compare_clocks()
-        message = TaskMessage(task, args, kwargs, QUEUE_OF_TASK[task], described, expires, headers or {})
+        tenant = self._settings.tenant
+        queue = queue_for(QUEUE_OF_TASK[task], tenant)
+        message = TaskMessage(task, args, kwargs, queue, described, expires, headers or {}, tenant)
         with self.fork_gate:
             return self._try(self._breaker, lambda link: link.send(message))
 
@@ -219,7 +223,10 @@ class Broker:
             return act(link)
         except HistorySinkError:
             raise
-        except Exception:
+        except Exception as error:
+            denial = find_denial(error)
+            if denial is not None:  # the others' connections are as good as before
+                raise denial from None
             with self._lock:
                 if self._link is link:
                     self._link = None

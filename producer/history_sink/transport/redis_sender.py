@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from celery.utils.nodenames import anon_nodename
-from kombu.utils.uuid import uuid
 from redis import Connection, ConnectionPool, SSLConnection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from history_sink.protocol.broker_urls import for_redis_py
+from history_sink.protocol.tenants import new_task_id
 from history_sink.transport.task_message import TaskMessage, write_message
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class RedisSender:
 
     def send(self, message: TaskMessage) -> str:
         """Push a task to its queue, and return its id. Raises what redis-py raises."""
-        task_id = uuid()
+        task_id = new_task_id(message.tenant)
         written = write_message(self._app, message, task_id, self._origin)
         connection = self.take()
         try:

@@ -29,6 +29,7 @@ class TaskMessage:
     described: str = "{}"
     expires_seconds: float | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
+    tenant: str | None = None
 
 
 def make_headers(app: "Celery", message: TaskMessage) -> dict[str, Any]:

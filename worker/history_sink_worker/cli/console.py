@@ -12,6 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from history_sink.errors import ConfigurationError, Malformed
 from history_sink.protocol.contract import check_session
+from history_sink.protocol.tenants import TENANT, read_tenant
 from history_sink_worker import log
 from history_sink_worker.foreign_environment import forget, refuse_talkative
 from history_sink_worker.service.service import Service, make_service
@@ -19,15 +20,28 @@ from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import StoreError
 
 
-def open_service() -> Service:
-    """As a worker would; ends the process if it is not configured."""
+def open_service(is_for_all: bool = False) -> Service:
+    """As a worker would; ends the process if it is not configured, or does not say for which of several tenants."""
     log.configure(logging.WARNING)
     forget(os.environ)
     try:
         refuse_talkative(os.environ)
-        return make_service(WorkerSettings.from_env())
+        settings = WorkerSettings.from_env()
+        return make_service(settings if is_for_all else choose_tenant(settings))
     except ConfigurationError as error:
         sys.exit(f"history-sink-worker: {error}")
+
+
+def choose_tenant(settings: WorkerSettings) -> WorkerSettings:
+    """The settings for the tenant that the environment names. Raises ConfigurationError where it names none of them."""
+    tenants, named = settings.broker.tenants, read_tenant(os.environ.get(TENANT))
+    if named is not None and named not in tenants:
+        raise ConfigurationError(f"{TENANT} is none of this deployment's tenants")
+    if not tenants or settings.tenant is not None:
+        return settings
+    if named is None:
+        raise ConfigurationError(f"there are {len(tenants)} tenants: set {TENANT} to one of them")
+    return settings.for_tenant(named)
 
 
 def read_session(_: click.Context, __: click.Parameter, name: str | None) -> str | None:

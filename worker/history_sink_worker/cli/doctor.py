@@ -6,13 +6,14 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import click
 
 from history_sink.protocol.broker_urls import REDIS_SCHEMES, for_redis_py
+from history_sink.protocol.tenants import queues_of
 from history_sink_worker.cli.console import open_service
 from history_sink_worker.doctor.belonging import examine_note
 from history_sink_worker.doctor.bucket import ask_store
@@ -22,6 +23,7 @@ from history_sink_worker.doctor.redis_server import ask_redis
 from history_sink_worker.doctor.retention import judge_retention
 from history_sink_worker.doctor.search_index import examine_search
 from history_sink_worker.doctor.settings_in_effect import InEffect, settings_in_effect
+from history_sink_worker.doctor.tenants import judge_doors, judge_tenants, worth_telling
 from history_sink_worker.service.service import Service
 from history_sink_worker.settings import BrokerSettings
 
@@ -38,7 +40,7 @@ def doctor(as_json: bool, is_read_only: bool) -> None:
     Reads the same variables as a worker, and may run beside workers at any time: what it writes (5 MiB, under .probe/)
     it deletes again. Prints no secret. Exit status 1 if there is a problem; warnings alone are no problem.
     """
-    work = open_service()
+    work = open_service(is_for_all=True)
     in_effect = list(settings_in_effect(work.settings, os.environ))
     if not as_json:
         _print_settings(in_effect)
@@ -62,19 +64,25 @@ def examine(work: Service, is_read_only: bool = False) -> Iterator[Finding]:
     yield _name_versions()
     settle_seconds = work.settings.settle_seconds
     redises, others = _find_servers(work.settings.broker)
+    tenants = work.settings.broker.tenants
+    yield from judge_tenants(work.settings)
     for url, uses in redises.items():
-        yield from judge_redis(ask_redis(url, uses), time.time(), settle_seconds)
+        facts = ask_redis(url, uses, queues_of(tenants))
+        told = replace(facts, backlogs=worth_telling(facts.backlogs, tenants))
+        yield from judge_redis(told, time.time(), settle_seconds)
+        yield from judge_doors(facts, tenants)
     for url in others:
-        yield from judge_other_broker(ask_other_broker(url), time.time())
+        other = ask_other_broker(url, queues_of(tenants))
+        yield from judge_other_broker(replace(other, backlogs=worth_telling(other.backlogs, tenants)), time.time())
     for name in work.settings.find_low():
         advice = "raise it, and unset CODETETHER_HISTORY_ALLOW_UNSAFE_TIMES: docs/reliability.md says what breaks"
         yield Finding("problem", "settings", f"{name} is below its least value, which is for tests alone", advice)
     yield from _judge_settings(work.settings.broker)
     yield examine_note(work.settings)
     yield from examine_search(work.settings.search_dir)
-    facts = ask_store(work, is_read_only)
-    yield from judge_store(facts, settle_seconds, is_read_only)
-    yield from judge_retention(facts.retention, work.settings.prefix, settle_seconds)
+    found = ask_store(work, is_read_only)
+    yield from judge_store(found, settle_seconds, is_read_only)
+    yield from judge_retention(found.retention, work.settings.prefix, settle_seconds)
 
 
 def _name_versions() -> Finding:

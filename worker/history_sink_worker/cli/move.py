@@ -20,10 +20,10 @@ def move(yes: bool) -> None:
     changes the note. Stop all workers of the queue first; copy what is stored, if sessions are to go on in the new
     place: what waits in the queue is archived there. Asks first.
     """
-    work = open_service()
+    work = open_service(is_for_all=True)
     ours = home_of(work.settings)
     with giving_up():
-        work.reading_store.check_bucket(ours.prefix)
+        work.reading_store.check_bucket(work.settings.prefix)
     place = find_place(work.settings.broker)
     if place is None:
         sys.exit("history-sink-worker: no Redis is beside this broker, so that no store is noted, and any may be used")

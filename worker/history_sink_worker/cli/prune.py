@@ -82,7 +82,7 @@ def _show(folder: Folder, as_json: bool) -> str:
 
 def _check_queue(work: Service) -> None:
     try:
-        waiting = count_waiting(work.settings.broker.broker_url or "")
+        waiting = count_waiting(work.settings.broker.broker_url or "", work.settings.tenant)
     except Exception as error:  # noqa: BLE001  # each transport raises errors of its own
         sys.exit(f"history-sink-worker: nobody knows whether uploads wait: {type(error).__name__} from the broker")
     if waiting:

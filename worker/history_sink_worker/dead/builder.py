@@ -22,6 +22,8 @@ from history_sink_worker.dead.letter_format import (
 )
 
 _PRINTABLE = re.compile(r"[!-~]{1,200}")
+_CLAIM_END = re.compile(rb',"",("[^"\\]{1,200}")\]\Z')
+"""What our transport puts behind a message that it records: the message may be any bytes, and end like this itself."""
 
 
 def letter_of(
@@ -51,9 +53,15 @@ def letter_of(
     )
 
 
-def letter_of_record(record: bytes, queue: str, now: float) -> Letter:
-    """Of a record that a worker has parked in Redis: kombu's JSON of a message, of a claim, or anything else."""
-    envelope, queue = _open(record, queue)
+def letter_of_record(
+    record: bytes, queue: str, now: float, queues: Collection[str] = frozenset(QUEUE_OF_TASK.values())
+) -> Letter:
+    """Of a record that a worker has parked in Redis: kombu's JSON of a message, of a claim, or anything else.
+
+    Whose list it lay in is known by `queue`; "": it is a claim, which says that itself, by a name among `queues`.
+    """
+    envelope = _open(record)
+    queue = queue or _queue_of_claim(record, queues)
     headers, properties = envelope.get("headers"), envelope.get("properties")
     said = headers if isinstance(headers, Mapping) else {}
     retries, abandoned = count_attempts(headers)
@@ -114,15 +122,23 @@ def _body_of(message: Any) -> tuple[Form, bytes]:
     return "raw", dumps(envelope).encode("ascii")
 
 
-def _open(record: bytes, queue: str) -> tuple[dict[str, Any], str]:
+def _queue_of_claim(record: bytes, queues: Collection[str]) -> str:
+    found = _CLAIM_END.search(record)
+    try:
+        key = json.loads(found[1]) if found else loads(record)[2]  # as kombu's stock transport writes it
+    except Exception:  # noqa: BLE001  # as below
+        key = None
+    return _queue_of({"routing_key": key}, "", queues)
+
+
+def _open(record: bytes) -> dict[str, Any]:
     try:
         envelope = loads(record)
     except Exception:  # noqa: BLE001  # kombu's JSON makes objects of what it reads: anything may go wrong
-        return {}, queue
+        return {}
     if isinstance(envelope, list) and len(envelope) == 3 and isinstance(envelope[0], dict):  # a claim
-        envelope, _, routing_key = envelope
-        queue = _queue_of({"routing_key": routing_key}, "", QUEUE_OF_TASK.values())
-    return (envelope if isinstance(envelope, dict) else {}), queue
+        envelope = envelope[0]
+    return envelope if isinstance(envelope, dict) else {}
 
 
 def _body_of_record(record: bytes, envelope: dict[str, Any]) -> tuple[Form, bytes]:

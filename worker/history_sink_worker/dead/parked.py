@@ -54,8 +54,9 @@ def _lock_name(broker: BrokerAccess) -> str:
 
 def _move(consumer: Any, work: Service, broker: BrokerAccess, name: str, queue: str) -> None:
     for record in _heads(broker, name):
-        letter = letter_of_record(record, queue, time.time())
-        key = work.run(bury(work.settings.prefix, letter, look=True))
+        letter = letter_of_record(record, queue, time.time(), consumer.app.amqp.queues)
+        its = work.find(letter.queue) or work
+        key = its.run(bury(its.settings.prefix, letter, look=True))
         announce(consumer, letter, key)
         broker.client.lrem(name, 1, record)  # type: ignore[arg-type]  # its stubs want text
         broker.client.expire(_lock_name(broker), _LOCK_SECONDS)

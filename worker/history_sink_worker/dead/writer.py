@@ -17,6 +17,7 @@ from typing import Any
 
 from celery.worker import state
 
+from history_sink.protocol.tenants import is_own_id, tenant_of
 from history_sink_worker import log
 from history_sink_worker.dead.letter_format import Letter
 from history_sink_worker.dead.letter_store import bury
@@ -105,6 +106,7 @@ class DeadLetterWriter:
     def _try(self, burial: DeadLetterWrite) -> None:
         try:
             work = service()
+            work = work.find(burial.letter.queue) or work
             key = work.run(bury(work.settings.prefix, burial.letter))
         except StoreError as error:
             self._wait(burial, error)
@@ -158,8 +160,8 @@ def announce(consumer: Any, letter: Letter, key: str | None, is_failure_stored: 
         note_dead_letter()
     else:
         _log.info("message of a deleted session dropped", **letter.summary())
-    if not letter.task_id:
-        return
+    if not letter.task_id or not is_own_id(letter.task_id, tenant_of(letter.queue)):
+        return  # another tenant may wait for the answer of this id
     failure = Refused(letter.reason)
     if not is_failure_stored:
         Results(consumer.app.backend).mark_as_failure(letter.task_id, failure)

@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,24 +11,26 @@ from urllib.parse import urlsplit
 from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
 
 from history_sink.protocol.broker_urls import for_redis_py
-from history_sink.protocol.contract import QUEUE_OF_TASK, UPLOAD_QUEUE
+from history_sink.protocol.contract import UPLOAD_QUEUE
+from history_sink.protocol.tenants import parse_queue
 from history_sink_worker.belonging import open_redis
 from history_sink_worker.doctor.facts import RedisFacts
 from history_sink_worker.redis_transport.servers import UnsupportedBrokerError, check_server
 from history_sink_worker.telemetry.backlog import look_at_redis
 
+_NOTHING = "#!lua flags=no-writes\nreturn 1"
 _SETTINGS = ("maxmemory-policy", "appendonly", "appendfsync", "maxmemory", "proto-max-bulk-len")
 
 
-def ask_redis(url: str, uses: frozenset[str]) -> RedisFacts:
-    """Whatever can be found out. Never raises, and quotes no password."""
+def ask_redis(url: str, uses: frozenset[str], queues: Sequence[str]) -> RedisFacts:
+    """Whatever can be found out. Never raises, and quotes no password. `queues`: all there are."""
     url = for_redis_py(url)
     parts = urlsplit(url)
     address = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
     try:
         with open_redis(url) as client:
             client.ping()
-            return _ask(client, url, uses, address)
+            return _ask(client, url, uses, address, queues)
     except (RedisError, OSError, ValueError, TypeError) as error:  # a URL that redis-py cannot use
         reason = (
             type(error).__name__
@@ -37,12 +40,11 @@ def ask_redis(url: str, uses: frozenset[str]) -> RedisFacts:
         return RedisFacts(uses, address, error=reason)
 
 
-def _ask(client: Any, url: str, uses: frozenset[str], address: str) -> RedisFacts:
+def _ask(client: Any, url: str, uses: frozenset[str], address: str, queues: Sequence[str]) -> RedisFacts:
     hello = _say_hello(client)
     info: dict[str, Any] = _try(client.info) or {}
     is_broker = "broker" in uses
-    queues = sorted(set(QUEUE_OF_TASK.values()))
-    found = _try(lambda: look_at_redis(client, "", queues)) if is_broker else ({}, 0)
+    found = _try(lambda: look_at_redis(client, "", sorted(queues))) if is_broker else ({}, 0)
     skew_seconds, is_open = _try(lambda: _measure_skew(client)), _is_open(url)
     asked = {
         "its role and memory (INFO)": info or None,
@@ -61,7 +63,7 @@ def _ask(client: Any, url: str, uses: frozenset[str], address: str) -> RedisFact
         aof_is_written=None if "aof_last_write_status" not in info else info["aof_last_write_status"] == "ok",
         clock_skew_seconds=skew_seconds,
         is_open_to_anybody=is_open,
-        missing_rights=tuple(_missing_rights(client, uses)),
+        missing_rights=tuple(_missing_rights(client, uses, queues)),
         reaches_any_key=_try(lambda: client.exists(f"doctor-{secrets.token_hex(8)}")) is not None,
         backlogs=found[0] if found else {},
         unclear=tuple(what for what, answer in asked.items() if answer is None),
@@ -126,13 +128,14 @@ def _is_open(url: str) -> bool | None:
         return None
 
 
-def _missing_rights(client: Any, uses: frozenset[str]) -> list[str]:
+def _missing_rights(client: Any, uses: frozenset[str], queues: Sequence[str]) -> list[str]:
     """Tried with commands that change nothing: no entry has this name, and RPOP is told to take none."""
     token = f"history-sink-doctor-{secrets.token_hex(8)}"
+    uploads = [queue for queue in queues if parse_queue(queue)[0] == UPLOAD_QUEUE]
     tries: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
         "broker": [
-            ("take messages from the queues (RPOP)", ("RPOP", UPLOAD_QUEUE, 0)),
-            ("run the scripts that take messages (EVAL)", ("EVAL", "#!lua flags=no-writes\nreturn 1", 1, UPLOAD_QUEUE)),
+            ("take messages from the queues (RPOP)", ("RPOP", uploads[0], 0)),
+            ("run the scripts that take messages (EVAL)", ("EVAL", _NOTHING, len(uploads), *uploads)),
             ("record what is in hand (HSET, HDEL on unacked)", ("HDEL", "unacked", token)),
             ("record what is in hand (ZADD on unacked_index)", ("ZADD", "unacked_index", "XX", 0, token)),
             ("note which store is its (SET history-sink:*)", ("SET", f"history-sink:{token}", "", "PX", 1)),

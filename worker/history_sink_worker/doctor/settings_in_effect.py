@@ -54,6 +54,7 @@ def _values(settings: WorkerSettings) -> dict[str, str | float | bool | None]:
         "IDLE_SECONDS": settings.idle_seconds,
         "SETTLE_SECONDS": settings.settle_seconds,
         "SEARCH_DIR": settings.search_dir,
+        "TENANTS": ", ".join(broker.tenants) or None,
         "LOG_LEVEL": broker.log_level,
         "LOG_FORMAT": broker.log_format,
         "HTTP_ADDRESS": None if broker.http_address is None else "{}:{}".format(*broker.http_address),

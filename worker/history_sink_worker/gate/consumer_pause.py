@@ -17,7 +17,7 @@ from history_sink.protocol.contract import LIST_SESSIONS, RESOLVE, STATUS
 from history_sink_worker import log
 from history_sink_worker.archive.reader import fault_of
 from history_sink_worker.gate.store_breaker import ProbeFinding, StoreBreaker
-from history_sink_worker.gate.store_probe import QUEUES, StoreProbe, is_for_readers, look
+from history_sink_worker.gate.store_probe import StoreProbe, find_writing, is_for_readers, look
 from history_sink_worker.service.service import service
 from history_sink_worker.store import StoreError
 from history_sink_worker.telemetry.metrics import note_pause, note_task
@@ -124,11 +124,11 @@ class ConsumerPause(bootsteps.StartStopStep):
         # Not Celery's `cancel_task_queue`: it deselects a queue for good, and a reconnect would start without it.
         taken = {queue.name for queue in taking.queues}
         if not self._gate.is_open:
-            for name in taken.intersection(QUEUES):
+            for name in find_writing(taken):
                 taking.cancel_by_queue(name)
         else:
             wanted = consumer.app.amqp.queues.consume_from  # what an operator has cancelled meanwhile is not in it
-            missing = [wanted[name] for name in QUEUES if name in wanted and name not in taken]
+            missing = [wanted[name] for name in find_writing(wanted) if name not in taken]
             for queue in missing:
                 taking.add_queue(queue)
             if missing:

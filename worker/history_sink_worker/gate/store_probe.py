@@ -8,6 +8,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from history_sink.protocol.contract import MAINTENANCE_QUEUE, UPLOAD_QUEUE
+from history_sink.protocol.tenants import kinds_of
 from history_sink_worker.archive.names import PROBE
 from history_sink_worker.gate.store_breaker import ProbeFinding
 from history_sink_worker.service.service import Service
@@ -18,13 +19,18 @@ PAUSE_SECONDS = (0.5, 1.5)
 """Between one probe and the next, at random: workers that lost their store together do not come back together."""
 _MOST_AT_A_TIME = 25
 
-QUEUES = (UPLOAD_QUEUE, MAINTENANCE_QUEUE)
+_KINDS = frozenset((UPLOAD_QUEUE, MAINTENANCE_QUEUE))
 """Whose tasks write to the store, and wait for it."""
 
 
 def is_for_readers(queues: Collection[str]) -> bool:
     """Whether a worker that takes `queues` only reads."""
-    return not set(QUEUES) & set(queues)
+    return not _KINDS & kinds_of(queues)
+
+
+def find_writing(queues: Collection[str]) -> list[str]:
+    """Those of `queues` whose tasks write to the store."""
+    return [queue for queue in queues if not is_for_readers((queue,))]
 
 
 def look(work: Service, token: str, is_reader: bool = False) -> ProbeFinding:

@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from redis import exceptions as redis_errors
 
 from history_sink.protocol.contract import UPLOAD_QUEUE
+from history_sink.protocol.tenants import kinds_of
 from history_sink_worker import log
 from history_sink_worker.archive.names import DEAD
 from history_sink_worker.dead.letter_format import parse_name
@@ -47,7 +48,7 @@ class Watcher(bootsteps.StartStopStep):
         queues = tuple(consumer.app.amqp.queues.consume_from)
         CHART.note(
             waits_for=None, is_consuming=True, broker_away=None, turned_at=time.time(),
-            takes_uploads=UPLOAD_QUEUE in queues, writes=not is_for_readers(queues),
+            takes_uploads=UPLOAD_QUEUE in kinds_of(queues), writes=not is_for_readers(queues),
         )  # fmt: skip
         self._timer = consumer.timer.call_repeatedly(_TURN_SECONDS, consumer.call_soon, (_note_turn,))
         self._ending = threading.Event()
@@ -113,12 +114,19 @@ def _look_at_keeping(consumer: Any) -> None:
 def _look_at_letters(consumer: Any, work: Service) -> Letters | None:
     """None where the store does not say: then this worker is not ready, though nobody may have sent it anything."""
     try:
-        page = work.read(list_page(work.settings.prefix + DEAD, ""))  # a thousand, the oldest first
+        # A thousand of each tenant, the oldest first.
+        names = [name for each in work.each() for name in _list_letters(each)]
     except StoreError:
         for step in consumer.steps:
             if isinstance(step, ConsumerPause):
                 step.doubt()
         return None
-    names = [found for entry in page.entries if (found := parse_name(work.settings.prefix, entry.key))]
-    oldest_at = datetime.strptime(names[0][0] + "+0000", "%Y%m%dT%H%M%S.%fZ%z").timestamp() if names else None
+    oldest_at = datetime.strptime(min(names) + "+0000", "%Y%m%dT%H%M%S.%fZ%z").timestamp() if names else None
     return Letters(len(names), oldest_at)
+
+
+def _list_letters(work: Service) -> list[str]:
+    """When letters were written, as their names have it."""
+    prefix = work.settings.prefix
+    page = work.read(list_page(prefix + DEAD, ""))
+    return [found[0] for entry in page.entries if (found := parse_name(prefix, entry.key))]

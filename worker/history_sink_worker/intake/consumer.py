@@ -9,7 +9,7 @@ from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 
-from history_sink_worker import belonging, log
+from history_sink_worker import belonging, log, tenancy
 from history_sink_worker.dead.builder import letter_of
 from history_sink_worker.dead.letter_format import show_task
 from history_sink_worker.dead.writer import DeadLetterWrite, dead_letter_writer
@@ -116,9 +116,12 @@ class Consumer(CeleryConsumer):
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         """The function that takes each message. A message that would end the worker is refused before."""
         handle = super().create_task_handler(*args, **options)
+        has_tenants = bool(service().settings.broker.tenants)
 
         def on_message(message: Any) -> Any:
             fault = find_fault(message)
+            if fault is None and has_tenants:
+                fault = tenancy.find_trespass(message)
             if fault is not None:
                 return self._bury(message, fault)
             if _is_deferred(message):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from kombu import Connection
 
 from history_sink.protocol.contract import UPLOAD_QUEUE
+from history_sink.protocol.tenants import queue_for
 from history_sink_worker.archive.tombstone import find_tombstone
 from history_sink_worker.life.inventory import Folder, list_folders
 from history_sink_worker.service.service import Service
@@ -49,8 +50,8 @@ def is_deleted(work: Service, folder: Folder) -> bool:
     return folder.may_be_deleted and work.run(find_tombstone(work.settings.prefix, folder.session)) is not None
 
 
-def count_waiting(broker_url: str) -> int:
+def count_waiting(broker_url: str, tenant: str | None = None) -> int:
     """How many uploads wait in the queue. Raises what kombu's transport raises."""
     with Connection(broker_url, connect_timeout=5) as connection:
-        found = look_at_other(connection, [UPLOAD_QUEUE])
+        found = look_at_other(connection, [queue_for(UPLOAD_QUEUE, tenant)])
     return sum(backlog.messages for backlog in found.values())

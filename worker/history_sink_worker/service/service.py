@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import TypeVar
 
 from history_sink.protocol.batch import Batch
+from history_sink.protocol.tenants import tenant_of
 from history_sink_worker.archive.batches import next_batches
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.context import Context
@@ -22,6 +25,7 @@ from history_sink_worker.service.keyed_batcher import KeyedBatcher
 from history_sink_worker.service.redis_hints import DueList, NoDueList, RedisDueList, RedisHints, RedisShelf
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Entry, Steps, list_page, run
+from history_sink_worker.task_errors import refuse
 
 T = TypeVar("T")
 
@@ -42,6 +46,7 @@ class Service:
     reading_store: S3Store
     context: Context
     due: DueList
+    shelf: RedisShelf | None = None
     saves: KeyedBatcher[Piece, tuple[Verdict, tuple[str, ...]]] = field(
         default_factory=lambda: KeyedBatcher(next_group)
     )
@@ -71,6 +76,31 @@ class Service:
         """Where this log lives."""
         return Log(self.settings.prefix, session, branch)
 
+    @cached_property
+    def _tenants(self) -> dict[str, "Service"]:
+        if self.settings.tenant is not None:
+            return {self.settings.tenant: self}
+        return {name: _make_tenants(self, name) for name in self.settings.broker.tenants}
+
+    def each(self) -> list["Service"]:
+        """That of each tenant; this one where there are none."""
+        return list(self._tenants.values()) or [self]
+
+    def find(self, queue: str) -> "Service | None":
+        """Who serves what comes from `queue`. Where there are tenants, nobody serves a queue that is none of theirs."""
+        return self._tenants.get(tenant_of(queue) or "") if self.settings.broker.tenants else self
+
+
+def _make_tenants(work: Service, tenant: str) -> Service:
+    """On the same connections. Hints are told apart by the prefix, which is in their names."""
+    settings = work.settings.for_tenant(tenant)
+    due = _make_due_list(settings, work.shelf)
+    return Service(settings, work.store, work.reading_store, work.context, due, work.shelf)
+
+
+def _make_due_list(settings: WorkerSettings, shelf: RedisShelf | None) -> DueList:
+    return NoDueList() if shelf is None else RedisDueList(shelf, settings.prefix, settings.idle_seconds / 4)
+
 
 def make_service(settings: WorkerSettings) -> Service:
     """Connects to nothing yet."""
@@ -81,7 +111,7 @@ def make_service(settings: WorkerSettings) -> Service:
     shelf = RedisShelf(settings.broker.redis_url, settings.endpoint, settings.bucket)
     hints = RedisHints(shelf, settings.settle_seconds)
     context = Context(hints, time.time, settings.settle_seconds)
-    return Service(settings, *stores, context, RedisDueList(shelf, settings.prefix, settings.idle_seconds / 4))
+    return Service(settings, *stores, context, _make_due_list(settings, shelf), shelf)
 
 
 def _find_source(settings: WorkerSettings) -> Source | None:
@@ -114,5 +144,23 @@ def _make_store(settings: WorkerSettings, source: Source | None, read_timeout_se
 
 @cache
 def service() -> Service:
-    """This process's service. In a forked child it opens connections of its own. Raises `ConfigurationError`."""
+    """This process's. In a forked child it opens connections of its own. Raises `ConfigurationError`."""
     return make_service(WorkerSettings.from_env())
+
+
+_queue: ContextVar[str] = ContextVar("queue", default="")
+
+
+@contextmanager
+def serving_queue(name: str) -> Iterator[None]:
+    """What is done inside is done for whoever the queue `name` belongs to."""
+    token = _queue.set(name)
+    try:
+        yield
+    finally:
+        _queue.reset(token)
+
+
+def serving() -> Service:
+    """The service of whoever is being served: a task has no other. Raises `Refused`, `ConfigurationError`."""
+    return service().find(_queue.get()) or refuse("it came from no tenant's queue")
