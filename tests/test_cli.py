@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from celery import Celery
 
 from command import Command, number, objects, write
+from forked_command import forking
 from history_sink import session_text
 from history_sink.cli.backfill import cut_steps
 from history_sink.cli.files import find_files, name_by_path
@@ -25,9 +26,10 @@ BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
 
 
 @pytest.fixture(scope="module")
-def run(environment: Mapping[str, str], worker: Worker) -> Command:
+def run(environment: Mapping[str, str], worker: Worker) -> Iterator[Command]:
     """The command, with a worker and a store behind it."""
-    return Command(producer_environment(environment))
+    with forking(producer_environment(environment)) as run:
+        yield run
 
 
 # Save, and get it back
