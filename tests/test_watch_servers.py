@@ -3,21 +3,24 @@
 `HISTORY_SINK_WATCH_KILLS=120` kills it so often, and archives more files at once; `make test-watch` does.
 """
 
+import json
 import os
 import random
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from agent_writers import ClaudeCode, Codex, Copilot, Gemini, OpenCode, line_of
+from agent_writers import ClaudeCode, Codetether, Codex, Copilot, Gemini, OpenCode, Pi, line_of, settle, uuid_of
 from bench.memory import peak_megabytes
 from command import Command
 from history_sink import HistorySink, Unavailable
+from stack.minio import MinioServer
+from stack.redis import RedisServer
 from stack.stack import producer_environment
 from stack.worker import Worker
 from store_site import Site
@@ -110,21 +113,130 @@ def test_a_watch_that_is_killed_at_any_instant_loses_nothing_and_stores_nothing_
         )
 
 
-@pytest.mark.skipif(KILLS < 100, reason="takes as long as a store's start; `make test-watch` runs it")
-def test_a_store_that_is_away_for_a_while_is_waited_for(site: Site, tmp_path: Path) -> None:
+class Story:
+    """What all agents do to their files, each generation of a file noted once an agent has left it as it is."""
+
+    def __init__(self, home: Path) -> None:
+        self.claude, self.lost, self.pi = ClaudeCode(home, 501), ClaudeCode(home, 502), Pi(home, 503)
+        self.codex, self.packed, self.gemini = Codex(home, 504), Codex(home, 505), Gemini(home, 506)
+        self.copilot, self.document, self.code = Copilot(home, 507), Codetether(home, 508), OpenCode(home)
+        self.line = line_of(text="x" * 12_000_000)
+        self.generations: list[tuple[str, bytes]] = []
+
+    def begin(self) -> None:
+        self.claude.talk(0, 9)
+        self.claude.append(self.line[:2_000_000])
+        self.lost.talk(0, 9)
+        self.pi.talk(0, 9)
+        self.pi.be_killed()
+        self.codex.write(n=1)
+        self.copilot.talk(0, 76)
+        self.copilot.be_killed()
+        self.gemini.talk(0, 9)
+        self.document.save("one", "two " * 9)
+        settle(self.document.path)
+        self.code.begin("ses_9")
+        self.code.say("ses_9", "msg_1")
+        fork = self.codex.fork(509)
+        self.note("codex", self.packed.path, fork.path)
+
+    def go_on(self) -> None:
+        self.claude.append(self.line[2_000_000:])
+        self.claude.be_killed()
+        self.pi.talk(9, 12)  # the first of them is glued
+        segment, packed = self.codex.rewind(510), self.packed.pack()
+        stray, backup = self.gemini.resume(10_000_000), self.copilot.repair()
+        self.copilot.talk(90, 92, "after")
+        self.document.save("short")
+        for path in (packed, backup, self.document.path):
+            settle(path)
+        self.code.undo("ses_9", "msg_1")
+        take_inode(self.lost.path)
+        self.note("codex", segment, self.codex.path, packed)
+        self.note("gemini", stray, self.gemini.path)
+        self.note("copilot", backup)
+
+    def end(self) -> None:
+        self.claude.heal()
+        self.claude.talk(9, 12)
+        self.codex.archive()
+        self.gemini.lose()
+        self.gemini.talk(9, 11, "another")
+        self.code.delete("ses_9")
+
+    def note(self, agent: str, *paths: Path) -> None:
+        self.generations += [(agent, path.read_bytes()) for path in paths]
+
+    def note_all(self) -> None:
+        for writer in (self.claude, self.lost):
+            self.note("claude", writer.path)
+        for agent, path in (("pi", self.pi.path), ("gemini", self.gemini.path), ("copilot", self.copilot.path)):
+            self.note(agent, path)
+        self.note("codetether", self.document.path)
+
+
+def take_inode(path: Path) -> None:
+    """Another file in the place of one, with its inode, as file systems give numbers anew; else on the same one."""
+    inode, size = path.stat().st_ino, path.stat().st_size
+    path.unlink()
+    body = b"".join(line_of(another=number) for number in range(size // 8))
+    path.write_bytes(body)
+    if path.stat().st_ino != inode:
+        path.write_bytes(body)
+
+
+def test_each_generation_of_each_agents_files_is_archived_once(
+    environment: Mapping[str, str], worker: Worker, tmp_path: Path
+) -> None:
+    del worker
+    variables = producer_environment(environment)
+    command = Command({**variables, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")})
+    story = Story(tmp_path)
+    with HistorySink.from_env(variables) as sink:
+        for act in (story.begin, story.go_on, story.end):
+            act()
+            story.note_all()
+            ended = command("watch", "--once")
+            assert (ended.status, " 0 problems" in ended.err) == (0, True), ended.err
+        for forgets in (False, True):
+            if forgets:
+                for path in (tmp_path / "state" / "history-sink").glob("watch.sqlite*"):
+                    path.unlink()
+            assert " 0 with news, 0 bytes archived" in command("watch", "--once").err
+        archived = Archived(sink)
+        agents = ("claude", "pi", "codex", "gemini", "copilot", "codetether")
+        prefixes = [f"{agent}.{uuid_of(501)[:-1]}" for agent in agents] + ["opencode.ses_9"]
+        sessions = [each.session for prefix in prefixes for each in sink.list_sessions(prefix=prefix).sessions]
+        logs = {session: archived.logs(session) for session in sessions}
+        for agent, body in story.generations:
+            whole = body if agent == "codetether" else body[: body.rfind(b"\n") + 1]
+            mine = [log for session in sessions if session.startswith(f"{agent}.") for log in logs[session]]
+            assert any(log.startswith(whole) for log in mine), (agent, len(body))
+        events = [json.loads(line)["type"] for line in logs["opencode.ses_9"][0].splitlines()]
+        assert events == ["session.created.1", "message.updated.1", "message.removed.1"]
+        assert sum(archived.count_beside(session) for session in sessions) == 0
+
+
+@pytest.mark.skipif(KILLS < 100, reason="takes as long as a server's start; `make test-watch` runs it")
+@pytest.mark.parametrize("away", ["store", "queue"])
+def test_what_is_away_for_a_while_is_waited_for(
+    away: str, own_minio: MinioServer, own_redis: RedisServer, tmp_path: Path, running: ExitStack
+) -> None:
+    site = Site(own_minio, own_redis, tmp_path)
+    running.callback(site.stop)
     site.start_worker()
     variables = producer_environment(site.environment)
     command = Command({**variables, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")})
-    claude = ClaudeCode(tmp_path)
+    claude, server = ClaudeCode(tmp_path), own_minio if away == "store" else own_redis
     claude.talk(0, 3)
     with HistorySink.from_env(variables) as sink, launched(command):
         archived, name = Archived(sink), f"claude.{claude.session}"
         wait_until(lambda: archived.has(name, claude.path))
-        site.minio.stop()
+        server.stop()
         claude.talk(3, 6)
-        time.sleep(1.0)
+        time.sleep(3.0)
         claude.talk(6, 9)
-        site.minio.start()
+        server.start()
         wait_until(lambda: archived.has(name, claude.path), 90)
         assert archived.count_beside(name) == 0
 
