@@ -14,7 +14,8 @@ from history_sink_worker import log
 from history_sink_worker.headers import FIRST_TRIED, REPLAYED
 from history_sink_worker.intake.description import ASKED_FOR_AN_ANSWER, Description, describe, describe_result, show
 from history_sink_worker.results import Results
-from history_sink_worker.service.service import serving_queue
+from history_sink_worker.service.held_hints import HeldHints
+from history_sink_worker.service.service import service, serving_queue
 from history_sink_worker.store import Away, Denied, Rejected, StoreError
 from history_sink_worker.task_errors import Refused, Unexpected, Waiting, unexpected
 from history_sink_worker.telemetry import trail
@@ -49,8 +50,9 @@ class Task(_CeleryTask):
 
     @property  # type: ignore[misc]  # Celery's can be set, which nobody here does
     def backend(self) -> Any:
-        """Where results go, if they can."""
-        return Results(self.app.backend)
+        """Where results go, if they can; what the task has to tell Redis beside goes along."""
+        held = self._held_hints()
+        return Results(self.app.backend, held.tell if held else None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with bound_contextvars(task=self.name, id=self.request.id), trail.follow() as requests:
@@ -59,6 +61,9 @@ class Task(_CeleryTask):
     def _do(self, args: tuple[Any, ...], kwargs: dict[str, Any], requests: list[str]) -> Any:
         began = time.monotonic()
         about = describe(self.name, args, kwargs)
+        held = self._held_hints()
+        if held is not None:
+            held.hold()
         failure: Exception | None = None
         answer: Any = None
         try:
@@ -74,8 +79,14 @@ class Task(_CeleryTask):
         ending = describe_result(answer) if failure is None else self._describe_failure(failure)
         self._tell_end(about, ending, time.monotonic() - began, requests)
         if failure is not None:
+            if held is not None:
+                held.release()
             self._fail(failure)
         return answer
+
+    def _held_hints(self) -> HeldHints | None:
+        """Of an upload that Celery runs, and whose result it stores right after."""
+        return service().held if self.name == UPLOAD and not self.request.called_directly else None
 
     # Two of Celery's hooks, in the process that ran the task. What they cut are cycles of references that hold the
     # payload: it would be kept until the collector comes across it, hundreds of tasks later.

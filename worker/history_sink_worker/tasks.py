@@ -26,7 +26,7 @@ from history_sink_worker import uploads
 from history_sink_worker.application import app
 from history_sink_worker.archive import erasure, reader, sessions, survey
 from history_sink_worker.archive.compaction import Compacted
-from history_sink_worker.intake.privacy import Bytes
+from history_sink_worker.intake.privacy import Bytes, Fields
 from history_sink_worker.service.service import serving
 from history_sink_worker.store import StoreError
 from history_sink_worker.task import ReadTask, RetryingTask, Task
@@ -41,9 +41,7 @@ MOST_JUNCTIONS = 10_000
 
 
 @app.task(bind=True, base=RetryingTask, name=UPLOAD)
-def upload_history(
-    self: RetryingTask, /, session_id: object, messages: object = None, **payload: Any
-) -> dict[str, Any]:
+def upload_history(self: RetryingTask, /, session_id: object, messages: object = None, **payload: Any) -> Fields:
     """Archive a whole history (`messages`), or the lines that follow a junction (the library's `payload`)."""
     session = _check_session(session_id)
     log = serving().log(session, check_branch(payload.get("branch")))
@@ -57,7 +55,7 @@ def upload_history(
         verdict = uploads.upload_whole(log, messages, payload)
     if verdict.outcome == "stored":
         metrics.note_filtered(read_counts(payload))
-    return Outcome(
+    outcome = Outcome(
         outcome=verdict.outcome,
         session=session,
         branch=log.branch,
@@ -67,7 +65,8 @@ def upload_history(
         attempts=retries + 1,
         parted=verdict.parted,
         end=verdict.end,
-    ).encode()
+    )
+    return Fields(outcome.encode())
 
 
 @app.task(base=ReadTask, name=RESOLVE)

@@ -28,6 +28,9 @@ WAITING_SECONDS = 5.0
 
 STUCK_KEPT = 1000
 
+JUST_NOW_SECONDS = 0.005
+"""A hint is not asked for again so soon."""
+
 PLAIN_APPEND = {"append", "writer", "position", "after", "branch"}
 """What a plain client may say beside the messages."""
 
@@ -68,11 +71,13 @@ def save(log: Log, upload: Upload) -> Verdict:
 def append_batch(log: Log, batch: Batch, is_redelivered: bool = False) -> Verdict:
     """Store the lines of an append, together with those of its writer that continue them and wait here."""
     context, began, key = serving().context, time.monotonic(), (log.root, batch.writer)
+    hint, asked_at = None, began
 
     def is_early() -> bool:
+        nonlocal hint, asked_at
         # Another worker, or a thread that is just beginning, is storing what comes before. Not in the log's turn: that
         # is for all who write to it.
-        hint = context.hints.get(log.root)
+        hint, asked_at = context.hints.get(log.root), time.monotonic()
         stuck = serving().stuck.get(key)
         if hint is not None and stuck is not None and stuck == hint.find_placed(batch.writer):
             return False  # others have waited for it in vain
@@ -82,7 +87,9 @@ def append_batch(log: Log, batch: Batch, is_redelivered: bool = False) -> Verdic
         told: list[_Told] = []
 
         def run(_: object) -> list[_Told]:
-            told[:] = _see_to(log, serving().run(stream.append_batches(context, log, group, is_redelivered)))
+            # Another writer may have had the log's turn meanwhile.
+            known = hint if time.monotonic() - asked_at < JUST_NOW_SECONDS else None
+            told[:] = _see_to(log, serving().run(stream.append_batches(context, log, group, is_redelivered, known)))
             return told[:1]
 
         serving().saves.turn(log.root, None, run)

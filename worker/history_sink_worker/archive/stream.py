@@ -42,14 +42,16 @@ def append_batch(context: Context, log: Log, batch: Batch) -> Steps[Verdict]:
     return verdict
 
 
-def append_batches(context: Context, log: Log, batches: Sequence[Batch], looks: bool = False) -> Steps[list[Verdict]]:
+def append_batches(
+    context: Context, log: Log, batches: Sequence[Batch], looks: bool = False, hint: Hint | None = None
+) -> Steps[list[Verdict]]:
     """Store appends of one writer that continue one another, as one. A verdict for each.
 
-    `looks`: others may wait for them in the store, so do not go by hints alone.
+    `looks`: others may wait for them in the store, so do not go by hints alone. `hint`: as it was found just now.
     """
     appending = _Appending(context, log, join_batches(batches))
     try:
-        found = None if looks else (yield from appending.follow_hints())
+        found = None if looks else (yield from appending.follow_hints(hint))
         verdict = found or (yield from appending.settle())
     except Deleted:
         verdict = appending.tell("deleted")
@@ -113,9 +115,10 @@ class _Appending:
     followers: Sequence[Waiting] = ()
     piece: Piece | None = None
 
-    def follow_hints(self) -> Steps[Verdict | None]:
+    def follow_hints(self, known: Hint | None = None) -> Steps[Verdict | None]:
         """Put it where the hint says that the log ends; None where that does not settle it."""
-        hint = self.context.hints.get(self.log.root)
+        is_of_use = known is not None and find_start(known, self.batch) is not None
+        hint = known if is_of_use else self.context.hints.get(self.log.root)
         for _ in range(HINTS_TRIED):
             start = find_start(hint, self.batch)
             if hint is None or start is None or not self._is_proven(hint, start):

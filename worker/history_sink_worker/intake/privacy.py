@@ -7,6 +7,7 @@ Flower. So the processes that load this app (workers, Flower) decode JSON with `
 
 import base64
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kombu.serialization import register
@@ -25,6 +26,31 @@ class Bytes:
     def __json__(self) -> bytes:
         """What kombu's encoder is to write instead."""
         return self.body
+
+
+class Fields(Mapping[str, Any]):
+    """A task's result of a few plain fields. Of a dict Celery would make the repr token by token, at a tenth of the
+    processor time of a whole save.
+    """
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = fields
+
+    def __getitem__(self, name: str) -> Any:
+        return self._fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return repr(self._fields)
+
+    def __json__(self) -> dict[str, Any]:
+        """What kombu's encoder is to write instead."""
+        return self._fields
 
 
 class Content(bytes):

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from http.client import HTTPMessage
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,9 +51,7 @@ class _Signed:
         self.method, self.url, self.body, self.data = method, url, body, body
         self.params: dict[str, str] = {}
         self.context: dict[str, Any] = {}
-        self.headers = HTTPMessage()
-        for name, value in headers.items():
-            self.headers[name] = value
+        self.headers = dict(headers)
 
 
 class LeanWay:
@@ -130,7 +127,7 @@ class LeanWay:
                 method,
                 path,
                 body,
-                dict(signed.headers.items()),
+                signed.headers,
                 retries=False,
                 redirect=False,
                 assert_same_host=False,

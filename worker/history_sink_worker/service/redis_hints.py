@@ -92,14 +92,19 @@ class RedisHints:
 
         def put(client: "redis.Redis") -> None:
             pipeline = client.pipeline(transaction=False)
-            pipeline.set(self._key(root), _encode(hint), px=self._keep_ms)
-            notice: Any = {"root": root, "offset": hint.offset}
-            pipeline.xadd(f"{self._shelf.name}:{NOTICES}", notice, maxlen=NOTICES_KEPT, nomkstream=True)
+            self.add(pipeline, root, hint)
             kept, _ = pipeline.execute(raise_on_error=False)  # a user who may not tell may yet remember
             if isinstance(kept, Exception):
                 raise kept
 
         self._shelf.ask(put, None)
+
+    def add(self, pipeline: Any, root: str, hint: Hint) -> int:
+        """The same as commands of a pipeline; how many."""
+        pipeline.set(self._key(root), _encode(hint), px=self._keep_ms)
+        notice: Any = {"root": root, "offset": hint.offset}
+        pipeline.xadd(f"{self._shelf.name}:{NOTICES}", notice, maxlen=NOTICES_KEPT, nomkstream=True)
+        return 2
 
     def _key(self, root: str) -> str:
         return f"{self._shelf.name}:hint:{root}"

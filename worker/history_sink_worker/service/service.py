@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from typing import TypeVar
 
 from history_sink.protocol.batch import Batch
+from history_sink.protocol.broker_urls import for_redis_py
 from history_sink.protocol.tenants import tenant_of
 from history_sink_worker.archive.batches import next_batches
 from history_sink_worker.archive.compaction import Compacted
@@ -21,6 +22,7 @@ from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.keys import Keys
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.s3.credentials import ChainSource, FileSource, Source
+from history_sink_worker.service.held_hints import HeldHints
 from history_sink_worker.service.keyed_batcher import KeyedBatcher
 from history_sink_worker.service.redis_hints import DueList, NoDueList, RedisDueList, RedisHints, RedisShelf
 from history_sink_worker.settings import WorkerSettings
@@ -47,6 +49,8 @@ class Service:
     context: Context
     due: DueList
     shelf: RedisShelf | None = None
+    held: HeldHints | None = None
+    """The context's hints, where they are in the Redis that has the results."""
     saves: KeyedBatcher[Piece, tuple[Verdict, tuple[str, ...]]] = field(
         default_factory=lambda: KeyedBatcher(next_group)
     )
@@ -110,8 +114,15 @@ def make_service(settings: WorkerSettings) -> Service:
         return Service(settings, *stores, Context(NoHints(), time.time, settings.settle_seconds), NoDueList())
     shelf = RedisShelf(settings.broker.redis_url, settings.endpoint, settings.bucket)
     hints = RedisHints(shelf, settings.settle_seconds)
-    context = Context(hints, time.time, settings.settle_seconds)
-    return Service(settings, *stores, context, _make_due_list(settings, shelf), shelf)
+    held = HeldHints(hints) if _has_results(settings) else None
+    context = Context(held or hints, time.time, settings.settle_seconds)
+    return Service(settings, *stores, context, _make_due_list(settings, shelf), shelf, held)
+
+
+def _has_results(settings: WorkerSettings) -> bool:
+    """Whether hints and results are in one database of one Redis."""
+    results, hints = settings.broker.result_url, settings.broker.redis_url
+    return results is not None and results.startswith("redis") and hints in (results, for_redis_py(results))
 
 
 def _find_source(settings: WorkerSettings) -> Source | None:
