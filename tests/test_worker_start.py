@@ -5,7 +5,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
@@ -13,7 +15,7 @@ from celery import Celery
 
 from history_sink_worker import startup
 from history_sink_worker.service.service import service
-from history_sink_worker.store import Rejected
+from history_sink_worker.store import Rejected, Unfit
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until
 from stack.proxy import Proxy
@@ -151,6 +153,27 @@ def test_a_start_check_that_breaks_ends_the_worker(
     service.cache_clear()
     with pytest.raises(SystemExit, match=said):
         startup._on_setup((), MagicMock())
+    service.cache_clear()
+
+
+@pytest.mark.parametrize(("garbled", "ends"), [(startup.SURE_AFTER - 1, False), (startup.SURE_AFTER, True)])
+def test_an_answer_that_is_garbled_once_ends_no_start(
+    garbled: int, ends: bool, monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    check_bucket, tries = startup.check_bucket, iter(range(garbled))
+
+    def garble(*arguments: Any) -> None:
+        if next(tries, None) is not None:
+            raise Unfit("LIST failed: not an answer of S3's")
+        check_bucket(*arguments)
+
+    monkeypatch.setattr(startup, "check_bucket", garble)
+    monkeypatch.setattr(startup, "PAUSE_SECONDS", (0.0, 0.0))
+    service.cache_clear()
+    with pytest.raises(SystemExit, match="cannot be worked with: LIST") if ends else nullcontext():
+        assert not startup.check_store(service()).refusal
     service.cache_clear()
 
 

@@ -76,6 +76,14 @@ def _open_endpoint(settings: WorkerSettings) -> None:
             _end(f"CODETETHER_HISTORY_HTTP_ADDRESS: {host}:{port} cannot be listened on: {error.strerror}")
 
 
+SURE_AFTER = 3
+"""So many times in a row a store is found unfit before that ends a start."""
+
+
+class _Refused(Exception):
+    """The store is not one that we can work with, by what it has answered this time."""
+
+
 def check_store(work: Service, is_reader: bool = False) -> ProbeReport:
     """Wait until the store answers, and find out whether it is one that we can work with; end the process if not.
 
@@ -83,13 +91,21 @@ def check_store(work: Service, is_reader: bool = False) -> ProbeReport:
     needs somebody to start it again. What is wrong for good (a bucket that is not there, credentials) ends it: that
     needs somebody anyway, and must not look like a worker that is well.
 
+    What is found unfit must be so `SURE_AFTER` times in a row: an answer that a proxy or a dying store has garbled once
+    looks like that of no S3 store.
+
     `is_reader`: nothing is written, so that credentials that may only read will do; what it cannot know, it trusts.
     """
-    said = ""
+    said, refusals = "", 0
     while True:
         try:
             return _check_once(work, is_reader)
+        except _Refused as error:
+            refusals += 1
+            if refusals == SURE_AFTER:
+                _end(str(error))
         except Away as error:
+            refusals = 0
             CHART.note(waits_for=f"the store: {error}")
             what = error.gist or str(error)  # the text may name a key that is new at each try
             if what != said:
@@ -105,13 +121,13 @@ def _check_once(work: Service, is_reader: bool) -> ProbeReport:
     except Denied as error:
         _end(f"the store does not let us in: {error}")
     except Unfit as error:  # is Away to all others
-        _end(f"the store cannot be worked with: {error}")
+        raise _Refused(f"the store cannot be worked with: {error}") from error
     except Away:
         raise
     except StoreError as error:
         _end(f"the store cannot be examined: {error}")
     if report.refusal:
-        _end(report.refusal)
+        raise _Refused(report.refusal)
     return report
 
 
