@@ -3,7 +3,7 @@
 import base64
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,9 +89,16 @@ class TenantSite:
             ProducerSettings(self.broker_url(user), self.redis_url(user), tenant=named, patience_seconds=2)
         )
 
-    def worker(self, name: str = "worker", pool: str = "threads", queues: tuple[str, ...] = (), **more: str) -> Worker:
-        """One that is not started; `more` is laid over its environment."""
-        environment = {**self.environment, **{f"{NAMESPACE}{key}": value for key, value in more.items()}}
+    def worker(
+        self,
+        name: str = "worker",
+        more: Mapping[str, str] | None = None,
+        *,
+        pool: str = "threads",
+        queues: tuple[str, ...] = (),
+    ) -> Worker:
+        """One that is not started; `more` is laid over its variables."""
+        environment = {**self.environment, **{f"{NAMESPACE}{key}": value for key, value in (more or {}).items()}}
         log_path = self.directory / f"{name}.log"
         return Worker(environment, log_path=log_path, name=name, pool=pool, concurrency=2, queues=queues)
 

@@ -1,6 +1,6 @@
 """Whose message it is: that of the queue that it was taken from. What the message says of itself does not count.
 
-Only a worker that serves tenants has its app consume by these classes; see ADR 16.
+Only a worker that serves tenants has its app consume by these classes; see ADR 18.
 """
 
 from collections.abc import Mapping
