@@ -25,7 +25,7 @@ PARTS = {
         ),
     ),
 }
-"""The file with the versions, and the test files that are run on them."""
+"""The file with the versions, and the files or folders of tests that are run on them."""
 
 
 def main() -> int:
@@ -65,8 +65,14 @@ def _steps(part: str, python: str, place: Path) -> Iterator[tuple[str, list[str]
     extra = "[worker,flower]" if part == "worker" else ""
     what = ["--constraint", str(constraints), "--group", "dev", "--editable", f"{_ROOT}{extra}", *more]
     yield "its oldest dependencies", [*install, *what]
-    files = [str(_ROOT / "tests" / f"test_{name}.py") for name in tests]
+    files = [str(locate(name)) for name in tests]
     yield "its tests", [*its, "pytest", "--quiet", "--numprocesses", "2", "--dist", "loadfile", *files]
+
+
+def locate(name: str) -> Path:
+    """The folder of tests of that name, else the file."""
+    folder = _ROOT / "tests" / name
+    return folder if folder.is_dir() else folder.with_name(f"test_{name}.py")
 
 
 if __name__ == "__main__":

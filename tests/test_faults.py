@@ -34,7 +34,11 @@ FAULTS = {
         "test_probe.py": ["test_a_store_that_lacks_something_is_refused_by_name"],
     },
     "Redis, the broker, is away": {
-        "test_sink.py": ["test_from_the_start", "test_in_mid_session", "test_one_that_accepts_and_never_answers"],
+        "sink/test_broker_away.py": [
+            "test_from_the_start",
+            "test_in_mid_session",
+            "test_one_that_accepts_and_never_answers",
+        ],
         "test_redis_away.py": ["test_work_goes_on_within_two_seconds_of_the_return_of_redis"],
     },
     "Redis is killed": {
@@ -42,7 +46,7 @@ FAULTS = {
         "test_transport_worker.py": ["test_a_worker_outlives_restarts_of_redis"],
     },
     "Redis is full": {
-        "test_sink.py": ["test_from_the_start"],
+        "sink/test_broker_away.py": ["test_from_the_start"],
         "test_transport.py": ["test_a_full_redis_is_drained"],
         "test_full_redis.py": ["test_a_worker_outlives_a_full_redis_at_its_start_and_at_a_reconnect"],
     },

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.oldest import PARTS, merge
+from stack.oldest import PARTS, locate, merge
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -42,7 +42,7 @@ def test_each_floor_is_tried(part: str) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_file_that_is_run_on_them_is_there(part: str) -> None:
-    assert [name for name in PARTS[part][1] if not (ROOT / "tests" / f"test_{name}.py").exists()] == []
+    assert [name for name in PARTS[part][1] if not locate(name).exists()] == []
 
 
 def test_an_oldest_version_stands_in_place_of_the_newest() -> None:

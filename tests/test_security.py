@@ -100,7 +100,7 @@ def test_a_message_over_the_limit_is_refused_before_it_is_decoded(monkeypatch: p
 def test_each_test_that_the_page_names_is_there() -> None:
     rows = [line for line in (ROOT / "docs" / "security.md").read_text().splitlines() if line.startswith("| ")]
     assert len(rows) > 30
-    tests = {path.stem: path.read_text() for path in (ROOT / "tests").glob("test_*.py")}
+    tests = {path.stem: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
     for cell in (row.split("|")[-2] for row in rows):
         for name, part in re.findall(r"(test_\w+)(?:: `([^`]+)`)?", cell):
             assert name in tests, name

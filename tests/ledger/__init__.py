@@ -1,0 +1,1 @@
+"""What a producer knows of one session, against a plain model of a store and with random agents."""
