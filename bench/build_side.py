@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,12 +53,13 @@ class Side:
         wait_for_results(self.client, [task for receipt in receipts for task in receipt.task_ids])
         time.sleep(_SETTLE_SECONDS)
 
-    def counts(self) -> tuple[int, int]:
+    def counts(self) -> "Counter[str]":
         """Commands that Redis has run, those of scripts included; and how often a client's commands came in."""
         commands, totals = self.client.info("commandstats"), self.client.info("stats")
         assert isinstance(commands, dict)
         assert isinstance(totals, dict)
-        return sum(each["calls"] for each in commands.values()), totals["total_reads_processed"]
+        calls = {name.removeprefix("cmdstat_"): int(each["calls"]) for name, each in commands.items()}
+        return Counter({**calls, "round trips": int(totals["total_reads_processed"])})
 
 
 def burst(side: Side) -> Figures:
@@ -85,13 +87,16 @@ def count(side: Side) -> Figures:
         before = side.counts()
     finally:
         os.kill(worker, signal.SIGCONT)
-    polls = 1  # to ask for the counts is a command, too
+    polls = 0
     while side.client.exists(*(f"celery-task-meta-{task_id}" for task_id in task_ids)) < saves:
         polls += 1
         time.sleep(0.05)
     time.sleep(_SETTLE_SECONDS)  # acknowledgements and events come after the results
-    commands, reads = (after - each - polls - 1 for after, each in zip(side.counts(), before, strict=True))
-    return {"commands": commands / saves, "round trips": reads / saves}
+    made = side.counts() - before
+    made -= Counter({"exists": polls + 1, "info": 2, "round trips": polls + 3})  # this program's own
+    trips = made.pop("round trips")
+    by_name = {name: calls / saves for name, calls in made.items()}
+    return {"commands": sum(by_name.values()), "round trips": trips / saves, "by name": by_name}
 
 
 def lone(side: Side) -> Figures:

@@ -4,9 +4,11 @@ The same measures as in `make bench`, on work that is small and made up.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from bench.builds import ROOT, Build, search_path
 from bench.measures import broker, store, waiting
 from bench.scene import Scene
 from bench.transcripts import make_transcript
@@ -56,3 +58,20 @@ def test_saves_that_wait_together_are_stored_together(scene: Scene, workers: int
     waited = waiting.run_waiting(scene, workers, messages)
     assert store.count_requests(waited.counts) / len(messages) <= requests_per_save
     assert 1 + waited.extents < len(messages)
+
+
+def test_what_a_save_costs_redis(scene: Scene, tmp_path: Path) -> None:
+    """Sent while the worker stands still. How many it then takes at once depends on the machine, so two bounds."""
+    messages = tmp_path / "messages.jsonl"
+    messages.write_bytes(b"".join(make_transcript(2, seed=1).lines))
+    place = scene.place().changed(idle_seconds="3600")
+    with scene.workers(place) as (worker,):
+        build = Build("now", search_path(ROOT), scene, place, worker.process.pid)
+        found = build.run("count", messages, name="s", sessions=128)
+    calls = found["by name"]
+    alone = sum(calls.get(name, 0.0) for name in ("get", "set", "setex", "publish", "xadd", "multi", "exec"))
+    assert alone <= 5.3  # the hint asked for and told, the result, its announcement, the notice; and events
+    for name in ("time", "hset", "zadd"):  # of a step that takes messages, however many
+        assert calls[name] <= calls["eval"] + 0.1
+    assert found["commands"] <= 14
+    assert found["round trips"] <= 5

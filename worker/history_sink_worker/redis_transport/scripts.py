@@ -4,34 +4,40 @@
 """
 
 # Pops from the first list that has messages, and records the claims in the same step. With `appendfsync
-# always` each step waits for the disk, so it takes as many as the worker has room for, up to a mebibyte.
+# always` each step waits for the disk, so it takes as many as the worker has room for, up to a mebibyte:
+# the one that goes beyond is taken, those behind it go back.
 # KEYS: unacked, unacked_index, lists…; ARGV: id of the first claim less its number, how many at most, for
 # each list its queue in JSON ("" for a consumer that acknowledges nothing). Redis does not undo what a
-# script did before it failed: if a claim can't be recorded (a key of another type, no permission), its
-# message goes back first.
+# script did before it failed: if the claims can't be recorded (a key of another type, no permission), their
+# messages go back first. A thousand at most: Lua cannot pass on any number of arguments.
 CLAIM = """#!lua flags=allow-oom
 for i = 3, #KEYS do
-  local answer, size = {ARGV[1], i - 3}, 0
-  local message = redis.call('RPOP', KEYS[i])
-  while message do
-    local queue = ARGV[i]
+  local queue = ARGV[i]
+  local messages = redis.call('RPOP', KEYS[i], queue == '' and 1 or math.min(tonumber(ARGV[2]), 1000))
+  if messages then
+    local answer, size = {ARGV[1], i - 3}, 0
+    for n, message in ipairs(messages) do
+      if size > 1048576 then break end
+      size = size + #message
+      answer[n + 2] = message
+    end
+    for n = #messages, #answer - 1, -1 do redis.call('RPUSH', KEYS[i], messages[n]) end
     if queue ~= '' then
-      local id = ARGV[1] .. '-' .. (#answer - 2)
-      local claim = '[' .. message .. ',"",' .. queue .. ']'
-      local done = redis.pcall('ZADD', KEYS[2], redis.call('TIME')[1], id)
-      if type(done) == 'number' then done = redis.pcall('HSET', KEYS[1], id, claim) end
+      local now, index, claims = redis.call('TIME')[1], {}, {}
+      for n = 0, #answer - 3 do
+        local id = ARGV[1] .. '-' .. n
+        index[2 * n + 1], index[2 * n + 2] = now, id
+        claims[2 * n + 1], claims[2 * n + 2] = id, '[' .. answer[n + 3] .. ',"",' .. queue .. ']'
+      end
+      local done = redis.pcall('ZADD', KEYS[2], unpack(index))
+      if type(done) == 'number' then done = redis.pcall('HSET', KEYS[1], unpack(claims)) end
       if type(done) ~= 'number' then
-        redis.call('RPUSH', KEYS[i], message)
-        if #answer > 2 then return answer end
+        for n = #answer, 3, -1 do redis.call('RPUSH', KEYS[i], answer[n]) end
         return done
       end
     end
-    answer[#answer + 1] = message
-    size = size + #message
-    if queue == '' or #answer - 2 >= tonumber(ARGV[2]) or size > 1048576 then break end
-    message = redis.call('RPOP', KEYS[i])
+    return answer
   end
-  if #answer > 2 then return answer end
 end
 return {ARGV[1]}"""
 
