@@ -167,6 +167,68 @@ def test_names_and_expressions_in_code_are_no_secrets(code: str) -> None:
     assert REDACTION(line) is line
 
 
+HARMLESS = [
+    "pub fn with_signing_key(mut self, signing_key: Option<SigningKey>) -> Self {",
+    '"ARN": "arn:aws:secretsmanager:us-west-2:123456789012:secret:MySecret1-a1b2c3"',
+    '    "AWS::ApiGateway::ApiKey": "48205d4ffd7feba3",',
+    '"NextToken": "abCDeFGhiJKlmn0PqrSTuvwxYZ1aBCdEF"',
+    "aws s3api list-parts --starting-token Z3M3LMPEX4MPLE",
+    "directories.tokendir = $HOME/.config/softhsm2/tokens/",
+    'password="${lines[${#lines[@]}-1]}"',
+    '"IdentityToken": "9cbaf023786cd7..."',
+    "SecretAccessKey=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    '"LockToken":"447e55ac-2396-4c6d-b9f9-86b67c17f8b5"',
+]
+
+
+@pytest.mark.parametrize("code", HARMLESS)
+def test_types_names_of_secrets_and_tokens_of_pages_are_no_secrets_any_more(code: str) -> None:
+    first = REDACTION.for_rules("s", REDACTION.rules.replace("=2/", "=1/"))
+    assert first is not None
+    assert b"REDACTED" not in REDACTION(line_of({"content": code}))
+    assert b"REDACTED" in first(line_of({"content": code}))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'Config::api_key = "{}"',
+        'EXAMPLE_TOKEN="{}"',
+        '"token": "{}" ...',
+        '"ARN": "arn:aws:iam::1:role/x", "secretKey": "{}"',
+        '"nextToken": "", "authToken": "{}"',
+        "HOME=$HOME/x TOKEN={}",
+        '"OAuth::Token": "{}"',
+    ],
+)
+def test_a_secret_beside_such_is_still_found(code: str) -> None:
+    secret = Mint(31).text(32)
+    assert secret.encode() not in REDACTION(line_of({"content": code.format(secret)}))
+
+
+def test_a_session_that_was_begun_by_older_rules_goes_on_by_them_here_and_on_another_machine(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = Redaction(environment={}, state_folder=tmp_path / "old").for_rules("", REDACTION.rules.replace("=2/", "=1/"))
+    assert old is not None
+    archive, history = MemoryArchive(), [message(text) for text in HARMLESS]
+    with MemorySink(archive, filters=[old]) as sink:  # as before the upgrade of the library
+        sink.save("s", history)
+        assert sink.flush("s")
+        assert [log.rules for log in sink.status("s").logs] == [old.rules]
+    for machine in ("old", "new"):
+        history.append(message(f"{HARMLESS[0]} {machine}"))
+        with MemorySink(archive, filters=[Redaction(environment={}, state_folder=tmp_path / machine)]) as sink:
+            assert sink.save("s", history).messages == 1
+            assert sink.flush("s")
+            assert [log.rules for log in sink.status("s").logs] == [old.rules]
+            sink.save("t", history)
+            assert sink.flush("t")
+            assert sink.status("t").logs[0].rules == REDACTION.rules
+    assert b"Option" not in b"".join(archive.lines("s"))
+    assert caplog.text == ""
+
+
 def test_a_text_that_is_full_of_candidates_takes_no_square_of_time() -> None:
     """In one piece the engine alone would need a minute for each."""
     mint = Mint(13)
@@ -328,12 +390,16 @@ class TestOnASink:
         Redaction(environment={}, state_folder=tmp_path / "file").for_session("s")
 
 
-def test_the_rules_make_the_bytes_that_their_name_stands_for() -> None:
+@pytest.mark.parametrize(("walk", "made"), [("1", "59f323ddaf55a865"), ("2", "f1d38be19ba2af9a")])
+def test_the_rules_make_the_bytes_that_their_name_stands_for(walk: str, made: str) -> None:
     """Who changes what comes out makes `WALK` another: sessions that go on would part from what is stored."""
     lines = [each.line for each in plant(1, 2) if each.kind != "rsa"]  # those are drawn by the system
     lines += [line_of({"content": text.format(name="API_KEY", value=Mint(1).text(30))}) for text in SURROUNDED]
-    made = hashlib.sha256(b"\n".join(map(REDACTION, lines))).hexdigest()
-    assert (REDACTION.rules, made[:16]) == ("redact=1/redact-secret-0.1.0b15/0d7c3943", "59f323ddaf55a865")
+    lines += [line_of({"content": text}) for text in HARMLESS] if walk == "2" else []
+    redaction = REDACTION.for_rules("s", f"redact={walk}/redact-secret-0.1.0b15/0d7c3943")
+    assert redaction is not None
+    assert hashlib.sha256(b"\n".join(map(redaction, lines))).hexdigest()[:16] == made
+    assert REDACTION.rules.startswith("redact=2/")
 
 
 @given(

@@ -7,11 +7,14 @@ from typing import Any, TypeAlias
 
 from history_sink import ConfigurationError
 from history_sink_agents.redaction.chunks import CHUNK_CHARACTERS, cut
-from history_sink_agents.redaction.code_names import is_a_name
+from history_sink_agents.redaction.code_context import is_harmless
 from history_sink_agents.redaction.placeholders import PLACEHOLDER, hide
 
 Engine: TypeAlias = Callable[[str], str]
 """Takes a text, and returns it with a placeholder (`hide`) in the place of each secret. It keeps no state."""
+
+IsHarmless: TypeAlias = Callable[[str, int, int], bool]
+"""Whether a part of a text is no secret, though it stands behind a secret's name."""
 
 PINNED = "0.1.0b15"
 """Another version finds other secrets, and so makes other bytes of the same history."""
@@ -26,8 +29,9 @@ class RedactSecret:
 
     name = f"redact-secret-{PINNED}"
 
-    def __init__(self, allow: Iterable[re.Pattern[str]] = ()) -> None:
+    def __init__(self, allow: Iterable[re.Pattern[str]] = (), is_harmless: IsHarmless = is_harmless) -> None:
         self._allow = tuple(allow)
+        self._is_harmless = is_harmless
 
     @cached_property
     def _scan(self) -> Callable[[str], list[Any]]:
@@ -75,4 +79,4 @@ class RedactSecret:
             return False
         if any(each.fullmatch(secret) for each in self._allow):
             return False
-        return finding.detector != _GENERIC or not is_a_name(text, start, end)
+        return finding.detector != _GENERIC or not self._is_harmless(text, start, end)

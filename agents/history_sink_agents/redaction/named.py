@@ -1,10 +1,10 @@
 """What stands behind a secret's name where the engine does not look: in prose, diffs, options, tables and tags."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
-from history_sink_agents.redaction.code_names import is_a_name
+from history_sink_agents.redaction.code_context import is_harmless
 from history_sink_agents.redaction.placeholders import PLACEHOLDER, hide
 
 LABEL = hide("contextual_secret")
@@ -26,11 +26,13 @@ _JWT = re.compile(r"eyJ[\w-]{16,}\.eyJ[\w-]{16,}\.[\w-]{16,}")  # the engine tak
 _JWT_LABEL = hide("jwt")
 
 
-def hide_named(text: str, allow: Iterable[re.Pattern[str]] = ()) -> str:
+def hide_named(
+    text: str, allow: Iterable[re.Pattern[str]] = (), is_harmless: Callable[[str, int, int], bool] = is_harmless
+) -> str:
     """The text without such values, but for those that a pattern of `allow` matches as a whole."""
     parts: list[str] = []
     done = 0
-    for start, end in _find(text):
+    for start, end in _find(text, is_harmless):
         if start >= done and not any(each.fullmatch(text, start, end) for each in allow):
             parts += (text[done:start], LABEL)
             done = end
@@ -45,14 +47,16 @@ def _hide_jwts(text: str, allow: Iterable[re.Pattern[str]]) -> str:
     return _JWT.sub(replace, text)
 
 
-def _find(text: str) -> Iterator[tuple[int, int]]:
+def _find(text: str, is_harmless: Callable[[str, int, int], bool]) -> Iterator[tuple[int, int]]:
     low = text.lower()
     if len(low) != len(text):
         low = text.replace("\u0130", "I").lower()  # the one letter whose small form is longer
     starts = sorted({at for word in _WORDS if word in low for at in _find_all(low, word)})
     for at in starts:
         if (found := _TAIL.match(text, at)) and _is_secret(text, at, found):
-            yield found.span("value")
+            start, end = found.span("value")
+            if not is_harmless(text, start, end):
+                yield start, end
 
 
 def _find_all(text: str, word: str) -> Iterator[int]:
@@ -63,13 +67,10 @@ def _find_all(text: str, word: str) -> Iterator[int]:
 
 
 def _is_secret(text: str, at: int, found: "re.Match[str]") -> bool:
-    start, end = found.span("value")
     value = found["value"]
     if not found["link"].strip() and not _is_told(text, at, found):
         return False
-    if not _is_random(value) or PLACEHOLDER.search(value):
-        return False
-    return not is_a_name(text, start, end)
+    return _is_random(value) and not PLACEHOLDER.search(value)
 
 
 def _is_told(text: str, at: int, found: "re.Match[str]") -> bool:

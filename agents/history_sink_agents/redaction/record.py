@@ -29,6 +29,12 @@ class Record:
         self._known: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
+    def find_rules(self, session: str) -> str:
+        """The rules that a session began with on this machine; "" where that is not known."""
+        with self._lock:
+            known = self._find(session)
+        return str(known["rules"]) if known else ""
+
     def check(self, session: str, rules: str, values: Iterable[str]) -> None:
         """Note a new session; of a known one, log what is other now. Never raises."""
         values = [*values]

@@ -1,5 +1,6 @@
 """The filter: a line in, the line without its secrets out."""
 
+import copy
 import hashlib
 import json
 import os
@@ -9,7 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from history_sink import ConfigurationError, Filtered
-from history_sink_agents.redaction.engine import Engine, RedactSecret
+from history_sink_agents.redaction.code_context import is_harmless
+from history_sink_agents.redaction.code_names import is_a_name
+from history_sink_agents.redaction.engine import Engine, IsHarmless, RedactSecret
 from history_sink_agents.redaction.line_walk import cache_short, redact_line
 from history_sink_agents.redaction.named import hide_named
 from history_sink_agents.redaction.placeholders import PLACEHOLDER, count, hide
@@ -17,8 +20,13 @@ from history_sink_agents.redaction.record import Record
 from history_sink_agents.redaction.secret_names import LEAST_CHARACTERS, find_values
 from history_sink_agents.restored import find_own_state_folder
 
-WALK = "1"
+WALK = "2"
 """The version of all that is not the engine. Whatever makes other bytes of a line makes it another."""
+
+_WALKS: Mapping[str, IsHarmless] = {"1": is_a_name, WALK: is_harmless}
+"""By version, what the versions differ in: sessions that were begun by an older one go on by it."""
+
+_RULE = "redact="
 
 
 class Redaction:
@@ -54,6 +62,7 @@ class Redaction:
         environment = os.environ if environment is None else environment
         patterns, allow, values = dict(patterns or {}), sorted(allow), [*values]
         self._allowed = [_compile("in allow", each) for each in allow]
+        self._has_own_engine = engine is not None
         self._engine = engine or RedactSecret(self._allowed)
         if isinstance(self._engine, RedactSecret):
             self._engine.check()
@@ -62,15 +71,43 @@ class Redaction:
             raise ConfigurationError(f"an exact value to redact has at least {LEAST_CHARACTERS} characters")
         found = {**dict.fromkeys(values, "VALUE"), **find_values(environment)}
         self._values = [(value, self._label(found[value], value)) for value in sorted(found, key=_longest_first)]
+        self._is_harmless: IsHarmless = is_harmless
         self._short = cache_short(self._scrub)
+        self._older: dict[str, Redaction] = {}
         own = hashlib.sha256(json.dumps([patterns, allow], sort_keys=True).encode()).hexdigest()[:8]
-        self.rules = f"redact={WALK}/{getattr(self._engine, 'name', 'own')}/{own}"
+        self._kind = f"{getattr(self._engine, 'name', 'own')}/{own}"
+        self.rules = f"{_RULE}{WALK}/{self._kind}"
         self._record = Record(state_folder or find_own_state_folder(environment))
 
     def for_session(self, session_id: str) -> "Redaction":
-        """Itself. Notes with which rules a session begins, and warns where it began with others."""
-        self._record.check(session_id, self.rules.removeprefix("redact="), [value for value, _ in self._values])
-        return self
+        """Itself, or one by the rules that the session began with here. Warns where it began with other rules."""
+        begun = self._record.find_rules(session_id)
+        found = self.for_rules(session_id, f"{_RULE}{begun}") if begun else None
+        found = found or self
+        self._record.check(session_id, found.rules.removeprefix(_RULE), [value for value, _ in self._values])
+        return found
+
+    def for_rules(self, session_id: str, rules: str) -> "Redaction | None":
+        """One by the rules that are named for a log; None where it has not this engine and configuration."""
+        del session_id
+        named = next((each.removeprefix(_RULE) for each in rules.split(",") if each.startswith(_RULE)), "")
+        walk, _, kind = named.partition("/")
+        if kind != self._kind or walk not in _WALKS:
+            return None
+        if walk == WALK:
+            return self
+        if walk not in self._older:
+            self._older[walk] = self._go_back(walk)
+        return self._older[walk]
+
+    def _go_back(self, walk: str) -> "Redaction":
+        older = copy.copy(self)
+        older.rules = f"{_RULE}{walk}/{self._kind}"
+        older._is_harmless = _WALKS[walk]
+        if not self._has_own_engine:
+            older._engine = RedactSecret(self._allowed, older._is_harmless)
+        older._short = cache_short(older._scrub)
+        return older
 
     def __call__(self, line: bytes) -> bytes:
         """The line without its secrets, and how many there were by rule; the very line where there is none."""
@@ -86,7 +123,7 @@ class Redaction:
                 text = text.replace(value, label)
         for label, pattern in self._patterns:
             text = pattern.sub(partial(self._replace, label), text)
-        return hide_named(self._engine(text), self._allowed)
+        return hide_named(self._engine(text), self._allowed, self._is_harmless)
 
     def _replace(self, label: str, found: re.Match[str]) -> str:
         secret = found[0]

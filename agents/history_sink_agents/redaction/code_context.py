@@ -1,0 +1,28 @@
+"""What stands behind a secret's name, and is none by what stands around it. Since the second version of the rules."""
+
+import re
+
+from history_sink_agents.redaction.code_names import is_a_name
+
+_BEFORE_CHARACTERS = 120
+_TYPE = re.compile(r"[A-Za-z_][A-Za-z_:]*<[A-Za-z_:<>, &'\[\]]*[)\]};,:]*")  # Option<SigningKey>
+_PATH = re.compile(r"\$\{?\w+\}?/[\w./${}-]*")  # $HOME/.config/tokens
+_SHELL = re.compile(r"\$\{[\w#!@*]+[^\s]*")  # "${lines[0]}", in quotes, too
+_EXAMPLE = re.compile(r"[\w+/=.-]*EXAMPLE[\w+/=.-]*|[\w+/=-]{4,}(?:\.\.\.|\u2026)")  # of a manual, or cut short
+_ARN = re.compile(r"\barn:[\w-]+:[\w:*/.-]*$")  # a secret's name in AWS, and not the secret
+_OF_A_TYPE = re.compile(r"[\"']\w+::\w+::\w+[\"'][ \t]*:[ \t]*[\"']$")  # "AWS::ApiGateway::ApiKey": "…"
+_OF_A_PAGE = re.compile(
+    r"(?:next(?:forward|backward|lock|sequence)?|starting|continuation|pagination|page|change|lock|idempotency"
+    r"|client[_-]?request)[_-]?token[\"'`]?[ \t]*[:=]?[ \t]*[\"'`]?$",
+    re.IGNORECASE,
+)
+
+
+def is_harmless(text: str, start: int, end: int) -> bool:
+    """Whether ``text[start:end]`` reads as code, or is known for what it is by the text before it."""
+    if is_a_name(text, start, end):
+        return True
+    secret, before = text[start:end], text[max(0, start - _BEFORE_CHARACTERS) : start]
+    if any(each.fullmatch(secret) for each in (_TYPE, _PATH, _SHELL, _EXAMPLE)):
+        return True
+    return any(each.search(before) for each in (_ARN, _OF_A_TYPE, _OF_A_PAGE))
