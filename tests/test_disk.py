@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from agent_homes import A, B, C, add_events, add_session, archive_home, created, open_opencode, put, put_text
 from command import Command, objects
-from history_sink import HistorySink
+from history_sink import HistorySink, Unavailable
 from history_sink.testing import MemorySink
 from history_sink_agents.disk import prune_command, survey_command
 from history_sink_agents.formats.names import name_manifest
@@ -97,6 +97,19 @@ def test_without_a_broker_only_this_machine_is_looked_at(run: Run, home: Path, m
     done = run("agents")
     assert (done.exit_code, "was not asked" in done.stderr) == (0, True)
     assert "claude" in done.stdout
+
+
+def test_where_the_archive_does_not_answer_this_machine_is_shown_all_the_same(
+    sink: MemorySink, run: Run, home: Path
+) -> None:
+    make_claude(home)
+    put(home, f".pi/agent/sessions/--w--/2026_{A}.jsonl", {"n": 1})
+    with sink.archive.broker_away():
+        done = run("agents", "--json")
+    told = {each["agent"]: each for each in map(json.loads, done.stdout.splitlines())}
+    assert {name: each["archived_bytes"] for name, each in told.items()} == {"claude": None, "pi": None}
+    assert (told["claude"]["files"], told["pi"]["files"]) == (4, 1)
+    assert isinstance(done.exception, Unavailable)  # which the command tells as all others do
 
 
 def test_a_database_is_counted_by_its_events_and_one_that_cannot_be_read_is_told(

@@ -311,6 +311,34 @@ def test_what_is_not_there_is_said(restore: Restore, tmp_path: Path) -> None:
     assert f"no manifest claude.{A}.manifest" in done.stderr
 
 
+def test_the_agent_that_wrote_a_session_is_named_where_another_is_meant(
+    sink: MemorySink, restore: Restore, tmp_path: Path
+) -> None:
+    make_claude(tmp_path / "old")
+    archive_home(sink, "claude", tmp_path / "old")
+    done = restore(A, "--into", "pi", "--home", tmp_path / "new")
+    assert (done.exit_code, "--into claude" in done.stderr) == (3, True), done.stderr
+    done = restore(f"claude.{A}", "--into", "pi", "--home", tmp_path / "new")
+    assert (done.exit_code, "--into claude" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("agent", ["claude", "opencode"])
+def test_a_branch_that_is_not_there_is_no_main_log(
+    sink: MemorySink, restore: Restore, tmp_path: Path, agent: str
+) -> None:
+    session = A if agent == "claude" else "ses_1"
+    if agent == "claude":
+        make_claude(tmp_path / "old")
+    else:
+        with closing(open_opencode(tmp_path / "old")) as database:
+            add_session(database, session)
+            add_events(database, session, [created(session)])
+    archive_home(sink, agent, tmp_path / "old")
+    done = restore(session, "--into", agent, "--home", tmp_path / "new", "--branch", "000000000009-00112233445566aa")
+    assert (done.exit_code, "has no branch 0000" in done.stderr) == (3, True), done.output
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_session_at_work_is_left_alone(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:
     home = tmp_path / "old"
     make_claude(home)

@@ -281,5 +281,6 @@ def test_without_a_queue_it_says_what_is_missing(tmp_path: Path) -> None:
     away = Command({"HOME": str(tmp_path), "CODETETHER_HISTORY_BROKER_URL": "redis://127.0.0.1:1/0"})
     ended = away("watch", "--once")
     assert (ended.status, "is away" in ended.err) == (4, True), ended.err
+    assert "tried again" not in ended.err  # it ends
     ended = away("watch", "--once", "--agent", "nobody")
     assert (ended.status, "no agent 'nobody'" in ended.err) == (2, True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from history_sink import HistorySink, ProducerSettings
+from history_sink import HistorySink, ProducerSettings, Unavailable
 from history_sink_agents.command_line import json_option, open_reader, show_progress, timeout_option
 from history_sink_agents.disk.survey import (
     Holding,
@@ -35,7 +35,7 @@ def agents_command(
 
     ARCHIVED is told by sizes, and no byte is read for it; BEHIND counts files that the archive has not whole. What an
     agent writes at this moment is behind until `history-sink watch` has sent it. Without a broker, or with --local,
-    only this machine is looked at.
+    only this machine is looked at; so it is where the archive does not answer, which is said behind it.
     """
     if local or not ProducerSettings.from_env().is_enabled:
         if not local:
@@ -54,16 +54,18 @@ def _show(
         click.echo(f"no sessions of {', '.join(agents or sorted(FORMATS))} are here", err=True)
     elif not as_json and not shows_files:
         click.echo(_HEADER)
-    is_whole = True
+    is_whole, away = True, None
     for agent, home in homes.items():
         files, problem = list[Measured](), None
         try:
             files = measure_files(agent, home)
-            if sink:
+            if sink and not away:
                 with show_progress(f"asking for {agent}") as advance:
                     files = [*ask_archive(sink, files, timeout_seconds, advance)]
         except Unreadable as error:
             problem, is_whole = str(error), False
+        except Unavailable as error:  # what is on this machine is shown all the same
+            away = error
         if shows_files:
             for file in files:
                 click.echo(_describe_file(file, as_json))
@@ -71,6 +73,8 @@ def _show(
             click.echo(_describe(sum_up(agent, home, files, problem), as_json))
         if problem:
             click.echo(f"{agent}: {problem}", err=True)
+    if away:
+        raise away
     if not is_whole:
         raise click.exceptions.Exit(1)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from history_sink import Fault, Faulted, HistorySink, LogEnd, LogStatus, Mismatch, PointerHandle
+from history_sink_agents.formats import FORMATS
 from history_sink_agents.formats.manifest import Entry, read_lines
 from history_sink_agents.formats.names import name_manifest
 from history_sink_agents.restore.errors import Absent
@@ -39,22 +40,41 @@ class SinkArchive:
         self.sink = sink
         self._choice = choice
         self._timeout_seconds = timeout_seconds
+        self._has_branch = choice.branch is None
 
     def read_manifest(self, session: str) -> list[Entry]:
         """The entries of the session that `session` is, or is a part of. Raises `Absent`, and what `read` raises."""
         entries = read_manifest(self.sink, session, self._timeout_seconds)
         if not entries:
+            if other := self._find_writer(session):
+                raise Absent(f"the archive has this session of {other}, and none of {session}: --into {other}")
             raise Absent(
                 f"the archive has no manifest {name_manifest(session)}: {session} was not archived by `history-sink"
                 " watch`; `history-sink restore SESSION FILE` writes any log to a file"
             )
         return entries
 
+    def _find_writer(self, session: str) -> str | None:
+        """The agent that wrote a session of this id, where it is another one."""
+        _, _, named = session.partition(".")
+        for agent in FORMATS:
+            if self.sink.status(name_manifest(f"{agent}.{named}"), self._timeout_seconds).logs:
+                return agent
+        return None
+
+    def check_branch(self, session: str) -> None:
+        """Raise `Absent` where a branch is meant, and no log that was found has one of that name."""
+        if not self._has_branch:
+            raise Absent(
+                f"{session} has no branch {self._choice.branch}; `history-sink status` names those that it has"
+            )
+
     def find_log(self, session: str) -> tuple[LogStatus, int] | None:
         """The log that is meant, and how many the session has; None where it has none."""
         status = self.sink.status(session, self._timeout_seconds)
         logs = {log.branch: log for log in status.logs}
         if self._choice.branch in logs and self._choice.branch:
+            self._has_branch = True
             return logs[self._choice.branch], len(logs)
         log = logs.get(None) if self._choice.is_main else status.latest
         return (log, len(logs)) if log else None

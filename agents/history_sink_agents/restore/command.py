@@ -64,6 +64,9 @@ def into(
     """
     if branch and is_main:
         raise click.UsageError("--branch or --main, not both")
+    writer = session.partition(".")[0]
+    if writer in FORMATS and writer != agent:
+        raise click.UsageError(f"{session} is a session of {writer}: --into {writer}")
     asked = session if session.startswith(f"{agent}.") else name_session(agent, session)
     form = FORMATS[agent]
     where = home or _find_home(form, project)

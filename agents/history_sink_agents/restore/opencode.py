@@ -23,6 +23,7 @@ def restore_export(archive: SinkArchive, wish: Wish, *, is_dry: bool, tell: Call
     missing = [session for session, log in found.items() if log is None]
     if not found or len(missing) == len(found):
         raise Absent(f"the archive has nothing of {wish.asked}")
+    archive.check_branch(wish.asked)
     if missing and not wish.is_partial:
         raise Refused(f"{wish.asked} is not whole: the archive does not have {', '.join(missing)}; see --partial")
     logs = {session: log[0] for session, log in found.items() if log}

@@ -51,6 +51,7 @@ class Plan:
 def plan_restore(archive: SinkArchive, agent: PatternFormat, wish: Wish) -> Plan:
     """Find out what is to be written where. Raises `Refused`, `Absent`, `Misplaced` and what the sink's calls raise."""
     items, missing = close_lineage(archive, wish.asked) if agent is CODEX else find_items(archive, agent, wish.asked)
+    archive.check_branch(wish.asked)
     notes = _judge_missing(agent, wish, items, missing)
     session = find_id(agent, items, wish.asked)
     beside = [] if wish.is_new else _find_beside(agent, wish.home, items)

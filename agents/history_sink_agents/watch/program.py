@@ -48,7 +48,7 @@ class Program:
         self._homes = list_homes(agents, environ, user_home)
         self._folder = state_folder or find_state_folder(environ, user_home)
         self._say = say
-        self._teller = LineTeller(say, is_verbose=is_verbose)
+        self._is_verbose = is_verbose
         self._make_sink = make_sink
 
     def run_once(self) -> int:
@@ -122,7 +122,8 @@ class Program:
                 return Carrier(Handover(sink, is_stopped=is_stopped), state)
 
             limits = {} if attempts is None else {"attempts": attempts}
-            runner = Runner(make_carrier, state, self._teller, **limits)
+            teller = LineTeller(self._say, is_verbose=self._is_verbose, tells_outages=attempts is None)
+            runner = Runner(make_carrier, state, teller, **limits)
             runner.start()
             try:
                 yield runner, Watch(runner, self._homes, self._folder)

@@ -8,11 +8,15 @@ from history_sink_agents.watch.carry import Carried
 
 
 class LineTeller:
-    """Says problems and outages; each file only where it `is_verbose`. Names and sizes, never a word of a session."""
+    """Says problems and outages; each file only where it `is_verbose`. Names and sizes, never a word of a session.
 
-    def __init__(self, say: Callable[[str], None], *, is_verbose: bool = False) -> None:
+    Where the watch does not go on behind an outage, whoever ends it says what is away: `tells_outages` is False.
+    """
+
+    def __init__(self, say: Callable[[str], None], *, is_verbose: bool = False, tells_outages: bool = True) -> None:
         self._say = say
         self._is_verbose = is_verbose
+        self._tells_outages = tells_outages
         self._lock = threading.Lock()
         self._said: set[tuple[str, str]] = set()
 
@@ -35,11 +39,13 @@ class LineTeller:
 
     def away(self, reason: str) -> None:
         """See `Teller`."""
-        self._tell(f"nothing is archived now: {reason}; it is tried again, and nothing is lost")
+        if self._tells_outages:
+            self._tell(f"nothing is archived now: {reason}; it is tried again, and nothing is lost")
 
     def back(self) -> None:
         """See `Teller`."""
-        self._tell("the archive is back")
+        if self._tells_outages:
+            self._tell("the archive is back")
 
     def _tell(self, text: str) -> None:
         with self._lock:
