@@ -366,6 +366,23 @@ class TestInMemory:
         status = sink.status("s")
         assert ([log.branch for log in status.logs], status.strays) == ([None], ())
 
+    @pytest.mark.parametrize("flush_seconds", [1.5, 2.0, 2.5, 3.0, 3.5])
+    def test_a_list_that_is_saved_after_a_flush_in_vain_brings_nothing_twice(
+        self, archive: MemoryArchive, flush_seconds: float
+    ) -> None:
+        sink = MemorySink(archive)
+        sink.save("s", messages("a"))
+        assert sink.flush("s")
+        with archive.losing_uploads():
+            sink.save("s", messages("a", "b"))
+        sink.append("s", message("c"))  # it waits
+        with archive.losing_uploads():
+            assert not sink.flush("s", flush_seconds)
+        sink.save("s", messages("a", "b", "c", "d"))
+        assert sink.flush("s", 60)
+        assert kept(archive) == "abcd"
+        assert [log.branch for log in sink.status("s").logs] == [None]
+
     def test_what_followed_a_save_that_has_parted_follows_it_to_its_branch(self, archive: MemoryArchive) -> None:
         one, two = MemorySink(archive), MemorySink(archive)
         one.save("s", messages("a"))

@@ -246,12 +246,13 @@ class Ledger:
     def rewind(self, offset: int, is_in_flight: bool = False) -> None:
         """Note that the store lacks what was handed over after `offset`: it is to be handed over again.
 
-        `is_in_flight`: what streams carry is perhaps on its way. Else uploads carry it, too.
+        `is_in_flight`: what streams carry is perhaps on its way, and follows what was handed over. Else uploads carry
+        it, too.
         """
         log = self.log
         messages = log.points.find(offset) or 0
         log.confirmed = min(log.confirmed, messages)
-        if log.appended and is_in_flight:
+        if is_in_flight:
             log.resend = log.skip(messages)
             return
         log.points.cut(messages)
