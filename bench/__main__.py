@@ -38,6 +38,7 @@ MEASURES = (
     "seal",
     "watch",
     "claude_store",
+    "flush",
 )
 Measure: TypeAlias = Callable[[Scene, Options], Findings]
 

@@ -3,17 +3,20 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from history_sink import FlushResult, HistorySink
 from history_sink.client.session import DELETED
+from history_sink.protocol.contract import STATUS, UPLOAD
 from history_sink.protocol.outcome import FlushState
 from history_sink.transport.broker import Broker
+from history_sink.transport.results import Answer
 from plain_store import lines_of, message, messages
 from stack.minio import MinioServer
 from stack.redis import RedisServer
@@ -60,6 +63,53 @@ def test_only_stored_is_true() -> None:
 def test_stored_has_no_reason(sink: HistorySink, session: str) -> None:
     sink.save(session, messages("a"))
     assert sink.flush(session, 20) == FlushResult("stored")
+
+
+def test_a_burst_is_asked_about_once_when_its_outcomes_are_there(
+    sink: HistorySink, session: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("history_sink.client.flush.WAIT_SECONDS", 30.0)  # on a machine that is busy with tests
+    for number in range(40):
+        sink.append(session, message(str(number)))
+    asked = note_questions(sink, monkeypatch)
+    assert sink.flush(session, 60)
+    assert asked == [STATUS]
+    sink.save(session, messages("an", "edited", "history"))
+    asked.clear()
+    assert sink.flush(session, 60)
+    assert asked == [STATUS]
+
+
+def test_outcomes_that_are_lost_delay_it_once(sink: HistorySink, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("history_sink.client.flush.WAIT_SECONDS", 0.2)
+    waits: list[int] = []
+
+    def find_none(task_ids: Sequence[str], timeout_seconds: float) -> dict[str, Answer]:
+        waits.append(len(task_ids))
+        time.sleep(timeout_seconds)
+        return {}
+
+    monkeypatch.setattr(sink._broker, "watch", find_none)
+    sink.append(session, *messages("a", "b"))
+    assert sink.flush(session, 30)
+    waited = len(waits)
+    assert waited > 0
+    assert sink.flush(session, 30)
+    assert len(waits) == waited  # the store has said that it has all of it, so nothing is waited for
+
+
+def note_questions(sink: HistorySink, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which questions go out from now on."""
+    asked: list[str] = []
+    send = sink._broker.send
+
+    def note(task: str, *rest: Any, **more: Any) -> str:
+        if task != UPLOAD:
+            asked.append(task)
+        return send(task, *rest, **more)
+
+    monkeypatch.setattr(sink._broker, "send", note)
+    return asked
 
 
 def test_no_store_when_a_worker_answers_and_its_store_is_away(

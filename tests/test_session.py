@@ -153,6 +153,9 @@ class ShakyBroker:
         self.answer()
         return self.answers.pop(task_id).value
 
+    def watch(self, task_ids: Sequence[str], timeout_seconds: float) -> dict[str, Answer]:
+        return self.look(task_ids)
+
     def look(self, task_ids: Sequence[str]) -> dict[str, Answer]:
         return {task_id: self.answers[task_id] for task_id in task_ids if task_id in self.answers}
 

@@ -66,6 +66,12 @@ class Account:
             return self.ledger.is_handed_over and self.appends.is_handed_over
 
     @property
+    def has_news(self) -> bool:
+        """Whether the store has said something that the next save acts on."""
+        with self.lock:
+            return self._is_deleted or self.ledger.has_news
+
+    @property
     def is_spare(self) -> bool:
         """Whether this process may forget the session and lose nothing. Never waits for a thread that works on it."""
         if not self.lock.acquire(blocking=False):

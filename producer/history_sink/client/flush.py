@@ -15,6 +15,9 @@ log = logging.getLogger("history_sink")
 ASK_SECONDS = 5.0
 """How long one question may wait for a worker before it is asked anew."""
 
+WAIT_SECONDS = 1.0
+"""How long flush waits for the outcomes of what was handed over, before it asks the store. They may be lost."""
+
 _PATIENCE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS = 0.02
 _LAST_PAUSE_SECONDS = 0.5
@@ -25,38 +28,54 @@ _ANSWERED = ("no_store", "clock", "time")
 
 
 def flush(session: Session, timeout_seconds: float) -> FlushResult:
-    """See `HistorySink.flush`."""
+    """See `HistorySink.flush`.
+
+    It waits until workers have told the outcomes, and then asks the store once. Where an outcome is late, lost, or not
+    all that is wanted, it goes on asking, with pauses that grow.
+    """
     deadline = time.monotonic() + timeout_seconds
     lookout = _Lookout()
     result = _NOT_ASKED
-    pause = _FIRST_PAUSE_SECONDS
+    wait, pause = WAIT_SECONDS, _FIRST_PAUSE_SECONDS
     is_whole = True  # each message is looked at once, the last ones in each round
     while True:
         receipt = session.hand_over(is_whole)
-        is_complete = receipt.state != "unreachable"
-        if not is_complete:
-            result = FlushResult("unreachable", receipt.reason)
         is_whole = False
-        if is_complete and session.is_empty:
-            return _judge(session)  # nothing to ask about
-        if is_complete and not session.can_ask:
-            log.error(
-                "history-sink: session %s: nobody can tell whether the store has it: %s", session.name, NO_ANSWERS
-            )
-            return FlushResult("no_answers", NO_ANSWERS)
-        remaining = deadline - time.monotonic()
-        if is_complete and remaining > 0:
-            found = _ask(session, min(ASK_SECONDS, remaining), lookout)
-            if found:
-                return _judge(session)
-            is_cut_short = found.state == "no_worker" and remaining < ASK_SECONDS
-            if not (is_cut_short and result.state in _ANSWERED and result is not _NOT_ASKED):
-                result = found
+        if receipt.state == "unreachable":
+            result = FlushResult("unreachable", receipt.reason)
+        else:
+            ended = _end_unasked(session)
+            if ended is not None:
+                return ended
+            # Half of the time is kept, to ask in.
+            session.wait_for_outcomes(min(wait, (deadline - time.monotonic()) / 2))
+            wait = _LAST_PAUSE_SECONDS
+            remaining = deadline - time.monotonic()
+            if remaining > 0 and session.has_news:
+                continue
+            if remaining > 0:
+                found = _ask(session, min(ASK_SECONDS, remaining), lookout)
+                if found:
+                    session.settle()
+                    return _judge(session)
+                is_cut_short = found.state == "no_worker" and remaining < ASK_SECONDS
+                if not (is_cut_short and result.state in _ANSWERED and result is not _NOT_ASKED):
+                    result = found
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             return result
         time.sleep(min(pause, remaining))
         pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
+
+
+def _end_unasked(session: Session) -> FlushResult | None:
+    """What to say where there is nothing to ask about, or nobody to ask."""
+    if session.is_empty:
+        return _judge(session)
+    if session.can_ask:
+        return None
+    log.error("history-sink: session %s: nobody can tell whether the store has it: %s", session.name, NO_ANSWERS)
+    return FlushResult("no_answers", NO_ANSWERS)
 
 
 def _judge(session: Session) -> FlushResult:

@@ -48,6 +48,32 @@ class Inquirer(Account):
             self._take_status(status, question)
         return status, question
 
+    def wait_for_outcomes(self, timeout_seconds: float) -> None:
+        """Wait until the last upload to each log has its outcome, and learn from what is there then. Never raises."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            with self.lock:
+                wanted = self._under_way.find_last()
+            remaining = deadline - time.monotonic()
+            if not wanted or remaining <= 0:
+                return
+            try:
+                answers = self._broker.watch(wanted, remaining)
+            except Unavailable:
+                return
+            with self.lock:
+                outcomes = self._under_way.take(answers)
+                for sent, outcome in outcomes:
+                    self._take_outcome(outcome, sent)
+            is_pending = any(outcome.outcome == "pending" for _, outcome in outcomes)
+            if len(answers) < len(wanted) or not is_pending:
+                return  # else what it waits for has an outcome, too
+
+    def settle(self) -> None:
+        """Note that the store has all that was handed over."""
+        with self.lock:
+            self._under_way.clear()
+
     def find_end(self, timeout_seconds: float) -> tuple[str | None, int]:
         """The log that this session is on, and how far it reaches when it has what the broker has taken.
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from history_sink.errors import Malformed, Unavailable
@@ -60,8 +61,23 @@ class UnderWay:
         except Unavailable:
             return None, []
         answer = answers.pop(question_id, None) if question_id else None
-        told = [(self._sent.pop(task_id), self._read(each)) for task_id, each in answers.items()]
-        return answer, [(sent, outcome) for sent, outcome in told if outcome is not None]
+        return answer, self.take(answers)
+
+    def take(self, answers: Mapping[str, Answer]) -> list[tuple[SentUpload, Outcome]]:
+        """The outcomes in `answers`, each of which is told once: its upload is forgotten."""
+        told = [
+            (self._sent.pop(task_id), self._read(each)) for task_id, each in answers.items() if task_id in self._sent
+        ]
+        return [(sent, outcome) for sent, outcome in told if outcome is not None]
+
+    def find_last(self) -> list[str]:
+        """The last upload to each log: its outcome tells of those before it, too."""
+        last = {(sent.branch, id(sent.stream)): task_id for task_id, sent in self._sent.items()}
+        return [*last.values()]
+
+    def clear(self) -> None:
+        """Forget them all: the store has them, as it has said itself."""
+        self._sent.clear()
 
     def _read(self, answer: Answer) -> Outcome | None:
         reason = answer.failure
