@@ -11,7 +11,7 @@ S3_PREFIX = f"{NAMESPACE}S3_PREFIX"
 DEFAULT_PREFIX = "history/"
 SECRETS = ("BROKER_URL", "RESULT_URL", "REDIS_URL", "S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_SESSION_TOKEN", "S3_PROXY")
 SINKS_ALONE = ("FILTERS", "REDACT_FILE", "SEAL_MASTER_FILE", "SEAL_MASTER_COMMAND", "SEAL_KEYS_FOLDER")
-"""What a producer reads, and no worker."""
+"""What a producer reads, and no worker; but search workers may be given the keys of sealed lines."""
 KNOWN = frozenset(
     NAMESPACE + name
     for name in (

@@ -2,6 +2,6 @@
 
 To be read in this order. What goes in: extraction, parts, word_parts. What it is: fields, places, index. How it is fed:
 listed, draft, line_reader, feed, notices, wanted, rebuild, opening, indexer. How it is asked: question, ranking,
-said_words, excerpt, recall. tantivy is imported in
+said_words, excerpt, recall. `sealed` opens lines where the keys are. tantivy is imported in
 fields, ranking and index alone, and this room by workers alone that take the queue ``history.search``.
 """

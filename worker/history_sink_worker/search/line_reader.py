@@ -7,6 +7,7 @@ from history_sink_worker.archive.trace import Walk
 from history_sink_worker.search.draft import Draft
 from history_sink_worker.search.extraction import Extract, extract
 from history_sink_worker.search.places import Cursor, Place
+from history_sink_worker.search.sealed import open_line
 from history_sink_worker.task_errors import unexpected
 
 _log = log.get("history_sink_worker")
@@ -38,7 +39,7 @@ class LineReader:
         """Index the line before `walk`. Commits, in the middle of a log, where much has come together."""
         draft, start = self._draft, self._start
         if walk.offset >= self._parts_at:
-            what = _extract(line)
+            what = _extract(open_line(start.session, line))
             self._project = what.project or self._project
             self._sealed += what.is_sealed
             place = Place(start.session, start.branch, walk.offset - len(line), walk.offset, self._messages)

@@ -19,6 +19,7 @@ from history_sink_worker.search.extraction import extract
 from history_sink_worker.search.index import Index, digest_of
 from history_sink_worker.search.places import Found, Scope
 from history_sink_worker.search.question import Terms
+from history_sink_worker.search.sealed import open_line
 from history_sink_worker.search.state import State, wish
 from history_sink_worker.service.service import Service
 
@@ -126,7 +127,7 @@ class Recall:
             if answer.kind == "no_match":
                 wish(self._home, place.session, place.branch)
             return None
-        text = extract(answer).text
+        text = extract(open_line(place.session, answer)).text
         if digest_of(text) != found.digest:
             wish(self._home, place.session, place.branch)
             return None
