@@ -44,11 +44,39 @@ def test_each_folder_that_a_decision_names_is_there(page: str) -> None:
         assert is_there(name, folders), name
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page == "README.md" or re.fullmatch(r"docs/\w+\.md", page)])
-def test_each_command_that_a_page_names_is_there(page: str) -> None:
+GUIDES = [page for page in PAGES if page == "README.md" or re.fullmatch(r"docs/\w+\.md", page)]
+
+
+def read_code(page: str) -> str:
+    """What a page quotes: in backquotes, indented, or as shell."""
     text = (ROOT / page).read_text()
     quoted = re.findall(r"`([^`\n]+)`|^ {4}(\S[^\n]*)$|^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    code = "\n".join(map("".join, quoted))
+    return "\n".join(map("".join, quoted))
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_each_command_that_a_page_names_is_there(page: str) -> None:
+    code = read_code(page)
     for program, name in re.findall(r"(?<![\w./-])(history-sink(?:-worker)?) ([a-z][\w-]*)(?!\S)", code):
         if name not in PROGRAMS:  # as in `gemini mcp add history-sink history-sink mcp`
             assert PROGRAMS[program].get_command(click.Context(PROGRAMS[program]), name), f"{program} {name}"
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_each_option_that_a_page_gives_a_command_is_there(page: str) -> None:
+    code = read_code(page).replace("\\\n", " ")
+    for program, line in re.findall(r"(?<![\w./-])(history-sink(?:-worker)?) ([a-z][^\n#|;&)]*)", code):
+        command, words = descend(PROGRAMS[program], line.split())
+        known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)} | {"--help", "--"}
+        given = {word.partition("=")[0].strip(".,[]") for word in words if word.startswith("--")}
+        assert given <= known, f"{program} {line}"
+
+
+def descend(group: click.Group, words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that the words name, and those behind its name."""
+    context = click.Context(group)
+    if not words or group.get_command(context, words[0]) is None:  # a group's name alone, or prose
+        return group, []
+    _, command, rest = group.resolve_command(context, words)
+    assert command is not None
+    return descend(command, rest) if isinstance(command, click.Group) else (command, rest)
