@@ -3,12 +3,12 @@
 Keys (``sessions/*.key``), ``history.jsonl``, settings and ``file-history/`` are never read: no resume needs them.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from history_sink_agents.formats.format import Misplaced
+from history_sink_agents.formats.heads import read_object
 from history_sink_agents.formats.live import is_running
 from history_sink_agents.formats.patterns import PatternFormat, allow
 
@@ -28,10 +28,10 @@ class ClaudeFormat(PatternFormat):
         """See `PatternFormat`. A file that a killed process left behind names a process that is gone."""
         for path in sorted((home / "sessions").glob("*.json")):
             try:
-                value = json.loads(path.read_bytes())
-            except (OSError, ValueError):
+                value = read_object(path.read_bytes())
+            except OSError:
                 continue
-            if isinstance(value, dict) and value.get("sessionId") == session and is_running(value.get("pid")):
+            if value.get("sessionId") == session and is_running(value.get("pid")):
                 return f"process {value['pid']} has it open"
         return None
 

@@ -63,7 +63,7 @@ def read_root(folder: Path) -> str | None:
     """The project that has claimed a folder; None where none has."""
     root = folder / ".project_root"
     try:
-        return root.read_text()[:4096].strip() or None if root.is_file() and not root.is_symlink() else None
+        return root.read_text("utf-8")[:4096].strip() or None if root.is_file() and not root.is_symlink() else None
     except (OSError, UnicodeDecodeError):
         return None
 

@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
 
+from history_sink_agents.formats.heads import read_object
+
 _VERSION = 1
 _TEXTS, _MAYBE = ("agent", "session", "path", "kind"), ("cwd", "machine", "sha256")
 
@@ -44,11 +46,8 @@ def read_lines(lines: Iterable[bytes]) -> list[Entry]:
 
 
 def _read(line: bytes) -> Entry | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or not all(isinstance(value.get(name), str) for name in _TEXTS):
+    value = read_object(line)
+    if not all(isinstance(value.get(name), str) for name in _TEXTS):
         return None
     facts: dict[str, Any] = {name: value[name] for name in _TEXTS}
     facts |= {name: value[name] for name in _MAYBE if isinstance(value.get(name), str)}
