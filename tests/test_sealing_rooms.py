@@ -10,7 +10,7 @@ from history_sink_agents.browse import export
 from history_sink_agents.browse.log import find_log
 from history_sink_agents.restore.archive import Choice, SinkArchive
 from history_sink_agents.sealing import NotOpened, Sealing, read_keyring
-from history_sink_agents.sealing.keyring import MASTER_FILE
+from history_sink_agents.sealing.keyring import MASTER_FILE, make_master
 from history_sink_agents.view.index import LineIndex, read_turns
 from history_sink_agents.watch.attach import attach
 from history_sink_agents.watch.sources import FileSource
@@ -74,3 +74,31 @@ def test_a_watcher_that_begins_anew_finds_the_place_in_a_sealed_log(
         place = attach(sink, "s", FileSource(file, path.stat().st_size), 10.0)
     assert place.position == len(b"".join(lines_of(HISTORY)))
     assert place.end.bytes == len(b"".join(archive.lines("s")))
+
+
+def test_a_watcher_without_the_state_goes_on_under_the_logs_key_after_a_rotation(
+    archive: MemoryArchive, masters: Path, tmp_path: Path
+) -> None:
+    masters.write_text(masters.read_text() + make_master()[1])
+    path = tmp_path / "file"
+    path.write_bytes(b"".join(lines_of(HISTORY)) + b'{"new":1}\n')
+    sealing = Sealing(read_keyring({MASTER_FILE: str(masters)}), tmp_path / "other-state")
+    with MemorySink(archive, filters=[sealing]) as sink, path.open("rb") as file:
+        place = attach(sink, "s", FileSource(file, path.stat().st_size), 10.0)
+        assert (place.position, place.end.branch) == (len(b"".join(lines_of(HISTORY))), None)
+        assert sink.extend("s", [b'{"new":1}'], place.end).state == "enqueued"
+        assert b"".join(sink.read("s")) == path.read_bytes()
+
+
+def test_a_watcher_says_that_a_session_which_was_clear_goes_on_sealed_in_a_branch(
+    masters: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive, path = MemoryArchive(), tmp_path / "file"
+    with MemorySink(archive) as plain:
+        plain.save("s", HISTORY)
+    path.write_bytes(b"".join(lines_of(HISTORY)))
+    sealing = Sealing(read_keyring({MASTER_FILE: str(masters)}), tmp_path / "state")
+    with MemorySink(archive, filters=[sealing]) as sink, path.open("rb") as file:
+        assert attach(sink, "s", FileSource(file, path.stat().st_size), 10.0).end.branch is not None
+    assert "session s goes on in a branch" in caplog.text
+    assert "filtered otherwise, or not at all" in caplog.text

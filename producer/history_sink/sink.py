@@ -81,9 +81,9 @@ class HistorySink(SinkCoroutines, SinkMeasures):
         self._opening = Opening(self.filters, self._guard.say_sealed)
         encode = partial(encode_line, default=default)
         encode_for = filter_sessions(encode, self.filters)
-        rules = Rules(read_rules, make_adopt(encode, self.filters))
-        self._sessions = Sessions(self._broker, encode_for, rules if self.filters else None)
-        self._extension = Extension(self._broker, encode_for, read_rules)
+        rules = Rules(read_rules, make_adopt(encode, self.filters)) if self.filters else None
+        self._sessions = Sessions(self._broker, encode_for, rules)
+        self._extension = Extension(self._broker, encode_for, rules)
         self._calls = CallQueue()
         if not self.settings.is_enabled:
             log.warning("history-sink is %s; nothing is archived", why_disabled)

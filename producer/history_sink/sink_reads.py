@@ -216,4 +216,6 @@ class SinkReads(SinkParts):
         session = self._sessions.get(session_id) if known is None else None
         if session is not None:
             return replace(session.ask(timeout_seconds)[0], filtered=dict(session.filtered))
-        return self._reading.status(session_id, timeout_seconds, [point_at(end) for end in known or ()])
+        status = self._reading.status(session_id, timeout_seconds, [point_at(end) for end in known or ()])
+        self._extension.learn(session_id, status)
+        return status

@@ -4,6 +4,7 @@ The file is read once, and the place behind each of its lines compared with wher
 that the file goes on from is its log. A file that goes on from none is a new generation: it gets a branch.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,6 +12,12 @@ from dataclasses import dataclass, replace
 from history_sink import BadMessage, HistorySink, LogEnd, LogStatus, Status
 from history_sink_agents.watch.sources import LineTooLong, Source
 
+log = logging.getLogger("history_sink_agents.watch")
+
+PARTED = (
+    "session %s goes on in a branch: its file, as the filters here make its lines, is on no log of it. Either it was"
+    " written anew, or what is stored was filtered otherwise, or not at all (its log was begun by the rules: %s)"
+)
 ASKED_PLACES = 2048
 """So many places of a file are asked about at a time."""
 
@@ -121,6 +128,9 @@ def _place_beside(sink: HistorySink, session: str, source: Source, timeout_secon
 
 def _open_branch(sink: HistorySink, session: str, source: Source, status: Status, common: Place) -> Place:
     """A branch is named after the place behind the first line that is on no log. A taken name is passed over."""
+    rules = next((log.rules for log in status.logs if log.branch is None), "")
+    if sink.filters or rules:
+        log.warning(PARTED, session, rules or "none that are known")
     taken = {log.branch for log in status.logs}
     branch = None
     for place in _walk(sink, status.session, source, common):

@@ -4,10 +4,11 @@ A ledger keeps 40 bytes and more for each message. Whoever streams files of giga
 """
 
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from history_sink.client.account import Rules
 from history_sink.client.handed_over import HandedOver, describe_upload
 from history_sink.errors import BadMessage, Unavailable
 from history_sink.protocol.batch import Batch
@@ -18,8 +19,12 @@ from history_sink.protocol.lines import Encode, EncodeFor, Line, Message, encode
 from history_sink.protocol.log_end import LogEnd, make_end, take_end
 from history_sink.protocol.outcome import Receipt, ReceiptState
 from history_sink.protocol.plain import Unencodable
+from history_sink.protocol.status import Status
 from history_sink.protocol.upload import Upload
 from history_sink.transport.broker import Broker
+
+KEPT_SESSIONS = 4096
+"""So many sessions' own rules are remembered."""
 
 
 @dataclass(slots=True)
@@ -36,12 +41,26 @@ class _Progress:
 class Extension:
     """Knows no session: what comes before the lines is named by the place that they follow."""
 
-    def __init__(
-        self, broker: Broker, encode_for: EncodeFor, read_rules: Callable[[Encode], str] = lambda encode: ""
-    ) -> None:
-        self._read_rules = read_rules
+    def __init__(self, broker: Broker, encode_for: EncodeFor, rules: Rules | None = None) -> None:
         self._broker = broker
         self._encode_for = encode_for
+        self._rules = rules
+        self._adopted: OrderedDict[str, Encode] = OrderedDict()  # of sessions whose log was begun by other rules
+
+    def learn(self, session: str, status: Status) -> None:
+        """Go by the rules of the session's log from now on, where it was begun by others that filters here know."""
+        told = {log.branch: log.rules for log in status.logs}
+        begun = told.get(None, "")
+        if self._rules is None or not begun or self._rules.read(self._encode_for(session)) in told.values():
+            return
+        if encode := self._rules.adopt(session, begun):
+            self._adopted[session] = encode
+            while len(self._adopted) > KEPT_SESSIONS:
+                self._adopted.popitem(last=False)
+
+    def _find_encode(self, session: str | None) -> Encode:
+        adopted = self._adopted.get(session) if session else None
+        return adopted or self._encode_for(session)
 
     def measure(
         self, session: str | None, messages: Iterable[Message], after: LogEnd, unencodable: Unencodable
@@ -92,12 +111,12 @@ class Extension:
     def _lines(
         self, session: str | None, after: Junction, messages: Iterable[Message], unencodable: Unencodable
     ) -> Iterator[Line]:
-        return encode_lines(self._encode_for(session), messages, unencodable, after.chain)
+        return encode_lines(self._find_encode(session), messages, unencodable, after.chain)
 
     def _send(self, sent: Upload | Batch, where: str, lines: list[Line], progress: _Progress) -> None:
         described = describe_upload(sent, where)
-        encode = self._encode_for(progress.session) if not progress.end.offset else None
-        rules = self._read_rules(encode) if encode else ""
+        begins = self._rules is not None and not progress.end.offset
+        rules = self._rules.read(self._find_encode(progress.session)) if self._rules and begins else ""
         counts: Counter[str] = Counter()
         for line in lines:
             counts.update(line.filtered)
