@@ -383,6 +383,17 @@ class TestInMemory:
         assert kept(archive) == "abcd"
         assert [log.branch for log in sink.status("s").logs] == [None]
 
+    def test_what_follows_a_lost_save_that_was_undone_does_not_wait_for_it(self, archive: MemoryArchive) -> None:
+        sink = MemorySink(archive)
+        sink.save("s", messages("a"))
+        assert sink.flush("s")
+        with archive.losing_uploads():
+            sink.save("s", messages("a", "b"))
+        sink.append("s", message("c"))  # it waits
+        sink.save("s", messages("a"))
+        assert sink.flush("s", 60)
+        assert kept(archive) == "ac"
+
     def test_what_followed_a_save_that_has_parted_follows_it_to_its_branch(self, archive: MemoryArchive) -> None:
         one, two = MemorySink(archive), MemorySink(archive)
         one.save("s", messages("a"))

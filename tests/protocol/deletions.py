@@ -8,8 +8,8 @@ import itertools
 import random
 from typing import Any
 
-from history_sink.protocol.batch import Batch
-from history_sink.protocol.chain import shorten
+from history_sink.protocol.batch import Anchor, Batch
+from history_sink.protocol.chain import START, shorten, walk
 from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive import plan, tombstone
 from history_sink_worker.archive.context import Context
@@ -57,7 +57,7 @@ class Deletions:
         self.asleep: Job | None = None
         self.late: list[tuple[float, Request]] = []
         self.due: dict[Log, float] = {}
-        self.appended: dict[str, int] = {}
+        self.appended: dict[tuple[Log, str], int] = {}
         self.deleted_at: float | None = None
         self.story: list[tuple[Any, ...]] = []
         self.faults = rng.choice([0.0, 0.02])
@@ -233,12 +233,21 @@ class Deletions:
         self.start(Ask(key, self.rng.choice([None, (0, 30), (43, 52)])))
 
     def _append(self) -> None:
-        """A line more of one of two writers to the session that is deleted."""
-        writer = self.rng.choice(("u", "v"))
-        line = bytes(self.rng.choices(b"xyz", k=self.rng.randint(1, 8))) + b"\n"
-        position = self.appended.get(writer, 0)
-        self.appended[writer] = position + len(line)
-        self.todo.append(Append(MAIN, Batch(None, writer, position, (line,))))
+        """Lines more of one of two writers to the session that is deleted, or one of its branches; or after an end."""
+        rng = self.rng
+        branches = {key.partition("/branches/")[2].partition("/")[0] or None for key in self.hints.kept}
+        log = Log(PREFIX, GONE, rng.choice([None, *sorted(filter(None, branches))]))
+        ends = [START, *walk(START, self.histories[GONE][: rng.randint(1, 12)])]
+        if rng.random() < 0.2:
+            self.todo.append(Append(log, Batch(log.branch, "alone", None, (_draw_line(rng),), after=ends[-1])))
+            return
+        writer, found = rng.choice(("u", "v")), []
+        for _ in range(rng.choice([1, 1, 2])):
+            line, position = _draw_line(rng), self.appended.get((log, writer), 0)
+            self.appended[log, writer] = position + len(line)
+            anchor = Anchor(ends[-1], is_first=True) if rng.random() < 0.1 else None
+            found.append(Append(log, Batch(log.branch, writer, position, (line,), anchor)))
+        self.todo += found if rng.random() < 0.7 else reversed(found)  # what is early waits in the store
 
     def _go_on(self) -> None:
         """A writer in the steady state, that goes on where the hint says that the log ends."""
@@ -269,6 +278,10 @@ class Deletions:
                 self.advance(self.rng.choice(self.running))
         while self.late:
             self._land(1)
+
+
+def _draw_line(rng: random.Random) -> bytes:
+    return bytes(rng.choices(b"xyz", k=rng.randint(1, 8))) + b"\n"
 
 
 def _delete(context: Context) -> Steps[None]:

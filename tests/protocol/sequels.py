@@ -252,7 +252,8 @@ class Sequels:
     def logs(self) -> dict[str | None, list[bytes]]:
         """The lines of each log's main line, by branch."""
         roots = {key.partition("/branches/")[2].partition("/")[0] or None for key in self.store.objects}
-        return {root: split_lines(main_line(self.store.objects, Log(PREFIX, SESSION, root))) for root in roots}
+        order = sorted(roots, key=str)
+        return {root: split_lines(main_line(self.store.objects, Log(PREFIX, SESSION, root))) for root in order}
 
     def check_held(self, agent: Agent) -> None:
         lines = self.logs().get(agent.session.branch, [])

@@ -247,13 +247,14 @@ class Ledger:
         """Note that the store lacks what was handed over after `offset`: it is to be handed over again.
 
         `is_in_flight`: what streams carry is perhaps on its way, and follows what was handed over. Else uploads carry
-        it, too.
+        it, too. Where nobody wants any more what the store lacks, nothing has to wait for it.
         """
         log = self.log
         messages = log.points.find(offset) or 0
         log.confirmed = min(log.confirmed, messages)
-        if is_in_flight:
-            log.resend = log.skip(messages)
+        resend = log.skip(messages)
+        if is_in_flight and (resend is None or self._is_on_log_at(resend)):
+            log.resend = resend
             return
         log.points.cut(messages)
         log.appended.clear()
