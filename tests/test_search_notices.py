@@ -1,10 +1,15 @@
 """What workers tell of logs that have grown, on a real Redis: the furthest counts, and nobody listens for nothing."""
 
+import time
+from contextlib import suppress
+from typing import Any
+
 import pytest
 
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.search.notices import Notice, Notices
+from history_sink_worker.service.held_hints import Add, HeldHints
 from history_sink_worker.service.redis_hints import RedisHints, RedisShelf
 from stack.redis import RedisServer
 
@@ -38,3 +43,79 @@ def test_where_nobody_keeps_an_index_redis_keeps_no_notices(shelf: RedisShelf) -
     assert notices.read(0.0) is None
     hints.put(LOG.root, hint_of(200))
     assert notices.read(0.0) == [Notice(LOG, 200)]
+
+
+def test_what_redis_did_not_take_is_told_with_the_next_hint(shelf: RedisShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    notices.read(0.0)
+    monkeypatch.setattr(shelf, "_paused_until", time.monotonic() + 60)
+    for number in range(3):
+        hints.put(Log("history/", f"early{number}").root, hint_of(100 + number))
+    monkeypatch.setattr(shelf, "_paused_until", 0.0)
+    assert notices.read(0.0) == []
+    hints.put(LOG.root, hint_of(200))
+    early = [Notice(Log("history/", f"early{number}"), 100 + number) for number in range(3)]
+    assert notices.read(0.0) == [Notice(LOG, 200), *early]
+    hints.put(LOG.root, hint_of(300))
+    assert notices.read(0.0) == [Notice(LOG, 300)]
+
+
+def test_a_held_hint_that_could_not_be_sent_is_told_when_the_next_one_is(shelf: RedisShelf) -> None:
+    notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    notices.read(0.0)
+    held = HeldHints(hints)
+
+    def fail(add: Add) -> bool:
+        raise OSError("away")
+
+    def send(add: Add) -> bool:
+        def put(client: Any) -> bool:
+            pipeline = client.pipeline(transaction=False)
+            add(pipeline)
+            pipeline.execute()
+            return True
+
+        return shelf.ask(put, False)
+
+    for sending, offset in ((fail, 100), (send, 200)):
+        held.hold()
+        held.put(Log("history/", f"s{offset}").root, hint_of(offset))
+        with suppress(OSError):
+            held.tell(sending)
+    assert [notice.offset for notice in notices.read(0.0) or ()] == [200, 100]
+
+
+def test_of_more_than_can_be_kept_it_is_told_that_some_are_lost(
+    shelf: RedisShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    notices.read(0.0)
+    monkeypatch.setattr("history_sink_worker.service.redis_hints.UNTOLD_KEPT", 2)
+    monkeypatch.setattr(shelf, "_paused_until", time.monotonic() + 60)
+    for number in range(4):
+        hints.put(Log("history/", f"early{number}").root, hint_of(100))
+    monkeypatch.setattr(shelf, "_paused_until", 0.0)
+    hints.put(LOG.root, hint_of(200))
+    assert notices.read(0.0) is None, "only a LIST can tell"
+    hints.put(LOG.root, hint_of(300))
+    assert notices.read(0.0) == [Notice(LOG, 300)]
+
+
+def test_a_redis_that_was_away_for_a_moment_costs_no_notice(shelf: RedisShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    notices.read(0.0)
+    hints.put(LOG.root, hint_of(100))
+    monkeypatch.setattr(shelf, "_paused_until", time.monotonic() + 60)
+    assert notices.read(1.0) is None, "nothing is known meanwhile"
+    monkeypatch.setattr(shelf, "_paused_until", 0.0)
+    assert notices.read(2.0) == [Notice(LOG, 100)]
+
+
+def test_a_redis_that_has_forgotten_is_noticed(shelf: RedisShelf) -> None:
+    notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    notices.read(0.0)
+    shelf.ask(lambda client: client.flushdb(), None)
+    assert notices.read(10.0) is None
+    assert notices.read(10.1) is None, "a new position, from which on nothing is missed"
+    hints.put(LOG.root, hint_of(100))
+    assert notices.read(10.2) == [Notice(LOG, 100)]

@@ -6,10 +6,10 @@ A notice is written with each hint, in the same step (`service.redis_hints`). It
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from history_sink_worker.archive.names import BASE, Log, parse_key
-from history_sink_worker.service.redis_hints import NOTICES, RedisShelf
+from history_sink_worker.service.redis_hints import LOST, NOTICES, RedisShelf
 
 _CHECK_SECONDS = 5.0
 _AT_ONCE = 1000
@@ -43,36 +43,37 @@ class Notices:
             self._position = self._shelf.ask(lambda client: client.xadd(self._stream, {b"root": b""}), None)
             self._checked_at = now
             return None
+        position = self._position
         if now - self._checked_at >= _CHECK_SECONDS:
-            self._checked_at = now
-            if not self._shelf.ask(self._has_position, False):
-                self._position = None
+            has_position = self._shelf.ask(lambda client: self._has(client, position), None)
+            if not has_position:
+                self._position = position if has_position is None else None
                 return None
-        answer: Any = self._shelf.ask(
-            lambda client: client.xread({self._stream: self._position or b"$"}, count=_AT_ONCE), None
-        )
+            self._checked_at = now
+        answer: Any = self._shelf.ask(lambda client: client.xread({self._stream: position}, count=_AT_ONCE), None)
         if answer is None:
-            self._position = None
+            self._checked_at = -_CHECK_SECONDS  # the position holds if Redis still has it when it is back
             return None
         return self._decode(answer)
 
-    def _has_position(self, client: Any) -> bool:
+    def _has(self, client: Any, position: bytes) -> bool:
         try:
-            return bool(client.xrange(self._stream, self._position, self._position))
-        except RedisError:
+            return bool(client.xrange(self._stream, position, position))
+        except ResponseError:
             return False
 
-    def _decode(self, answer: Any) -> list[Notice]:
-        found = []
+    def _decode(self, answer: Any) -> list[Notice] | None:
+        found, is_lost = [], False
         streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer]
         for entries in streams:
             for entry_id, fields in _flatten(entries):
                 self._position = entry_id
                 root, offset = fields.get(b"root", b"").decode("utf-8", "replace"), fields.get(b"offset", b"0")
+                is_lost = is_lost or root == LOST
                 place = parse_key(self._prefix, root + BASE)
                 if place is not None:
                     found.append(Notice(place[0], int(offset) if offset.isdigit() else 0))
-        return found
+        return None if is_lost else found
 
 
 def _flatten(entries: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:

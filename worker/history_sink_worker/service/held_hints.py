@@ -43,14 +43,21 @@ class HeldHints(Hints):
     def tell(self, send: Callable[[Add], bool]) -> bool:
         """Let `send` add the hints that this thread holds to a pipeline. Where it returns False, they are put.
 
-        Where `send` raises they are forgotten: the next save looks.
+        Where `send` raises they are forgotten, and the next save looks; that these logs have moved is told later.
         """
         found, is_told = self._take(), True
         try:
             is_told = send(lambda pipeline: sum(self._hints.add(pipeline, *each) for each in found.items()))
-        finally:
-            if not is_told:
+        except Exception:
+            for root, hint in found.items():
+                self._hints.tell_later(root, hint)
+            raise
+        else:
+            if is_told:
+                self._hints.tell_untold()
+            else:
                 self._put(found)
+        finally:
             self._drop(found)
         return is_told
 

@@ -1,6 +1,7 @@
 """Hints and the due list, kept in Redis. Neither is ever the truth: Redis may lose both, or be away."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,6 +32,8 @@ CLAIMED_SECONDS = 30.0
 NOTICES = "grown"
 """The stream that says which logs have grown: the newest `NOTICES_KEPT`, about. Whoever keeps an index makes it."""
 NOTICES_KEPT = 20_000
+LOST, UNTOLD_KEPT = "lost", 1_000
+"""In the place of a log: some are not told of. It is said where more than so many could not be told of."""
 
 DueKind = Literal["idle", "sweep"]
 Due = tuple[DueKind, str, str | None]
@@ -78,6 +81,8 @@ class RedisHints:
     def __init__(self, shelf: RedisShelf, settle_seconds: float) -> None:
         self._shelf = shelf
         self._keep_ms = max(1, int(settle_seconds * 1000 / 2))
+        self._lock = threading.Lock()
+        self._untold: dict[str, int] = {}
 
     def get(self, root: str) -> Hint | None:
         """The hint of the log at `root`; None where there is none that can be read."""
@@ -90,21 +95,53 @@ class RedisHints:
         Where no search worker has ever made the stream, nothing is told, and nothing kept.
         """
 
-        def put(client: "redis.Redis") -> None:
+        def put(client: "redis.Redis") -> bool:
             pipeline = client.pipeline(transaction=False)
             self.add(pipeline, root, hint)
             kept, _ = pipeline.execute(raise_on_error=False)  # a user who may not tell may yet remember
             if isinstance(kept, Exception):
                 raise kept
+            return True
 
-        self._shelf.ask(put, None)
+        if self._shelf.ask(put, False):
+            self.tell_untold()
+        else:
+            self.tell_later(root, hint)
 
     def add(self, pipeline: Any, root: str, hint: Hint) -> int:
         """The same as commands of a pipeline; how many."""
         pipeline.set(self._key(root), _encode(hint), px=self._keep_ms)
-        notice: Any = {"root": root, "offset": hint.offset}
-        pipeline.xadd(f"{self._shelf.name}:{NOTICES}", notice, maxlen=NOTICES_KEPT, nomkstream=True)
+        self._add_notice(pipeline, root, hint.offset)
         return 2
+
+    def tell_later(self, root: str, hint: Hint) -> None:
+        """Redis may not have taken it: that the log has moved is told when Redis takes something again."""
+        with self._lock:
+            self._untold[root] = max(hint.offset, self._untold.get(root, 0))
+            if len(self._untold) > UNTOLD_KEPT:
+                self._untold = {LOST: 0}
+
+    def tell_untold(self) -> None:
+        """Redis has just taken something: tell what it did not take before. Most often that is nothing."""
+        if not self._untold:
+            return
+        with self._lock:
+            told, self._untold = self._untold, {}
+
+        def tell(client: "redis.Redis") -> bool:
+            pipeline = client.pipeline(transaction=False)
+            for root, offset in told.items():
+                self._add_notice(pipeline, root, offset)
+            pipeline.execute(raise_on_error=False)
+            return True
+
+        if not self._shelf.ask(tell, False):
+            with self._lock:
+                self._untold = {**told, **self._untold}
+
+    def _add_notice(self, pipeline: Any, root: str, offset: int) -> None:
+        notice: Any = {"root": root, "offset": offset}
+        pipeline.xadd(f"{self._shelf.name}:{NOTICES}", notice, maxlen=NOTICES_KEPT, nomkstream=True)
 
     def _key(self, root: str) -> str:
         return f"{self._shelf.name}:hint:{root}"
