@@ -30,6 +30,7 @@ MEASURES = (
     "producer",
     "resolve",
     "recall",
+    "recall_size",
     "backlog",
     "memory",
     "undo",

@@ -29,10 +29,15 @@ class Corpus:
     items: list[Item]
 
 
+def make_words(rng: random.Random, count: int) -> list[str]:
+    """So many, of which some are the same."""
+    return ["".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4))) for _ in range(count)]
+
+
 def make_corpus(seed: int, sessions: int, messages: int, items: int) -> Corpus:
     """Sessions in which people and agents talk, and tools put out files that hold the same words."""
     rng = random.Random(seed)
-    words = ["".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4))) for _ in range(6000)]
+    words = make_words(rng, 6000)
     weights = [1 / (rank + 3) for rank in range(len(words))]
     lines: dict[str, list[bytes]] = {}
     said: list[tuple[str, int, list[str]]] = []
