@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from history_sink import Recalled
+from history_sink import HistorySink, Recalled
 from history_sink_worker.rights.redis_acl import WORKER
 from history_sink_worker.rights.s3_policies import policy
 from history_sink_worker.s3.client import S3Store
@@ -41,8 +41,8 @@ def running(worker: Worker) -> Iterator[Worker]:
         worker.stop()
 
 
-def save(site: TenantSite, tenant: str, session: str) -> None:
-    with site.sink(tenant) as sink:
+def save(site: TenantSite, tenant: str, session: str, sink: HistorySink | None = None) -> None:
+    with sink or site.sink(tenant) as sink:
         assert sink.save(session, [{"text": f"words of {tenant}"}]).state == "enqueued"
         flushed = sink.flush(session, 30)
         assert flushed, flushed
@@ -69,6 +69,7 @@ def test_a_hundred_tenants_take_no_more_connections_than_two(site: TenantSite) -
         with running(site.worker(name, {"TENANTS": ",".join(tenants)})):
             save(site, ANN, f"with-{name}")
             save(site, BOB, f"with-{name}")
+            save(site, tenants[-1], f"last-{name}", site.any_sink(tenants[-1]))
             counted.append(count_connections(site))
     assert max(counted) < 20, counted  # about six for each thread of the pool: they come and go
 

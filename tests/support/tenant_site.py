@@ -83,11 +83,15 @@ class TenantSite:
 
     def sink(self, credentials: str, tenant: str | None = "") -> HistorySink:
         """Of the producers of `credentials`, whose settings name `tenant` (default: the same)."""
-        user = name_tenant(credentials)
-        named = credentials if tenant == "" else tenant
-        return HistorySink(
-            ProducerSettings(self.broker_url(user), self.redis_url(user), tenant=named, patience_seconds=2)
-        )
+        return self._make_sink(name_tenant(credentials), credentials if tenant == "" else tenant)
+
+    def any_sink(self, tenant: str) -> HistorySink:
+        """Of a tenant that has no user of its own: with the rights of a worker."""
+        return self._make_sink(WORKER, tenant)
+
+    def _make_sink(self, user: str, tenant: str | None) -> HistorySink:
+        urls = self.broker_url(user), self.redis_url(user)
+        return HistorySink(ProducerSettings(*urls, tenant=tenant, patience_seconds=2))
 
     def worker(
         self,

@@ -6,7 +6,6 @@ and nothing is popped, or written, by waiting.
 """
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable
 from queue import Empty
@@ -21,6 +20,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from history_sink_worker.redis_transport.claims import Claims, claims_of, new_claim
+from history_sink_worker.redis_transport.packed import QueueArguments, join, pack
 from history_sink_worker.redis_transport.qos import QoS
 from history_sink_worker.redis_transport.returns import BrokerAccess, Keys
 from history_sink_worker.redis_transport.scripts import CLAIM
@@ -34,6 +34,7 @@ else:
     _NO_NOTIFICATIONS = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
 
 logger = logging.getLogger(__name__)
+_EVAL_CLAIM = (pack("EVAL"), pack(CLAIM))
 
 # kombu counts KeyError among the connection errors. Of a message that lacks a key it would be told
 # that the connection is lost, and Celery would reconnect and take it again, for ever.
@@ -87,6 +88,7 @@ class Channel(stock.Channel):
         self._no_ack_queues = set()
         super().__init__(*args, **kwargs)
         self.broker = self._make_broker()
+        self._arguments = QueueArguments(self._name_list, self.priority_steps)
         name = f"{self.connection.client.as_uri()} {self.global_keyprefix} {self.unacked_key}"
         self.claims: Claims = claims_of(name, self.broker)
 
@@ -109,7 +111,10 @@ class Channel(stock.Channel):
         )
 
     def _list_of(self, queue: str, message: dict[str, Any]) -> str:
-        return self.global_keyprefix + self._q_for_pri(queue, self._get_message_priority(message))
+        return self._name_list(queue, self._get_message_priority(message))
+
+    def _name_list(self, queue: str, priority: int) -> str:
+        return self.global_keyprefix + self._q_for_pri(queue, priority)
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         parameters: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc] # left out of the stubs
@@ -183,20 +188,20 @@ class Channel(stock.Channel):
         if not queues:
             return
         self._give_back(self._asked_for())  # their connection was lost
-        pairs = [(q, self._q_for_pri(q, p)) for p in self.priority_steps for q in queues]
-        lists = [self.global_keyprefix + name for _, name in pairs]
-        command: list[Any] = ["EXISTS", *lists]
+        lists = self._arguments.lists(queues)
+        command = [pack("EXISTS"), *lists]
         self._claim, self._waiting_since = None, None
         if not self._is_idle:
-            self._claim, self._claim_queues = new_claim(), [queue for queue, _ in pairs]
+            self._claim, self._claim_queues = new_claim(), queues * len(self.priority_steps)
             self._claim_count = self.qos.can_consume_max_estimate() or 1  # without a limit: one
-            record = ["" if q in self._no_ack_queues else json.dumps(q) for q, _ in pairs]
-            keys = [self.broker.keys.unacked, self.broker.keys.index, *lists]
-            command = ["EVAL", CLAIM, len(keys), *keys, self._claim, self._claim_count, *record]
+            own = pack(self.broker.keys.unacked), pack(self.broker.keys.index)
+            record = self._arguments.records(queues, self._no_ack_queues)
+            command = [*_EVAL_CLAIM, pack(len(own) + len(lists)), *own, *lists]
+            command += [pack(self._claim), pack(self._claim_count), *record]
         self._in_poll, self._brpop_sent_at = self.client.connection, monotonic()
         # No health check: it may reconnect behind the poller's back, which would then send another
         # command and take the answer to this one for its own.
-        self._in_poll.send_command(*command, check_health=False)
+        self._in_poll.send_packed_command(join(command), check_health=False)
 
     def _brpop_read(self, **options: Any) -> bool:
         """Called by the poller if Redis has sent something."""
