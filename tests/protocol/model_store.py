@@ -77,8 +77,10 @@ class ModelStore:
         return Blob(blob.body[request.start : request.end], blob.info)
 
     def _list(self, request: List) -> Page:
-        names = sorted({self._fold(key, request) for key in self.objects if key.startswith(request.prefix)})
-        names = [name for name in names if name > request.after]
+        keys = [key for key in self.objects if key.startswith(request.prefix)]
+        if request.by_folder:
+            keys = [*{self._fold(key, request) for key in keys}]
+        names = sorted(name for name in keys if name > request.after)
         size = self.page()
         page = names[:size]
         entries = [(name, self.objects[name].info) for name in page if name in self.objects]
@@ -91,4 +93,4 @@ class ModelStore:
     @staticmethod
     def _fold(key: str, request: List) -> str:
         folder, slash, _ = key.removeprefix(request.prefix).partition("/")
-        return f"{request.prefix}{folder}/" if request.by_folder and slash else key
+        return f"{request.prefix}{folder}/" if slash else key

@@ -1,6 +1,7 @@
 """What the objects of a log mean, worked out from the whole content: slow, simple, and independent of the code."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from history_sink.protocol.chain import ORIGIN, advance, shorten, split_lines
 from history_sink_worker.archive.names import Log, TailName, parse_tail
@@ -36,8 +37,13 @@ def places(lines: Iterable[bytes]) -> set[Place]:
 
 
 def tails(objects: Objects, log: Log = LOG) -> list[tuple[TailName, bytes]]:
-    found = ((parse_tail(key.removeprefix(log.root)), blob.body) for key, blob in sorted(objects.items()))
+    found = ((_parse(key, log.root), objects[key].body) for key in sorted(objects))
     return [(name, body) for name, body in found if name]
+
+
+@lru_cache(10_000)  # the same few names, after every write
+def _parse(key: str, root: str) -> TailName | None:
+    return parse_tail(key.removeprefix(root))
 
 
 def main_line(objects: Objects, log: Log = LOG) -> bytes:
