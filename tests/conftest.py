@@ -232,6 +232,25 @@ def worker(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `search_worker` has its index."""
+    return tmp_path_factory.mktemp("search") / "index"
+
+
+@pytest.fixture(scope="module")
+def search_worker(
+    environment: Mapping[str, str], index: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Worker]:
+    """A worker that answers `recall`, ready."""
+    log_path = tmp_path_factory.mktemp("worker") / "search.log"
+    variables = {**environment, "CODETETHER_HISTORY_SEARCH_DIR": str(index)}
+    worker = Worker(variables, log_path=log_path, name="search", queues=["history.search"])
+    worker.start()
+    yield worker
+    worker.process.kill()
+
+
+@pytest.fixture(scope="module")
 def flower(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flower]:
     """A Flower that watches `worker`."""
     flower = Flower(environment, log_path=tmp_path_factory.mktemp("flower") / "flower.log")

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from history_sink import HistorySink, Recalled
 from scripted_model import ScriptedModel
 from stack.processes import wait_until
 from stack.stack import producer_environment
-from stack.worker import Worker
 
 CLAUDE = Path(sdk.__file__).parent / "_bundled" / "claude"
 COMMAND = str(Path(sys.executable).parent / "history-sink")
@@ -24,15 +23,6 @@ pytestmark = [
     pytest.mark.system,  # it starts a program that others make, as root
     pytest.mark.skipif(not CLAUDE.exists(), reason="this platform's wheel of the SDK has no program in it"),
 ]
-
-
-@pytest.fixture
-def search_worker(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Worker]:
-    variables = {**environment, "CODETETHER_HISTORY_SEARCH_DIR": str(tmp_path / "index")}
-    worker = Worker(variables, log_path=tmp_path / "search.log", name="search", queues=["history.search"])
-    worker.start()
-    yield worker
-    worker.process.kill()
 
 
 def found(sink: HistorySink) -> bool:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +65,6 @@ def test_tools_and_resources_answer_in_either_protocol(producer: Mapping[str, st
         assert Path(shown.structured_content["path"]).is_relative_to(tmp_path)
 
     ask(producer, mode, work)
-
-
-@pytest.fixture
-def search_worker(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Worker]:
-    variables = {**environment, "CODETETHER_HISTORY_SEARCH_DIR": str(tmp_path / "index")}
-    worker = Worker(variables, log_path=tmp_path / "search.log", name="search", queues=["history.search"])
-    worker.start()
-    yield worker
-    worker.process.kill()
 
 
 def test_what_was_said_is_found_and_read(producer: Mapping[str, str], search_worker: Worker) -> None:

@@ -20,26 +20,6 @@ from stack.redis import RedisServer
 from stack.stack import producer_environment
 from stack.worker import Worker
 
-SEARCH_DIR = "CODETETHER_HISTORY_SEARCH_DIR"
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("search") / "index"
-
-
-@pytest.fixture(scope="module")
-def search_worker(
-    environment: Mapping[str, str], home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Worker]:
-    """A worker with an index, ready."""
-    log_path = tmp_path_factory.mktemp("worker") / "search.log"
-    variables = {**environment, SEARCH_DIR: str(home)}
-    worker = Worker(variables, log_path=log_path, name="search", queues=["history.search"])
-    worker.start()
-    yield worker
-    worker.process.kill()
-
 
 @pytest.fixture(scope="module")
 def sink(environment: Mapping[str, str], worker: Worker, search_worker: Worker) -> Iterator[HistorySink]:
@@ -133,9 +113,9 @@ def test_a_branch_is_found_from_where_it_parts(sink: HistorySink) -> None:
     assert [hit.excerpt for hit in only.hits] == ["the new ending about cubs"]
 
 
-def test_no_index_is_readable_by_others(sink: HistorySink, home: Path) -> None:
+def test_no_index_is_readable_by_others(sink: HistorySink, index: Path) -> None:
     assert recall(sink, "anything").messages
-    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert stat.S_IMODE(index.stat().st_mode) == 0o700
 
 
 def test_no_word_of_a_question_or_an_excerpt_is_logged(

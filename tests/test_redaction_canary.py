@@ -1,10 +1,8 @@
 """No byte of a planted secret where operators look: Flower's answers, the search index, what a recall answers."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-
-import pytest
 
 from bench.planted_secrets import Planted, plant
 from history_sink import HistorySink, ProducerSettings, Recalled
@@ -16,23 +14,6 @@ from test_flower import all_that_flower_shows, task_of
 from test_redaction_servers import leaks
 
 SEED = 5
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("search") / "index"
-
-
-@pytest.fixture(scope="module")
-def search_worker(
-    environment: Mapping[str, str], index: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Worker]:
-    variables = {**environment, "CODETETHER_HISTORY_SEARCH_DIR": str(index)}
-    log_path = tmp_path_factory.mktemp("worker") / "search.log"
-    worker = Worker(variables, log_path=log_path, name="search", queues=["history.search"])
-    worker.start()
-    yield worker
-    worker.process.kill()
 
 
 def recall(sink: HistorySink, query: str, session: str, **more: object) -> Recalled:

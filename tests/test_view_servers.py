@@ -36,16 +36,6 @@ def session(command: Command) -> str:
     return "-home-me"
 
 
-@pytest.fixture(scope="module")
-def search_worker(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    place = tmp_path_factory.mktemp("search")
-    index = {"CODETETHER_HISTORY_SEARCH_DIR": str(place / "index")}
-    worker = Worker({**environment, **index}, log_path=place / "search.log", name="search", queues=["history.search"])
-    worker.start()
-    yield worker
-    worker.process.kill()
-
-
 @contextmanager
 def viewing(command: Command) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """The page, and the link that it has printed."""
