@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ import redis
 from celery import Celery
 
 from bench.cpu import Meter
+from bench.memory import forget_peak, peak_megabytes
 from bench.outcomes import Results, wait_for_results
 from bench.threads import run_all
 from history_sink import HistorySink, PointerHandle
@@ -52,6 +54,12 @@ class Side:
             receipts = [*pool.map(lambda name: self.sink.append(name, self.messages[0]), self.names)]
         wait_for_results(self.client, [task for receipt in receipts for task in receipt.task_ids])
         time.sleep(_SETTLE_SECONDS)
+
+    def redis_bytes(self) -> int:
+        """In and out so far."""
+        told = self.client.info("stats")
+        assert isinstance(told, dict)
+        return int(told["total_net_input_bytes"]) + int(told["total_net_output_bytes"])
 
     def counts(self) -> "Counter[str]":
         """Commands that Redis has run, those of scripts included; and how often a client's commands came in."""
@@ -135,7 +143,40 @@ def plain(side: Side) -> Figures:
     return {"milliseconds": [each[0] for each in figures[1:]], "worker": [each[1] for each in figures[1:]]}
 
 
-_ACTIONS = {each.__name__: each for each in (burst, count, lone, read, plain)}
+def fill(side: Side) -> Figures:
+    """One long log, folded whole."""
+    messages = side.messages * side.given["times"]
+    side.sink.save(side.names[0], messages)
+    assert side.sink.flush(side.names[0], 200)
+    app = Celery("bench", broker=side.url, backend=side.url, set_as_current=False)
+    folded = app.send_task(
+        "history_sink.compact", (side.names[0],), {"everything": True}, queue="history.maintenance", ignore_result=False
+    )
+    folded.get(timeout=200)
+    return {"size_bytes": side.sink.status(side.names[0]).logs[0].bytes}
+
+
+def restore(side: Side) -> Figures:
+    """All of a log into a file: wall, processor time, peak memory from here on, and bytes in and out of Redis."""
+    worker = side.given["pids"]["worker"]
+    side.sink.status(side.names[0])  # what is imported then is no matter of the log's length
+    for pid in (worker, os.getpid()):
+        forget_peak(pid)
+    meter, sent, began, size = side.meter(), side.redis_bytes(), time.perf_counter(), 0
+    with tempfile.TemporaryFile() as file:
+        for piece in side.sink.read(side.names[0], timeout_seconds=60):
+            size += file.write(piece)
+    seconds = time.perf_counter() - began
+    return {
+        "seconds": seconds,
+        "bytes through Redis per byte": (side.redis_bytes() - sent) / size,
+        "worker's peak MB": peak_megabytes(worker),
+        "producer's peak MB": peak_megabytes(os.getpid()),
+        **{f"CPU s: {who}": used for who, used in meter.used_seconds().items()},
+    }
+
+
+_ACTIONS = {each.__name__: each for each in (fill, restore, burst, count, lone, read, plain)}
 
 
 def main(action: str, given: str) -> None:

@@ -19,3 +19,8 @@ def read_status(pid: int, name: str) -> float:
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise LookupError(name)
+
+
+def forget_peak(pid: int) -> None:
+    """Let a process's peak begin anew, at what it has now (proc_pid_clear_refs(5))."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")

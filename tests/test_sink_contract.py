@@ -414,7 +414,7 @@ def test_without_workers_saves_wait_and_questions_are_not_answered(place: Place,
     with place.without_workers() as sink:
         assert sink.save(session, messages("a")).state == "enqueued"
         assert sink.flush(session, 1).state == "no_worker"
-        with pytest.raises(NoAnswer, match=r"no worker answered within 0\.2 s"):
+        with pytest.raises(NoAnswer, match=r"no worker answered within 0\.\d+ s"):
             sink.list_sessions(timeout_seconds=0.2)
         with pytest.raises(NoAnswer):
             sink.pointer(session, timeout_seconds=0.2)

@@ -12,6 +12,7 @@ from history_sink.protocol.contract import (
     LIST_SESSIONS,
     LISTED,
     MOST_SESSIONS,
+    PACKED,
     RESOLVE,
     STATUS,
     UPLOAD,
@@ -21,12 +22,13 @@ from history_sink.protocol.contract import (
 from history_sink.protocol.filtering import read_counts
 from history_sink.protocol.listing import FIELDS
 from history_sink.protocol.outcome import Outcome
+from history_sink.protocol.packing import ZLIB, pack_answer
 from history_sink.protocol.pointer import Fault
 from history_sink_worker import uploads
 from history_sink_worker.application import app
 from history_sink_worker.archive import erasure, reader, sessions, survey
 from history_sink_worker.archive.compaction import Compacted
-from history_sink_worker.intake.privacy import Bytes, Fields
+from history_sink_worker.intake.privacy import Bytes, Fields, PackedBytes
 from history_sink_worker.service.service import serving
 from history_sink_worker.store import StoreError
 from history_sink_worker.task import ReadTask, RetryingTask, Task
@@ -69,9 +71,12 @@ def upload_history(self: RetryingTask, /, session_id: object, messages: object =
     return Fields(outcome.encode())
 
 
-@app.task(base=ReadTask, name=RESOLVE)
-def resolve_pointer(handle: object = None) -> Bytes | dict[str, str]:
-    """The bytes that a handle points to, or the fault that says why not. Never fails."""
+@app.task(bind=True, base=ReadTask, name=RESOLVE)
+def resolve_pointer(self: ReadTask, /, handle: object = None) -> Bytes | dict[str, str]:
+    """The bytes that a handle points to, or the fault that says why not; packed if the header `PACKED` lets it.
+
+    Never fails.
+    """
     settings = serving().settings
     answer: bytes | Fault
     try:
@@ -81,7 +86,10 @@ def resolve_pointer(handle: object = None) -> Bytes | dict[str, str]:
         answer = reader.fault_of(error)
     except Exception as error:  # noqa: BLE001  # who reads gets an answer, whatever happens
         answer = Fault("backend_error", str(unexpected(error)))
-    return answer.encode() if isinstance(answer, Fault) else Bytes(answer)
+    if isinstance(answer, Fault):
+        return answer.encode()
+    packed = pack_answer(answer) if self.request.get(PACKED) == ZLIB else None
+    return Bytes(answer) if packed is None else PackedBytes(packed)
 
 
 @app.task(name=STATUS)

@@ -78,11 +78,14 @@ def restore(
             _tell_later(status, branch or stray, latest)
             with show_progress(f"restoring {session}", source.end) as advance:
                 ask = partial(sink.resolve, timeout_seconds=timeout_seconds, stored=True)
+                begin = partial(sink._reading.begin, timeout_seconds=timeout_seconds)
                 change = _keep if stored else partial(opening.open_log, session)
                 if is_piped:
-                    meter = restoring.write_out(ask, source, sys.stdout.buffer, advance, change)
+                    meter = restoring.write_out(ask, source, sys.stdout.buffer, advance, change, begin)
                 else:
-                    meter = restoring.restore(ask, source, Path(file), force=force, advance=advance, change=change)
+                    meter = restoring.restore(
+                        ask, source, Path(file), force=force, advance=advance, change=change, begin=begin
+                    )
         except (restoring.NotFound, restoring.Faulted) as error:
             raise Failure(str(error), FAULT) from None
         except FileExistsError as error:

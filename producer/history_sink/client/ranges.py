@@ -3,9 +3,11 @@
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -18,11 +20,17 @@ from history_sink.protocol.status import LATEST, Status
 RANGE_BYTES = 2 * 1024 * 1024
 """What is asked for at a time: below any sensible cap of a worker (8 MiB by default), and above the cost of asking."""
 
+RANGES_AHEAD = 3
+"""So many further ranges are asked for meanwhile: a worker makes them ready while those before are used."""
+
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
 _STRAY = re.compile(r"/tail/\d{12}-[0-9a-f]{16}~([0-9a-f]{16})\.jsonl$")
 
 Change: TypeAlias = Callable[[Iterator[bytes]], Iterator[bytes]]
 Resolve: TypeAlias = Callable[[PointerHandle], bytes | Fault]
+
+Begin: TypeAlias = Callable[[PointerHandle], Callable[[], bytes | Fault]]
+"""Asks, and returns what waits for the answer."""
 
 
 class NotFound(HistorySinkError):
@@ -79,21 +87,34 @@ def _missing(status: Status, what: str, others: list[str]) -> str:
     return f"session {status.session} has no {what}; it has {', '.join(others) or 'none'}"
 
 
-def read_source(resolve: Resolve, source: Source, pause: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
-    """All of `source`, range after range.
+def read_source(
+    resolve: Resolve, source: Source, pause: Callable[[float], None] = time.sleep, begin: Begin | None = None
+) -> Iterator[bytes]:
+    """All of `source`, range after range. With `begin`, ranges are asked for while those before them are used.
 
     A store or worker that is away for a moment (`backend_error`) is asked again. Raises `Faulted`, `Mismatch`.
     """
+    begun: deque[tuple[PointerHandle, Callable[[], bytes | Fault]]] = deque()
     for start in range(0, source.end, RANGE_BYTES):
-        end = min(start + RANGE_BYTES, source.end)
-        body = _insist(resolve, PointerHandle(source.bucket, source.key, (start, end)), pause)
-        if len(body) != end - start:
-            raise Mismatch(f"bytes {start} to {end} of {source.key} came as {len(body)} bytes")
-        yield body
+        handle = PointerHandle(source.bucket, source.key, (start, min(start + RANGE_BYTES, source.end)))
+        begun.append((handle, begin(handle) if begin else partial(resolve, handle)))
+        if begin is None or len(begun) > RANGES_AHEAD:
+            yield _take(resolve, *begun.popleft(), pause)
+    while begun:
+        yield _take(resolve, *begun.popleft(), pause)
 
 
-def _insist(resolve: Resolve, handle: PointerHandle, pause: Callable[[float], None]) -> bytes:
-    answer = resolve(handle)
+def _take(
+    resolve: Resolve, handle: PointerHandle, answer: Callable[[], bytes | Fault], pause: Callable[[float], None]
+) -> bytes:
+    body = _insist(resolve, handle, answer(), pause)
+    start, end = handle.byte_range or (0, 0)
+    if len(body) != end - start:
+        raise Mismatch(f"bytes {start} to {end} of {handle.key} came as {len(body)} bytes")
+    return body
+
+
+def _insist(resolve: Resolve, handle: PointerHandle, answer: bytes | Fault, pause: Callable[[float], None]) -> bytes:
     for seconds in _PAUSES_SECONDS:
         if isinstance(answer, bytes) or answer.kind != "backend_error":
             break
@@ -138,6 +159,7 @@ def restore(
     force: bool = False,
     advance: Callable[[int], None] = lambda _: None,
     change: Change = lambda pieces: pieces,
+    begin: Begin | None = None,
 ) -> ChainMeter:
     """Write all of `source` to `path`, which comes into being whole, and only if its chain is the store's.
 
@@ -146,7 +168,7 @@ def restore(
     from the file.
     """
     with create_whole(path, force) as file:
-        return write_out(resolve, source, file, advance, change)
+        return write_out(resolve, source, file, advance, change, begin)
 
 
 def write_out(
@@ -155,12 +177,13 @@ def write_out(
     file: BinaryIO,
     advance: Callable[[int], None],
     change: Change = lambda pieces: pieces,
+    begin: Begin | None = None,
 ) -> ChainMeter:
     """Write all of `source` to an open file, and see at its end that its chain is the store's. Raises as `restore`."""
     meter = ChainMeter()
 
     def read() -> Iterator[bytes]:
-        for body in read_source(resolve, source):
+        for body in read_source(resolve, source, begin=begin):
             meter.feed(body)
             advance(len(body))
             yield body

@@ -2,15 +2,27 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from history_sink.client.ranges import NotFound, find_source, read_source
 from history_sink.errors import Denied, HistorySinkError, NoAnswer, Unavailable
-from history_sink.protocol.contract import LIST_SESSIONS, LISTED, RECALL, RESOLVE, SEARCH_QUEUE, STATUS
+from history_sink.protocol.contract import (
+    LIST_SESSIONS,
+    LISTED,
+    MAX_OFFSET,
+    PACKED,
+    RECALL,
+    RESOLVE,
+    SEARCH_QUEUE,
+    STATUS,
+)
 from history_sink.protocol.listing import Listing
 from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.outcome import NOT_ON_THE_LOG, Outcome, Receipt
+from history_sink.protocol.packing import ZLIB, unpack_answer
 from history_sink.protocol.pointer import Fault, PointerHandle, parse_json
 from history_sink.protocol.search import Question, Recalled
 from history_sink.protocol.status import LATEST, Status
@@ -19,6 +31,8 @@ from history_sink.transport.broker import Broker
 from history_sink.transport.link import NO_ANSWERS
 
 log = logging.getLogger("history_sink")
+
+T = TypeVar("T")
 
 
 class Reading:
@@ -31,9 +45,24 @@ class Reading:
 
     def resolve(self, handle: PointerHandle, timeout_seconds: float) -> bytes | Fault:
         """See `HistorySink.resolve`."""
+        return self.begin(handle, timeout_seconds)()
+
+    def begin(self, handle: PointerHandle, timeout_seconds: float) -> Callable[[], bytes | Fault]:
+        """Ask for what `handle` points to, and return what waits for the answer. Neither raises."""
+        if not self._broker.has_answers:
+            return lambda: Fault("backend_error", f"resolve {handle.key}: {NO_ANSWERS}")
+        start = time.monotonic()
+        asked = self._try(
+            handle, lambda: self._broker.send(RESOLVE, (handle.encode(),), {}, "{}", timeout_seconds, {PACKED: ZLIB})
+        )
+        if isinstance(asked, Fault):
+            return lambda: asked
+        remaining = max(0.0, timeout_seconds - (time.monotonic() - start))
+        return lambda: self._try(handle, lambda: _read_answer(self._broker.take(asked, remaining), handle))
+
+    def _try(self, handle: PointerHandle, act: Callable[[], T]) -> T | Fault:
         try:
-            answer = self._broker.call(RESOLVE, (handle.encode(),), {}, timeout_seconds)
-            return answer if isinstance(answer, bytes) else Fault.decode(answer)
+            return act()
         except Denied as error:
             return Fault("denied", f"resolve {handle.key}: {error}")
         except HistorySinkError as error:
@@ -133,7 +162,9 @@ class Reading:
                 session,
                 later.branch,
             )
-        return read_source(lambda handle: self.resolve(handle, timeout_seconds), source, self._pause)
+        resolve = partial(self.resolve, timeout_seconds=timeout_seconds)
+        begin = partial(self.begin, timeout_seconds=timeout_seconds)
+        return read_source(resolve, source, self._pause, begin)
 
     def measure_lines(
         self, session: str, branch: str | None, start: int, stop: int, timeout_seconds: float
@@ -147,6 +178,16 @@ class Reading:
             if number >= stop:
                 break
         return (first, offset) if number >= start else (offset, offset)
+
+
+def _read_answer(answer: object, handle: PointerHandle) -> bytes | Fault:
+    """Raises `Malformed`."""
+    if isinstance(answer, bytes):
+        return answer
+    if not isinstance(answer, Mapping) or "kind" in answer:
+        return Fault.decode(answer)
+    start, end = handle.byte_range or (0, MAX_OFFSET)
+    return unpack_answer(answer, end - start)
 
 
 def _walk_ends(pieces: Iterator[bytes]) -> Iterator[int]:

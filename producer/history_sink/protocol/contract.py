@@ -47,6 +47,12 @@ No arguments: a worker of an older version refuses those that it does not know. 
 more than was asked for.
 """
 
+PACKED = "x-packed"
+"""Header of a question for bytes: ``zlib``, if the answer may be packed by it.
+
+A worker of an older version does not see the header, and answers with the bytes.
+"""
+
 SAVE_BYTES = 256 * 1024
 """Where the library cuts a save, in bytes of lines; never inside a line."""
 

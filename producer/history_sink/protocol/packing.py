@@ -1,4 +1,4 @@
-"""Lines on their way through the queue: packed by zlib where that is worth it, unpacked within what was promised."""
+"""Bytes on their way through Redis: packed by zlib where that is worth it, unpacked within what was promised."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -25,6 +25,35 @@ def pack_lines(lines: Sequence[bytes]) -> dict[str, Any]:
         "size_bytes": len(body),
         "lines": packed if squeezed else body,
     }
+
+
+ZLIB = "zlib"
+"""How a question says that its answer may be packed so."""
+
+_ANSWER_LEVEL = 1
+_WORTH_ANSWERING_PACKED_BYTES = 64 * 1024
+"""Below this the answer comes sooner as it is."""
+
+
+def pack_answer(body: bytes) -> dict[str, Any] | None:
+    """The fields of an answer that holds these bytes; None where they are better sent as they are."""
+    if len(body) < _WORTH_ANSWERING_PACKED_BYTES:
+        return None
+    packed = zlib.compress(body, _ANSWER_LEVEL)
+    if len(packed) > len(body) * 3 // 4:
+        return None
+    return {"encoding": ZLIB, "size_bytes": len(body), "body": packed}
+
+
+def unpack_answer(fields: Mapping[str, Any], most_bytes: int) -> bytes:
+    """The bytes in an answer's fields, which are at most `most_bytes`. Raises `Malformed`."""
+    size, packed = read_natural(fields, "size_bytes"), fields.get("body")
+    if fields.get("encoding") != ZLIB or not isinstance(packed, bytes) or size > most_bytes:
+        raise Malformed(f"a packed answer has encoding {ZLIB}, a body, and no more bytes than were asked for")
+    body = _inflate(packed, size)
+    if len(body) != size:
+        raise Malformed(f"body has not the {size} bytes that size_bytes says")
+    return body
 
 
 def unpack_lines(fields: Mapping[str, Any]) -> tuple[bytes, ...]:

@@ -56,7 +56,7 @@ def describe(task: str, args: object, kwargs: object) -> Description:
 def describe_result(result: object) -> Description:
     """Say how a task ended, from what it returned."""
     if not isinstance(result, Mapping):
-        return {"outcome": "done", **({"bytes": len(result.body)} if isinstance(result, Bytes) else {})}
+        return {"outcome": "done", **({"bytes": result.size_bytes} if isinstance(result, Bytes) else {})}
     if "kind" in result:  # a fault
         return {"outcome": result["kind"], **({"reason": result["reason"]} if "reason" in result else {})}
     shown = ("outcome", "branch", "messages", "bytes", "key", "folded_bytes", "swept", "left", "pending")

@@ -23,9 +23,31 @@ class Bytes:
     def __repr__(self) -> str:
         return f"<{len(self.body)} bytes>"
 
-    def __json__(self) -> bytes:
+    @property
+    def size_bytes(self) -> int:
+        return len(self.body)
+
+    def __json__(self) -> Any:
         """What kombu's encoder is to write instead."""
         return self.body
+
+
+class PackedBytes(Bytes):
+    """The same, packed: `fields` say how."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        super().__init__(b"")
+        self._fields = fields
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self._fields["size_bytes"])
+
+    def __repr__(self) -> str:
+        return f"<{self.size_bytes} bytes>"
+
+    def __json__(self) -> Any:
+        return self._fields
 
 
 class Fields(Mapping[str, Any]):
