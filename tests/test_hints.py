@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from celery import Celery
 
 from history_sink.protocol.chain import START, walk
 from history_sink.protocol.upload import Upload
-from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.hint import Hint, KnownHints
 from history_sink_worker.archive.names import Log
 from history_sink_worker.service import redis_hints
 from history_sink_worker.service.redis_hints import RedisDueList, RedisHints, RedisShelf
@@ -223,3 +224,16 @@ def test_tidy_finds_what_the_due_list_has_lost(
     assert [log["folded_bytes"] for log in logs if log["session"] == "lost"] == [size - 9]
     assert base_bytes(minio_server, bucket, "lost") == size
     assert totals["problems"] == 0
+
+
+def test_hints_of_several_logs_cost_one_round_trip(redis_server: RedisServer) -> None:
+    shelf = RedisShelf(redis_server.new_database(), "http://store", "bucket")
+    hints = RedisHints(shelf, settle_seconds=7200)
+    known = {f"history/s{number}/": replace(HINT, offset=number) for number in range(3)}
+    for root, hint in known.items():
+        hints.put(root, hint)
+    assert hints.get_all([*known, "history/none/"]) == known
+    assert hints.get_all([]) == {}
+    assert KnownHints(known).get("history/s1/") == hints.get("history/s1/")
+    shelf._paused_until = time.monotonic() + 60
+    assert hints.get_all([*known]) == {}, "as without hints"

@@ -64,6 +64,19 @@ class Hints(Protocol):
     def put(self, root: str, hint: Hint) -> None: ...
 
 
+class KnownHints:
+    """Hints that were read before, for one question. Nothing is put anywhere."""
+
+    def __init__(self, known: Mapping[str, Hint]) -> None:
+        self._known = known
+
+    def get(self, root: str) -> Hint | None:
+        return self._known.get(root)
+
+    def put(self, root: str, hint: Hint) -> None:
+        return None
+
+
 class NoHints:
     """Without Redis: each save costs a LIST."""
 

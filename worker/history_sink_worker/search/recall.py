@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from history_sink.protocol.pointer import Fault, PointerHandle
 from history_sink.protocol.search import Hit, Question, Recalled
 from history_sink_worker.archive import reader
+from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log
 from history_sink_worker.search.excerpt import make_excerpt
 from history_sink_worker.search.extraction import extract
@@ -109,20 +111,23 @@ class Recall:
         hits: list[Hit] = []
         for spare in (0, 3 * question.limit + 10):  # again with more, where some are not there any more
             found = index.search(terms, scope, question.limit + spare)
-            shown = self._threads.map(lambda each: self._show(each, terms), found)
+            context = self._work.know_hints({self._log_of(each).root for each in found})
+            shown = self._threads.map(partial(self._show, terms, context), found)
             hits = [hit for hit in shown if hit is not None][: question.limit]
             if len(hits) == min(question.limit, len(found)):
                 break
         return hits
 
-    def _show(self, found: Found, terms: Terms) -> Hit | None:
+    def _log_of(self, found: Found) -> Log:
+        return Log(self._work.settings.prefix, found.place.session, found.place.branch)
+
+    def _show(self, terms: Terms, context: Context, found: Found) -> Hit | None:
         """The hit as the archive has it; None where that has it no longer."""
-        settings, place = self._work.settings, found.place
-        log = Log(settings.prefix, place.session, place.branch)
+        settings, place, log = self._work.settings, found.place, self._log_of(found)
         handle = PointerHandle(settings.bucket, log.base, (place.start, place.end))
         cap_bytes = place.end - place.start  # what was indexed is no longer than a line may be
         wanted = handle.encode()
-        answer = self._work.read(reader.read(self._work.context, settings.bucket, settings.prefix, wanted, cap_bytes))
+        answer = self._work.read(reader.read(context, settings.bucket, settings.prefix, wanted, cap_bytes))
         if isinstance(answer, Fault):
             if answer.kind == "no_match":
                 wish(self._home, place.session, place.branch)

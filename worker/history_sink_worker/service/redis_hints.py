@@ -89,6 +89,13 @@ class RedisHints:
         value: bytes | None = self._shelf.ask(lambda client: client.get(self._key(root)), None)
         return _decode(value) if value else None
 
+    def get_all(self, roots: Sequence[str]) -> dict[str, Hint]:
+        """Those of several logs that there are, for one round trip."""
+        keys = [self._key(root) for root in roots]
+        values: list[bytes | None] = self._shelf.ask(lambda client: client.mget(keys), []) if keys else []
+        found = {root: _decode(value) for root, value in zip(roots, values, strict=False) if value}
+        return {root: hint for root, hint in found.items() if hint is not None}
+
     def put(self, root: str, hint: Hint) -> None:
         """Remember it, and tell in the same step that the log has moved: a root and an offset, no more.
 

@@ -1,10 +1,10 @@
 """What one process works with: settings, the store, hints, the due list."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from history_sink_worker.archive.batches import next_batches
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.group import next_group
-from history_sink_worker.archive.hint import NoHints
+from history_sink_worker.archive.hint import KnownHints, NoHints
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.verdict import Verdict
@@ -67,6 +67,13 @@ class Service:
     def read(self, steps: Steps[T]) -> T:
         """Do `steps` for somebody who waits: a store that hangs is away in seconds. Raises `StoreError`."""
         return run(steps, self.reading_store.perform)
+
+    def know_hints(self, roots: Iterable[str]) -> Context:
+        """The context with the hints of these logs as they are now: one round trip for a question about several."""
+        if self.shelf is None:
+            return self.context
+        known = RedisHints(self.shelf, self.settings.settle_seconds).get_all([*roots])
+        return replace(self.context, hints=KnownHints(known))
 
     def walk(self, prefix: str) -> Iterator[Entry]:
         """All objects under `prefix`, a page at a time. Raises `StoreError`."""
