@@ -65,9 +65,12 @@ class Outcome:
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields, `end` only where there is one."""
-        fields = asdict(self)
+        fields = {name: getattr(self, name) for name in self.__slots__}  # `asdict` would copy each value, at some cost
+        fields["parted"] = asdict(self.parted) if self.parted else None
         if self.end is None:
             del fields["end"]
+        else:
+            fields["end"] = asdict(self.end)
         return fields
 
     @classmethod

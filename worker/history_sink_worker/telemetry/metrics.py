@@ -1,6 +1,7 @@
 """The numbers, by name. Labels take few values, all of them known here or in the code: never an id."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -80,9 +81,16 @@ _ALL = (
 _BY_NAME: dict[str, Any] = {family.name: metric for metric in _ALL for family in metric.describe()}
 
 
-def _record(name: str, number: float, labels: tuple[str, ...]) -> None:
+@cache
+def _find_series(name: str, labels: tuple[str, ...]) -> Callable[[float], None]:
+    """What takes its numbers. Labels take few values, so these are few."""
     metric = _BY_NAME[name].labels(*labels) if labels else _BY_NAME[name]
-    (metric.observe if isinstance(metric, Histogram) else metric.inc)(number)
+    found: Callable[[float], None] = metric.observe if isinstance(metric, Histogram) else metric.inc
+    return found
+
+
+def _record(name: str, number: float, labels: tuple[str, ...]) -> None:
+    _find_series(name, labels)(number)
 
 
 def _prepare() -> None:
