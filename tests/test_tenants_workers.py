@@ -130,6 +130,10 @@ def test_an_operator_says_which_tenant(site: TenantSite) -> None:
         letters = {tenant: operate(site, "dead", "list", "--json", TENANT=tenant).stdout for tenant in (ANN, BOB)}
         assert letters[ANN] == ""
         assert json.loads(letters[BOB])["queue"] == "history.bob.upload"
+        replayed = operate(site, "dead", "replay", "--all", TENANT=BOB)
+        assert "sent again" in replayed.stdout, replayed
+        wait_until(lambda: bool(site.letters(BOB)), timeout_seconds=30, what="it to come back to where it was")
+        assert site.letters(ANN) == []
         assert operate(site, "delete", "kept", "--yes", TENANT=BOB).returncode != 0
         assert operate(site, "delete", "kept", "--yes", TENANT=ANN).returncode == 0
         assert operate(site, "verify", TENANT=ANN).returncode == 0
