@@ -241,6 +241,7 @@ def test_what_is_away_for_a_while_is_waited_for(
         assert archived.count_beside(name) == 0
 
 
+@pytest.mark.timeout(120 + FILES)
 def test_the_first_archive_of_many_files_takes_little_memory(
     environment: Mapping[str, str], worker: Worker, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
