@@ -154,10 +154,18 @@ NAIVE_RULES: dict[str, tuple[Any, str, Any]] = {
     "a status asks no mark": (survey, "find_placed", _tail_alone),
 }
 
+FIRST_SEEDS = {  # shortly before one that shows it, found once from 0 on; should that change, the search goes on
+    "a mark is set without a look at what it says": 40,
+    "an old look proves": 300,
+    "an old hint proves": 155,
+    "nobody is told who began the log": 30,
+    "a fold forgets who began the log": 105,
+}
+
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("rule", NAIVE_RULES)
 def test_each_rule_of_appends_is_needed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*NAIVE_RULES[rule])
     with pytest.raises((Violation, AssertionError)):
-        campaign(60, 20 * REQUESTS, 0, time.process_time, AppendSimulation)
+        campaign(60, 20 * REQUESTS, FIRST_SEEDS.get(rule, 0), time.process_time, AppendSimulation)
