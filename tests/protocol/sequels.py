@@ -77,6 +77,14 @@ class Broker:
                 raise Unavailable("no worker answered")
         return world.queue.answers.pop(task_id).value
 
+    def watch(self, task_ids: Sequence[str], timeout_seconds: float) -> dict[str, Answer]:
+        world, until = self._world, self._world.store.now + timeout_seconds
+        while not all(task_id in world.queue.answers for task_id in task_ids):
+            if world.store.now > until or not world.pass_time():
+                world.store.now = max(world.store.now, until)
+                break
+        return self.look(task_ids)
+
     def look(self, task_ids: Sequence[str]) -> dict[str, Answer]:
         answers = self._world.queue.answers
         return {task_id: answers[task_id] for task_id in task_ids if task_id in answers}

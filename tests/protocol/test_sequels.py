@@ -37,8 +37,8 @@ _rewind, _release = Ledger.rewind, Stream.release
 
 
 def _rewind_all(self: Ledger, offset: int, is_in_flight: bool = False) -> None:
-    """Uploads carry once more also what a stream carries, if no list was saved since."""
-    _rewind(self, offset, is_in_flight and bool(self.log.appended))
+    """Uploads carry once more also what a stream carries, and what that follows."""
+    _rewind(self, offset, False)
 
 
 def _release_all(self: Stream, confirmed: int, _: int) -> None:
