@@ -20,6 +20,7 @@ import redis
 from celery import Celery
 
 from bench.cpu import Meter
+from bench.figures import median
 from bench.memory import forget_peak, peak_megabytes
 from bench.outcomes import Results, wait_for_results
 from bench.threads import run_all
@@ -176,7 +177,32 @@ def restore(side: Side) -> Figures:
     }
 
 
-_ACTIONS = {each.__name__: each for each in (fill, restore, burst, count, lone, read, plain)}
+def produce(side: Side) -> Figures:
+    """Saves of the whole list with one message more, and appends of one: what each costs the agent's process."""
+    history = side.messages[:100]
+    found: dict[str, tuple[list[float], list[float]]] = {"save": ([], []), "append": ([], [])}
+    side.sink.save(side.names[0], history)
+    side.sink.append(side.names[0] + "-appended", history[0])
+    for number in range(side.given["times"]):
+        message = {**side.messages[number % len(side.messages)], "number": number}
+        history.append(message)
+        for what in found:
+            began, used = time.perf_counter(), time.process_time()
+            if what == "save":
+                receipt = side.sink.save(side.names[0], history)
+            else:
+                receipt = side.sink.append(side.names[0] + "-appended", message)
+            found[what][1].append(1000 * (time.process_time() - used))
+            found[what][0].append(1000 * (time.perf_counter() - began))
+            assert receipt.state == "enqueued"
+    return {
+        f"{what}, {unit}": median(each)
+        for what, both in found.items()
+        for unit, each in zip(("ms p50", "ms of processor p50"), both, strict=True)
+    }
+
+
+_ACTIONS = {each.__name__: each for each in (fill, restore, produce, burst, count, lone, read, plain)}
 
 
 def main(action: str, given: str) -> None:
