@@ -1,10 +1,15 @@
 """Appends of several clients to one session, by two real workers on real servers, on each kind of store."""
 
+import json
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -16,6 +21,7 @@ from history_sink import HistorySink
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.contract import UPLOAD
 from stack.processes import wait_until
+from stack.stack import producer_environment
 from stack.worker import Worker
 
 pytestmark = pytest.mark.servers  # the scene starts them
@@ -92,6 +98,45 @@ def test_eight_writers_and_two_workers_of_which_one_is_killed_twice(scene: Scene
     put = (counts["bytes put"] + counts["bytes part"]) % (5 * 1024 * 1024) / len(b"".join(found))
     print(f"{asked / len(sent):.2f} requests an append, {put:.2f} bytes put for each byte, {told}")
     assert put <= 3, counts
+
+
+APPENDER = """
+import sys
+from history_sink import HistorySink
+name, count = sys.argv[1], int(sys.argv[2])
+with HistorySink.from_env() as sink:
+    sys.stdin.readline()
+    for number in range(count):
+        assert sink.append("sinks", {"writer": name, "n": number, "text": "x" * 300}).state == "enqueued"
+    print(sink.flush("sinks", timeout_seconds=240).state)
+"""
+
+
+def test_eight_processes_with_sinks_come_together_while_a_worker_is_killed_twice(scene: Scene) -> None:
+    place = scene.place().changed(visibility_timeout_seconds="3")
+    environment = {**os.environ, **producer_environment(place.environment)}
+    with scene.workers(place, 2) as workers, ExitStack() as running:
+        appenders = []
+        for n in range(WRITERS):
+            command = [sys.executable, "-c", APPENDER, f"w{n}", str(LINES)]
+            appender = subprocess.Popen(command, env=environment, stdin=PIPE, stdout=PIPE, text=True)
+            appenders.append(running.enter_context(appender))
+            running.callback(appender.kill)
+        for appender in appenders:
+            assert appender.stdin is not None
+            appender.stdin.write("\n")
+            appender.stdin.flush()
+        for _ in range(2):
+            time.sleep(1)
+            kill_and_start(workers[0])
+        assert [appender.communicate(timeout=250)[0] for appender in appenders] == ["stored\n"] * WRITERS
+        with HistorySink(broker_url=place.broker_url) as sink:
+            status, body = sink.status("sinks"), b"".join(sink.read("sinks"))
+    assert (len(status.logs), status.strays, status.pending) == (1, (), 0)
+    found = [(each["writer"], each["n"]) for each in map(json.loads, body.splitlines())]
+    for n in range(WRITERS):
+        assert [number for name, number in found if name == f"w{n}"] == [*range(LINES)]
+    assert len(found) == WRITERS * LINES
 
 
 def kill_and_start(worker: Worker) -> None:
