@@ -267,7 +267,7 @@ class Sequels:
         logs = self.logs()
         # What follows a branch that was lost and then undone stays on that branch.
         asked = [*logs.values()] if self.has_undos else [logs.get(agent.session.branch, [])]
-        if not any([each for each in lines if each in agent.lines] == agent.lines for lines in asked):
+        if agent.lines and not any([each for each in lines if each in agent.lines] == agent.lines for lines in asked):
             raise Violation(f"{agent.name} has flushed, but {agent.session.branch or 'the log'} has {asked}")
 
     def check_end(self) -> None:
