@@ -15,7 +15,8 @@ from history_sink.protocol.tls import check_certificates
 from history_sink.settings import BROKER_URL, RESULT_URL, ProducerSettings
 from history_sink.transport.resolver import check_name
 from history_sink_worker.archive.names import Log
-from history_sink_worker.service.redis_hints import RedisDueList, RedisShelf
+from history_sink_worker.service.due_list import RedisDueList
+from history_sink_worker.service.redis_shelf import RedisShelf
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 from stack.redis import RedisServer
 

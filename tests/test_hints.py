@@ -17,8 +17,10 @@ from history_sink.protocol.chain import START, walk
 from history_sink.protocol.upload import Upload
 from history_sink_worker.archive.hint import Hint, KnownHints
 from history_sink_worker.archive.names import Log
-from history_sink_worker.service import redis_hints
-from history_sink_worker.service.redis_hints import RedisDueList, RedisHints, RedisShelf
+from history_sink_worker.service import due_list, redis_shelf
+from history_sink_worker.service.due_list import RedisDueList
+from history_sink_worker.service.redis_hints import RedisHints
+from history_sink_worker.service.redis_shelf import RedisShelf
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.redis import RedisServer
@@ -67,7 +69,7 @@ def test_what_is_no_hint_is_none(url: str, redis_server: RedisServer, value: byt
 
 
 def test_a_redis_that_hangs_costs_a_moment_and_no_more(own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_hints, "PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(redis_shelf, "PAUSE_SECONDS", 1.0)
     hints = RedisHints(make_shelf(own_redis.url()), 7200)
     hints.put("history/s/", HINT)
     own_redis.process.pause()
@@ -107,8 +109,8 @@ def test_what_a_killed_worker_has_claimed_and_not_sent_is_due_again(url: str) ->
         killed.put("sweep", Log("history/", session), due_at=100.0)
     assert len(killed.claim(now=100.0, limit=10)) == 2
     killed.drop([("sweep", "sent", None)])
-    assert another.claim(now=100.0 + redis_hints.CLAIMED_SECONDS - 0.1, limit=10) == []
-    assert another.claim(now=100.0 + redis_hints.CLAIMED_SECONDS, limit=10) == [("sweep", "lost", None)]
+    assert another.claim(now=100.0 + due_list.CLAIMED_SECONDS - 0.1, limit=10) == []
+    assert another.claim(now=100.0 + due_list.CLAIMED_SECONDS, limit=10) == [("sweep", "lost", None)]
     another.drop([("sweep", "lost", None)])
     assert another.claim(now=1000.0, limit=10) == []
 
@@ -145,7 +147,7 @@ def test_what_goes_on_at_once_is_due_each_time(url: str) -> None:
 
 
 def test_a_fold_is_asked_for_once_by_all_workers_and_again_later(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_hints, "ASK_AGAIN_MS", 100)
+    monkeypatch.setattr(due_list, "ASK_AGAIN_MS", 100)
     one, other = (RedisDueList(make_shelf(url), "history/") for _ in range(2))
     assert one.may_ask(Log("history/", "s"))
     assert not other.may_ask(Log("history/", "s"))

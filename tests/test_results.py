@@ -12,7 +12,8 @@ from history_sink_worker.archive.hint import Hint
 from history_sink_worker.intake.privacy import Fields
 from history_sink_worker.results import Results
 from history_sink_worker.service.held_hints import HeldHints
-from history_sink_worker.service.redis_hints import RedisHints, RedisShelf
+from history_sink_worker.service.redis_hints import RedisHints
+from history_sink_worker.service.redis_shelf import RedisShelf
 from stack.redis import RedisServer
 
 ROOT = "history/s/"

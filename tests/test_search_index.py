@@ -26,7 +26,7 @@ from history_sink_worker.search.indexer import Indexer, Pace
 from history_sink_worker.search.notices import Notice, Notices
 from history_sink_worker.search.places import Scope
 from history_sink_worker.search.state import InUse, State, take_home
-from history_sink_worker.service.redis_hints import RedisShelf
+from history_sink_worker.service.redis_shelf import RedisShelf
 from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Away, Delete, Put, Steps

@@ -10,7 +10,8 @@ from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.search.notices import Notice, Notices
 from history_sink_worker.service.held_hints import Add, HeldHints
-from history_sink_worker.service.redis_hints import RedisHints, RedisShelf
+from history_sink_worker.service.redis_hints import RedisHints
+from history_sink_worker.service.redis_shelf import RedisShelf
 from stack.redis import RedisServer
 
 LOG = Log("history/", "s")

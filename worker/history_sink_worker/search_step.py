@@ -13,7 +13,7 @@ from celery import bootsteps
 from history_sink.protocol.contract import SEARCH_QUEUE
 from history_sink.protocol.tenants import kinds_of
 from history_sink_worker import log
-from history_sink_worker.service.redis_hints import RedisShelf
+from history_sink_worker.service.redis_shelf import RedisShelf
 from history_sink_worker.service.service import Service, service
 from history_sink_worker.settings import SEARCH_DIR, WorkerSettings
 from history_sink_worker.telemetry.metrics import note_indexed

@@ -9,7 +9,8 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from history_sink_worker.archive.names import BASE, Log, parse_key
-from history_sink_worker.service.redis_hints import LOST, NOTICES, RedisShelf
+from history_sink_worker.service.redis_hints import LOST, NOTICES
+from history_sink_worker.service.redis_shelf import RedisShelf
 
 _CHECK_SECONDS = 5.0
 _AT_ONCE = 1000

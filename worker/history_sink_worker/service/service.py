@@ -22,9 +22,11 @@ from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.keys import Keys
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.s3.credentials import ChainSource, FileSource, Source
+from history_sink_worker.service.due_list import DueList, NoDueList, RedisDueList
 from history_sink_worker.service.held_hints import HeldHints
 from history_sink_worker.service.keyed_batcher import KeyedBatcher
-from history_sink_worker.service.redis_hints import DueList, NoDueList, RedisDueList, RedisHints, RedisShelf
+from history_sink_worker.service.redis_hints import RedisHints
+from history_sink_worker.service.redis_shelf import RedisShelf
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Entry, Steps, list_page, run
 from history_sink_worker.task_errors import refuse
