@@ -8,6 +8,7 @@ import pytest
 from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu.utils.json import dumps
 
 from history_sink.protocol.chain import START
 from history_sink.protocol.contract import COMPACT, LIST_SESSIONS, RESOLVE, STATUS, UPLOAD
@@ -75,6 +76,12 @@ def test_a_stored_answer_is_bytes_that_nothing_prints(sent: dict[str, str]) -> N
     assert isinstance(answer, Content)
     assert answer == "żółw".encode()
     assert repr(answer) == "<7 bytes>"
+
+
+def test_a_packed_answer_is_read_in_a_workers_process_too() -> None:
+    packed = {"encoding": "zlib", "size_bytes": 9, "body": b"\xff\x00"}
+    stored = json.loads(dumps({"status": "SUCCESS", "result": packed, "task_id": "7", "traceback": None}))
+    assert decode_json(json.dumps(stored))["result"] == packed
 
 
 def failing_with(error: Exception) -> Any:

@@ -20,8 +20,8 @@ class InEffect:
 
 def settings_in_effect(settings: WorkerSettings, env: Mapping[str, str]) -> Iterator[InEffect]:
     """Each setting of a worker, `settings` being those that were read from `env`."""
-    unsafe = "ALLOW_UNSAFE_TIMES"
-    for name, value in {**_values(settings), unsafe: env.get(NAMESPACE + unsafe)}.items():
+    plain = {name: env.get(NAMESPACE + name) for name in ("ALLOW_UNSAFE_TIMES", "TENANT")}  # no fields of their own
+    for name, value in {**_values(settings), **plain}.items():
         variable = NAMESPACE + name
         path = env.get(variable + SUFFIX, "").strip()
         source = f"file {path}" if path else "environment" if env.get(variable, "").strip() else "default"

@@ -97,7 +97,11 @@ def decode_json(data: str | bytes | bytearray | memoryview) -> Any:
 
 
 def _decode_result(result: Any) -> Any:
-    if not isinstance(result, dict) or result.keys() != {"__type__", "__value__"}:
+    if not isinstance(result, dict):
+        return result
+    if result.keys() == {"encoding", "size_bytes", "body"}:  # a packed answer
+        return {**result, "body": _decode_result(result["body"])}
+    if result.keys() != {"__type__", "__value__"}:
         return result
     text = result["__value__"]
     return Content(base64.b64decode(text) if result["__type__"] == "base64" else text.encode())
