@@ -1,8 +1,11 @@
 """Stories one after the other, until time is up or one of them fails; that one is made short."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
+from .model_store import ModelStore
 from .story import Story, draw_story, shrink
 from .telling import shorten_names
 from .world import World
@@ -30,6 +33,42 @@ class Campaign:
     stories: int = 0
     requests: int = 0
     failure: Failure | None = None
+
+
+class Simulation(Protocol):
+    """One run of an adversary."""
+
+    store: ModelStore
+
+    def run(self) -> None: ...
+
+
+Simulate = Callable[[int], Simulation]
+"""Makes the run of a seed."""
+
+
+@dataclass
+class Simulated:
+    """`failed`: what was wrong, by seed."""
+
+    runs: int = 0
+    requests: int = 0
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+def simulate(make: Simulate, first_seed: int, seconds: float) -> Simulated:
+    """Run seeds from the first on, for so long."""
+    done, end = Simulated(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        seed = first_seed + done.runs
+        simulation = make(seed)
+        try:
+            simulation.run()
+        except Exception as error:  # noqa: BLE001  # the code under test may raise anything
+            done.failed[seed] = f"{type(error).__name__}: {error}"
+        done.runs += 1
+        done.requests += sum(simulation.store.counts.values())
+    return done
 
 
 def play(story: Story, seed: int = 0) -> tuple[World, Failure | None]:
