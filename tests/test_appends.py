@@ -142,6 +142,8 @@ def test_eight_processes_with_sinks_come_together_while_a_worker_is_killed_twice
         assert [appender.communicate(timeout=250)[0] for appender in appenders] == ["stored\n"] * WRITERS
         counts = relay.counts() - before
         with HistorySink(broker_url=place.broker_url) as sink:
+            # What a killed worker had put to wait, and another has placed since, is there until the next look.
+            wait_until(lambda: sink.status("sinks").pending == 0, timeout_seconds=60, what="nothing that waits")
             status, body = sink.status("sinks"), b"".join(sink.read("sinks"))
     asked, put = tell_cost(counts, len(body), WRITERS * LINES)
     assert asked <= 6
