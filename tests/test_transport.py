@@ -147,6 +147,19 @@ def test_one_step_takes_a_mebibyte_at_most_and_never_nothing(url: str, client: r
         assert len(ours.drain(5, until=4)) == 4
 
 
+def test_large_messages_that_wait_are_not_written_anew_at_each_step(url: str, client: redis.Redis) -> None:
+    def count_returned() -> int:
+        stats: Any = client.info("commandstats")
+        return int(stats.get("cmdstat_rpush", {"calls": 0})["calls"])
+
+    publish(url, *["x" * 700_000] * 8)
+    before = count_returned()
+    with consumer(url) as ours:
+        ours.consumer.qos(prefetch_count=8)
+        assert len(ours.drain(5, until=8)) == 8
+        assert count_returned() - before <= 6  # at the first step, which cannot know
+
+
 def test_an_answer_with_several_messages_that_is_lost_loses_none(
     redis_server: RedisServer, url: str, client: redis.Redis
 ) -> None:

@@ -34,6 +34,8 @@ else:
     _NO_NOTIFICATIONS = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
 
 logger = logging.getLogger(__name__)
+STEP_BYTES = 1024 * 1024
+"""About so much is taken in one step; see `CLAIM`."""
 _EVAL_CLAIM = (pack("EVAL"), pack(CLAIM))
 
 # kombu counts KeyError among the connection errors. Of a message that lacks a key it would be told
@@ -80,6 +82,7 @@ class Channel(stock.Channel):
     _no_ack_queues: set[str]
     _claim: str | None = None  # asked for, not answered yet: the ids are this and a number from 0 on
     _claim_count = 0  # how many it may be at most
+    _largest_bytes = 1  # of the messages in the last answer
     _claim_queues: list[str]  # that its answer's number counts in
     _is_idle = False  # the last claim found nothing: look, and wait, before the next one
     _waiting_since: float | None = None
@@ -193,7 +196,9 @@ class Channel(stock.Channel):
         self._claim, self._waiting_since = None, None
         if not self._is_idle:
             self._claim, self._claim_queues = new_claim(), queues * len(self.priority_steps)
-            self._claim_count = self.qos.can_consume_max_estimate() or 1  # without a limit: one
+            room = self.qos.can_consume_max_estimate() or 1  # without a limit: one
+            # What does not fit into a step goes back, and the AOF has it once more: large ones are asked for singly.
+            self._claim_count = min(room, max(1, STEP_BYTES // self._largest_bytes))
             own = pack(self.broker.keys.unacked), pack(self.broker.keys.index)
             record = self._arguments.records(queues, self._no_ack_queues)
             command = [*_EVAL_CLAIM, pack(len(own) + len(lists)), *own, *lists]
@@ -232,6 +237,7 @@ class Channel(stock.Channel):
                 self._claim, self._in_poll, self._is_idle = None, None, len(frame) == 1
                 if self._is_idle:
                     return None
+                self._largest_bytes = max(map(len, frame[2:]))
                 return self._claim_queues[frame[1]], claims[: len(frame) - 2], frame[2:]
             if isinstance(frame, int):  # to EXISTS
                 self._is_idle, self._in_poll = frame == 0, None
