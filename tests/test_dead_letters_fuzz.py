@@ -194,6 +194,8 @@ def test_any_bytes_in_the_place_of_a_message_become_a_letter(office: Office) -> 
     records = [b"", b"\xff", b"{}", b"[" * 5000, b"null", b'{"body": 5}', b'{"properties": 5, "headers": []}']
     for number, record in enumerate(records):
         office.redis.lpush((UPLOADS, READS)[number % 2], record)
+        # Each alone in its step: what the next step may take is judged by the largest of the last one.
+        wait_until(lambda: not any(map(office.redis.llen, (UPLOADS, READS))), timeout_seconds=10, what="the next step")
     wait_until(lambda: len(office.letter_keys()) == before + len(records), timeout_seconds=20, what="all letters")
     assert {letter.body for letter in office.letters("unknown").values()} >= set(records)
     assert all(letter.reason for letter in office.letters().values())

@@ -237,7 +237,7 @@ class Channel(stock.Channel):
                 self._claim, self._in_poll, self._is_idle = None, None, len(frame) == 1
                 if self._is_idle:
                     return None
-                self._largest_bytes = max(map(len, frame[2:]))
+                self._largest_bytes = max(1, *map(len, frame[2:]))  # a message may be of no bytes at all
                 return self._claim_queues[frame[1]], claims[: len(frame) - 2], frame[2:]
             if isinstance(frame, int):  # to EXISTS
                 self._is_idle, self._in_poll = frame == 0, None
