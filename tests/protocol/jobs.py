@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from history_sink_worker.archive import compaction, plan, stream, trace
+from history_sink_worker.archive import compaction, plan, stream, sweep, trace
 from history_sink_worker.archive import snapshot as look
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.store import Steps
@@ -81,7 +81,7 @@ def small_limits(rng: random.Random, more: Limits | None = None) -> Iterator[Non
         (compaction, "FOLD_BYTES", [1, 5, 10**9]),
         (compaction, "COPY_FROM_BYTES", [0, 6, 10**9]),
         (look, "COPY_FROM_BYTES", [0, 6, 10**9]),
-        (compaction, "DELETE_KEYS", [1, 2, 1000]),
+        (sweep, "DELETE_KEYS", [1, 2, 1000]),
         (stream, "DELETE_KEYS", [1, 2, 1000]),
         (trace, "CHUNK_BYTES", [1, 3, 10**9]),
         (plan, "TOMBSTONE_BYTES", [0]),  # nobody deletes here, and bases as small as these are read by names, too

@@ -10,7 +10,7 @@ import pytest
 
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import Junction
-from history_sink_worker.archive import batches, compaction, marks, plan, stream, survey
+from history_sink_worker.archive import batches, compaction, marks, plan, presence, stream, survey, waiting
 from history_sink_worker.archive.context import Context, Fact
 from history_sink_worker.archive.hint import Hint, list_placed
 from history_sink_worker.archive.names import Log
@@ -81,7 +81,7 @@ def _never_early(self: Any, *_: Any) -> Steps[None]:
 def _early_alone(self: Any, seen: LogSnapshot, placed: int) -> Steps[None]:
     yield from ()
     if placed < (self.batch.position or 0):
-        raise stream.Early
+        raise waiting.Early
 
 
 def _go_there(self: Any, seen: LogSnapshot) -> Steps[Any]:
@@ -95,13 +95,15 @@ def _note_all(placed: dict[str, plan.Placed], fact: Fact, end: int, size_bytes: 
         placed[fact.writer] = plan.Placed((fact.position or 0) + size_bytes, Junction(fact.messages, end, fact.after))
 
 
-def _any_of_writer(self: Any, seen: LogSnapshot, line: plan.MainLine, after: Junction) -> Steps[bool]:
+def _any_of_writer(
+    context: Context, batch: Batch, seen: LogSnapshot, line: plan.MainLine, after: Junction
+) -> Steps[bool]:
     """By the writer alone, whatever end it has named."""
-    if seen.info and read_beginner(seen.info.meta) == self.batch.writer:
+    if seen.info and read_beginner(seen.info.meta) == batch.writer:
         return True
     for tail in seen.listing.extents.values():
-        fact = yield from tail_fact(self.context, tail)
-        if fact and fact.writer == self.batch.writer and fact.position is None:
+        fact = yield from tail_fact(context, tail)
+        if fact and fact.writer == batch.writer and fact.position is None:
             return True
     return False
 
@@ -144,8 +146,8 @@ NAIVE_RULES: dict[str, tuple[Any, str, Any]] = {
     "an old hint proves": (stream._Appending, "_is_proven", lambda *_: True),
     "after means at the end": (stream._Appending, "_put_only_there", _go_there),
     "what is appended after an end is its writer's stream": (plan, "note_placed", _note_all),
-    "a writer appends after one end only": (stream._Appending, "_is_there", _any_of_writer),
-    "nobody is told who began the log": (stream, "read_beginner", lambda *_: ""),
+    "a writer appends after one end only": (stream, "is_there", _any_of_writer),
+    "nobody is told who began the log": (presence, "read_beginner", lambda *_: ""),
     "a fold forgets who began the log": (compaction, "write_beginner", lambda *_: {}),
     "whoever was faster is another": (stream._Appending, "_pass_winner", _pass_blindly),
     "a stream that is cut inside a line stops all": (stream, "Malformed", KeyError),

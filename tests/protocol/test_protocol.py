@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from history_sink_worker.archive import compaction, plan
+from history_sink_worker.archive import plan, sweep
 from history_sink_worker.archive import reconcile as place
 from history_sink_worker.archive import snapshot as look
 from history_sink_worker.archive.compaction import compact
@@ -86,7 +86,7 @@ NAIVE_RULES: dict[str, Patch] = {
     "created means on the main line": lambda patch: patch.setattr(
         "history_sink_worker.archive.save.place", _stored_when_created
     ),
-    "a sweep deletes without placing": lambda patch: patch.setattr(compaction, "covered_tails", _cover_everything),
+    "a sweep deletes without placing": lambda patch: patch.setattr(sweep, "covered_tails", _cover_everything),
     "equal bytes are enough": lambda patch: patch.setattr(place, "on_line", _believe),
     "what waits behind a stray is left alone": lambda patch: patch.setattr(place, "keep_followers", _leave_alone),
     "a gap is acknowledged without another look": lambda patch: patch.setattr(
@@ -117,7 +117,7 @@ def test_an_extent_that_went_right_after_its_fold_would_be_claimed_anew(
     monkeypatch: pytest.MonkeyPatch, is_naive: bool, outcome: str
 ) -> None:
     if is_naive:
-        monkeypatch.setattr(compaction, "settled_limit", lambda info, *_: info.size_bytes)
+        monkeypatch.setattr(sweep, "settled_limit", lambda info, *_: info.size_bytes)
     store = ModelStore()
     book = Logbook(store.perform, lambda: store.now)
     history, other = some_lines(2), [*some_lines(1), b"{}\n"]

@@ -12,27 +12,25 @@ from history_sink.protocol.chain import shorten
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import Context, Fact
-from history_sink_worker.archive.cover import covered_tails
 from history_sink_worker.archive.hint import Hint, list_placed
 from history_sink_worker.archive.marks import raise_marks
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import (
     cut_piece,
     read_meta,
-    read_piece,
     read_rules,
     write_beginner,
     write_meta,
     write_rules,
 )
-from history_sink_worker.archive.plan import Segment, Tail
-from history_sink_worker.archive.reconcile import place
-from history_sink_worker.archive.settled import base_meta, next_settled, settled_limit
-from history_sink_worker.archive.snapshot import COPY_FROM_BYTES, LogSnapshot, look, tail_fact
+from history_sink_worker.archive.plan import Segment
+from history_sink_worker.archive.settled import base_meta, next_settled
+from history_sink_worker.archive.snapshot import COPY_FROM_BYTES, LogSnapshot, look
 from history_sink_worker.archive.stream import place_waiting
+from history_sink_worker.archive.sweep import find_settled, loose_before, place_passed, sweep
 from history_sink_worker.archive.trace import holds
 from history_sink_worker.archive.written import read_written, write_written
-from history_sink_worker.store import DELETE_KEYS, Blob, Corrupt, Delete, Get, Grow, Put, Steps
+from history_sink_worker.store import Blob, Corrupt, Get, Grow, Put, Steps
 
 FOLD_BYTES = 16 * 1024 * 1024
 """How much of the tail one fold takes into memory; what is left is folded by the next."""
@@ -59,11 +57,11 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
     seen = yield from look(context, log, adopt=True, reads=True)
     if seen.line is None:
         return Compacted(left=len(seen.listing.waiting))
-    limit = _settled(context, seen)
+    limit = find_settled(context, seen)
     waited = yield from place_waiting(context, log, seen.listing.waiting)
-    swept, placed = yield from _sweep(context, log, seen, limit)
+    swept, placed = yield from sweep(context, log, seen, limit)
     tail_bytes = seen.line.end.offset - seen.line.base
-    yield from _place_passed(context, log, seen)
+    yield from place_passed(context, log, seen)
     folded = 0
     is_quiet = plan.is_quiet(seen.listing, context.now(), context.settle_seconds)
     if everything or is_quiet or plan.fold_is_due(seen.line.extents, tail_bytes, seen.line.base, idle):
@@ -72,7 +70,7 @@ def compact(context: Context, log: Log, idle: bool = False, everything: bool = F
     if everything and 0 < folded < tail_bytes:
         yield from fold_whole(context, log, seen.line.end.offset)
         folded = tail_bytes
-    loose = _loose_before(seen, seen.line.base)
+    loose = loose_before(seen, seen.line.base)
     left = seen.line.extents + len(loose) - swept + len(seen.listing.waiting) - waited
     unsettled = folded or seen.line.extents or any(tail.name.start >= limit for tail in loose)
     again = context.settle_seconds if unsettled else None
@@ -94,7 +92,7 @@ def _fold_towards(context: Context, log: Log, offset: int) -> Steps[None]:
     if seen.line is not None and seen.line.base >= offset:
         return
     if seen.line is not None:
-        yield from _place_passed(context, log, seen)
+        yield from place_passed(context, log, seen)
     yield from _fold(context, log, seen)
     raise Changed
 
@@ -195,66 +193,3 @@ def _move_hint(context: Context, log: Log, hint: Hint, folded: int) -> None:
         known = (there.end, there.placed) if same else (hint.end, hint.placed)
         hint = replace(hint, moved_at=there.moved_at, end=known[0], placed=known[1])
     context.hints.put(log.root, hint)
-
-
-def _loose_before(seen: LogSnapshot, limit: int) -> list[Tail]:
-    """Extents beside the main line and undecided lines that start below `limit`, in order."""
-    assert seen.line is not None
-    tails = [*plan.loose_extents(seen.listing, seen.line), *seen.listing.undecided]
-    return sorted((tail for tail in tails if tail.name.start < limit), key=lambda tail: str(tail.name))
-
-
-def _settled(context: Context, seen: LogSnapshot) -> int:
-    assert seen.line is not None
-    assert seen.info is not None
-    return min(settled_limit(seen.info, context.now(), context.settle_seconds), seen.line.base)
-
-
-def _sweep(context: Context, log: Log, seen: LogSnapshot, limit: int) -> Steps[tuple[int, int]]:
-    """Delete what starts below `limit`, the settled part of the base. What the base may not hold is placed before.
-
-    Returns how many objects went, and how many of them were placed: their lines may now be at the log's end.
-    """
-    assert seen.line is not None
-    tails = _loose_before(seen, limit)
-    covered = yield from covered_tails(context, seen.line.segments[0], tails)
-    swept = 0
-    for at in range(0, len(tails), DELETE_KEYS):  # not all at the end: who is killed should not begin anew
-        keys = []
-        for tail in tails[at : at + DELETE_KEYS]:
-            if tail.entry.key in covered or (yield from _place_again(context, log, tail)):
-                keys.append(tail.entry.key)
-        if keys:
-            yield Delete(tuple(keys))
-        swept += len(keys)
-    return swept, swept - len(covered)
-
-
-def _place_passed(context: Context, log: Log, seen: LogSnapshot) -> Steps[None]:
-    """Place lines that waited for their beginning, and that the main line has passed since the last fold.
-
-    They may have parted from the main line. Until they are placed nobody can read them. The sweep would place them, but
-    it comes late, or never if no fold is due.
-    """
-    assert seen.line is not None
-    assert seen.info is not None
-    # A base that was never folded has passed by itself what starts below its end.
-    folded = seen.line.base if "hs-settled" in seen.info.meta else 0
-    for tail in _loose_before(seen, seen.line.end.offset):
-        if tail.name.start >= folded:
-            yield from _place_again(context, log, tail)
-
-
-def _place_again(context: Context, log: Log, tail: Tail) -> Steps[bool]:
-    """Place an object's lines. False: it must stay, for it is a foreign writer's, or such an object is in its way."""
-    try:
-        yield from tail_fact(context, tail)  # a foreign object is not fetched: it may be large
-        blob: Blob | None = yield Get(tail.entry.key)
-        if blob is not None:
-            piece = read_piece(blob, tail.name)
-            # An append is acknowledged when it is on the line: what lies beside it was claimed in vain.
-            if not piece.writer or tail.name.kind != "extent":
-                yield from place(context, log, piece)
-    except Corrupt:
-        return False
-    return True

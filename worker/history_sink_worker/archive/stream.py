@@ -6,9 +6,9 @@ What is placed is known by who wrote it, not by where it lies: see docs/adr/0013
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from history_sink.errors import HistorySinkError, Malformed
-from history_sink.protocol.batch import Anchor, Batch
-from history_sink.protocol.chain import START, Junction, split_lines
+from history_sink.errors import Malformed
+from history_sink.protocol.batch import Batch
+from history_sink.protocol.chain import START, Junction
 from history_sink.protocol.log_end import make_end
 from history_sink.protocol.outcome import OutcomeKind
 from history_sink_worker.archive import plan
@@ -18,28 +18,24 @@ from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.hint import Hint, list_placed
 from history_sink_worker.archive.lineage import follows_stray
 from history_sink_worker.archive.marks import find_placed
-from history_sink_worker.archive.match import on_line
 from history_sink_worker.archive.names import Log, WaitingName
-from history_sink_worker.archive.piece import Piece, read_beginner, read_tail_meta
-from history_sink_worker.archive.plan import MainLine, Waiting
+from history_sink_worker.archive.piece import Piece, read_tail_meta
+from history_sink_worker.archive.plan import Waiting
+from history_sink_worker.archive.presence import is_on_line, is_there
 from history_sink_worker.archive.reconcile import place, put_base, put_extent
-from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look, make_hint, tail_fact
+from history_sink_worker.archive.snapshot import LogSnapshot, foreign, look, make_hint
 from history_sink_worker.archive.tombstone import Deleted, check_alive
 from history_sink_worker.archive.verdict import Verdict
+from history_sink_worker.archive.waiting import Early, read_waiting, write_waiting
 from history_sink_worker.store import DELETE_KEYS, Blob, Corrupt, Delete, Get, Head, Info, Put, Steps
 
 HINTS_TRIED = 3
 """Each try is one PUT. Who has lost so many races looks."""
 
 
-class Early(HistorySinkError):
-    """What comes before this batch in its writer's history is not on the log yet."""
-
-
 def append_batch(context: Context, log: Log, batch: Batch) -> Steps[Verdict]:
     """Store the lines of one append. Raises `Malformed` where its writer has cut it inside a line."""
-    (verdict,) = yield from append_batches(context, log, [batch])
-    return verdict
+    return (yield from append_batches(context, log, [batch]))[0]
 
 
 def append_batches(
@@ -68,7 +64,7 @@ def place_waiting(context: Context, log: Log, waiting: Iterable[Waiting]) -> Ste
         try:
             blob: Blob | None = yield Get(log.key(name))
             if blob is not None:
-                appending = _Appending(context, log, _read_waiting(log, name, blob))
+                appending = _Appending(context, log, read_waiting(log, name, blob))
                 if (yield from appending.follow_hints()) is None:
                     yield from look_again(log, appending.step)
                 done.append(log.key(name))
@@ -78,27 +74,6 @@ def place_waiting(context: Context, log: Log, waiting: Iterable[Waiting]) -> Ste
     for at in range(0, len(done), DELETE_KEYS):
         yield Delete(tuple(done[at : at + DELETE_KEYS]))
     return len(done)
-
-
-def _read_waiting(log: Log, name: WaitingName, blob: Blob) -> Batch:
-    try:
-        anchor = None
-        if "hs-anchor" in blob.info.meta:
-            messages, offset, chain, order = blob.info.meta["hs-anchor"].split(",")
-            anchor = Anchor(Junction(int(messages), int(offset), bytes.fromhex(chain)), order == "first")
-    except ValueError:
-        raise foreign(log.key(name)) from None
-    if len(blob.body) != name.end - name.position:
-        raise foreign(log.key(name))
-    return Batch(log.branch, name.writer, name.position, tuple(split_lines(blob.body)), anchor)
-
-
-def _write_waiting(anchor: Anchor | None) -> dict[str, str]:
-    if anchor is None:
-        return {}
-    place = anchor.place
-    order = "first" if anchor.is_first else "later"
-    return {"hs-anchor": f"{place.messages},{place.offset},{place.chain.hex()},{order}"}
 
 
 @dataclass
@@ -161,7 +136,7 @@ class _Appending:
             assert self.batch.position is not None
             end = self.batch.position + self.batch.size_bytes
             key = self.log.key(WaitingName(self.batch.writer, self.batch.position, end))
-            yield Put(key, b"".join(self.batch.lines), _write_waiting(self.batch.anchor))
+            yield Put(key, b"".join(self.batch.lines), write_waiting(self.batch.anchor))
         try:  # who has put what comes before it meanwhile has not seen it
             verdict = yield from self._put_all()
         except Early:
@@ -197,7 +172,7 @@ class _Appending:
         """Raise `Early` where earlier lines of its writer are not there yet. A verdict where those have parted."""
         anchor, is_early = self.batch.anchor, placed < (self.batch.position or 0)
         if anchor is not None and anchor.is_first and not is_early:
-            is_early = not (yield from _is_on_line(seen.line, anchor.place))
+            is_early = not (yield from is_on_line(seen.line, anchor.place))
         if not is_early:
             return None
         if anchor is not None and (yield from follows_stray(self.context, seen.listing, anchor.place)):
@@ -210,7 +185,7 @@ class _Appending:
         """`append(after=…)`: there, or nowhere."""
         line, after = seen.line, self.batch.after
         assert after is not None
-        if line is not None and (yield from self._is_there(seen, line, after)):
+        if line is not None and (yield from is_there(self.context, self.batch, seen, line, after)):
             if 0 < after.offset < line.base:
                 self.has_written = False  # if this task has, then it was under a name that was freed
             return self._covered(seen, Piece(after, self.batch.lines).end)
@@ -220,24 +195,6 @@ class _Appending:
         if line is not None:
             self.context.hints.put(self.log.root, make_hint(seen, self.context.now()))
         return self.tell("conflict", end)
-
-    def _is_there(self, seen: LogSnapshot, line: MainLine, after: Junction) -> Steps[bool]:
-        """Whether this batch is what follows `after` on the line.
-
-        By the words of the extent there, until the base has taken it in and a sweep has deleted it. After that by the
-        lines, and the history before them. Who has begun a log is always told by its base.
-        """
-        tail = plan.next_extent(seen.listing, after.offset, after.chain)
-        if tail is None and after.offset >= line.base:
-            return False
-        fact = (yield from tail_fact(self.context, tail)) if tail else None
-        is_anothers = fact is not None and (fact.writer, fact.position) != (self.batch.writer, None)
-        # Another's extent may be one that was claimed in vain, under a name that was freed.
-        if tail and fact and is_anothers and (yield from on_line(line, tail.end, fact.after)):
-            return False
-        if after.offset == 0 and seen.info and read_beginner(seen.info.meta) not in ("", self.batch.writer):
-            return False
-        return (yield from _is_on_line(line, Piece(after, self.batch.lines).end))
 
     def _put(self, seen: LogSnapshot, rest: Piece) -> Steps[Verdict]:
         line, end = seen.line, seen.line.end if seen.line else START
@@ -291,9 +248,3 @@ class _Appending:
         told = make_end(end, self.log.branch) if end else None
         size = len(self.batch.lines), self.batch.size_bytes
         return Verdict(outcome, self.log.base, *size, fold_due=fold_due, end=told)
-
-
-def _is_on_line(line: MainLine | None, place: Junction) -> Steps[bool]:
-    if place.offset == 0 or line is None:
-        return place.offset == 0
-    return (yield from on_line(line, place.offset, place.chain))
