@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from history_sink.ledger.ledger import CountedUpload, Ledger
+from history_sink.ledger.counted_upload import CountedUpload
+from history_sink.ledger.ledger import Ledger
 from plain_store import PlainStore
 
 

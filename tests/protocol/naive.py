@@ -6,7 +6,7 @@ from history_sink import FlushResult
 from history_sink.client import flush, session
 from history_sink.client.session import Session
 from history_sink.errors import Unavailable
-from history_sink.ledger.ledger import CountedUpload as Sent
+from history_sink.ledger.counted_upload import CountedUpload as Sent
 from history_sink.ledger.ledger import Ledger
 from history_sink.protocol.outcome import Parted, Receipt
 from history_sink_worker.archive import plan, save

@@ -12,7 +12,7 @@ from typing import Any
 from history_sink.client import flush, inquirer, under_way
 from history_sink.client.session import Session
 from history_sink.errors import Unavailable
-from history_sink.ledger import ledger, stream
+from history_sink.ledger import counted_upload, stream
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.chain import split_lines
 from history_sink.protocol.contract import APPEND_VERSION, STATUS, UPLOAD
@@ -40,7 +40,7 @@ PREFIX, SESSION = "history/", "s"
 MAIN = Log(PREFIX, SESSION)
 TROUBLES = ["", "", "", "", "", "", "away", "its answer is lost", "late", "lost"]
 
-_SMALL: Limits = [(ledger, "SAVE_BYTES", [1, 30, 10**9]), (stream, "SAVE_BYTES", [1, 30, 10**9])]
+_SMALL: Limits = [(counted_upload, "SAVE_BYTES", [1, 30, 10**9]), (stream, "SAVE_BYTES", [1, 30, 10**9])]
 
 
 class Broker:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from history_sink.client import flush, inquirer, under_way
+from history_sink.ledger import counted_upload, question
 from history_sink.ledger import known_logs as known
-from history_sink.ledger import ledger, question
 from history_sink.protocol.contract import COMPACT, UPLOAD
 from history_sink_worker.archive import plan
 from history_sink_worker.store import Delete, Grow, Put, Reply, Request
@@ -28,7 +28,7 @@ from .telling import describe_message, describe_reply, describe_request
 from .workers import T_SECONDS, Job, Worker
 
 SMALL: Limits = [
-    (ledger, "SAVE_BYTES", [1, 22, 10**9]),
+    (counted_upload, "SAVE_BYTES", [1, 22, 10**9]),
     (known, "KEPT_LOGS", [1, 8]),
     (question, "DENSE_JUNCTIONS", [1, 2, 1024]),
     (under_way, "LOOKED_AT", [1, 64]),

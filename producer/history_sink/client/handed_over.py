@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from history_sink.ledger.ledger import CountedUpload
+from history_sink.ledger.counted_upload import CountedUpload
 from history_sink.protocol.batch import Batch
 from history_sink.protocol.lines import Line
 from history_sink.protocol.log_end import LogEnd

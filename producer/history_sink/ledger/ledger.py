@@ -5,34 +5,18 @@ log that they belong on; `next_piece`, until it returns None, and `accept` for e
 `graft` takes in what streams carry. `learn`, `confirm`, `part` and `rewind` take in what the store says.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from history_sink.ledger.comparison import Comparison
+from history_sink.ledger.counted_upload import CountedUpload, gather
 from history_sink.ledger.history import Refusal, Wanted
 from history_sink.ledger.junctions import Points
 from history_sink.ledger.known_logs import KnownLog, KnownLogs, name_branch
 from history_sink.ledger.question import Question
 from history_sink.protocol.chain import ORIGIN, advance
-from history_sink.protocol.contract import SAVE_BYTES
 from history_sink.protocol.lines import Encode, Line, Message, encode_line
 from history_sink.protocol.plain import Unencodable
 from history_sink.protocol.status import Status
-from history_sink.protocol.upload import Upload
-
-
-@dataclass(frozen=True, slots=True)
-class CountedUpload:
-    """One upload. `replaced` values in its lines were replaced, and `raw` of its lines are no JSON object.
-
-    `filtered`: what filters have done to its lines, and how often.
-    """
-
-    upload: Upload
-    replaced: int
-    raw: int = 0
-    filtered: Mapping[str, int] = field(default_factory=dict)
 
 
 class Ledger:
@@ -133,21 +117,7 @@ class Ledger:
         if self._wanted.matched < start:
             return None
         most = None if log.resend is None else log.count_resent()
-        lines: list[bytes] = []
-        size = replaced = raw = 0
-        filtered: Counter[str] = Counter()
-        for line in self._lines(start):
-            if len(lines) == most or (lines and size + len(line.data) > SAVE_BYTES):
-                break
-            lines.append(line.data)
-            size += len(line.data)
-            replaced += line.replaced
-            raw += line.raw
-            if line.filtered:
-                filtered.update(line.filtered)
-        if not lines:
-            return None
-        return CountedUpload(Upload(log.branch, log.points[start], tuple(lines)), replaced, raw, filtered)
+        return gather(log.branch, log.points[start], self._lines(start), most)
 
     def _is_on_log_at(self, index: int) -> bool:
         """Whether the message is wanted as it was handed over."""
