@@ -15,8 +15,8 @@ from history_sink_agents.pages.kinds import (
     degradation_path,
     min_fidelity,
 )
-from history_sink_agents.pages.page import Page, PageFault
-from history_sink_agents.pages.pages import Fetched, Pages
+from history_sink_agents.pages.page import Fetched, Page, PageFault
+from history_sink_agents.pages.pages import Pages
 from history_sink_agents.pages.sidecar import Sidecar
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from history_sink import Fault, HistorySink, HistorySinkError, Malformed, PointerHandle, SessionId
 from history_sink_agents.pages.content import read_content
+from history_sink_agents.pages.page import Page
 
 
 class Unproven(HistorySinkError):
@@ -56,6 +57,23 @@ class Archive:
         if isinstance(answer, bytes) and not is_same(answer, key):
             return Fault("backend_error", f"{handle.key}: what is there is not the message that was evicted")
         return answer
+
+
+def locate(archive: Archive | None, number: int, key: str) -> tuple[PointerHandle, bytes]:
+    """As `Archive.locate`. Raises `Unproven` where there is no archive, too."""
+    if archive is None:
+        raise Unproven("no archive was given")
+    return archive.locate(number, key)
+
+
+def read_page(archive: Archive | None, number: int, page: Page) -> bytes | Fault:
+    """The line of message `number`, whose page this is, or why it cannot be had. Never raises."""
+    if archive is not None and page.handle is not None:
+        return archive.resolve(page.handle, page.key)
+    try:
+        return locate(archive, number, page.key)[1]
+    except Unproven as error:
+        return Fault("backend_error", str(error))
 
 
 def is_same(line: bytes, key: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from history_sink import Fault, PointerHandle
 from history_sink_agents.pages.kinds import Level, PageKind, degradation_path, min_fidelity
@@ -76,3 +76,10 @@ class PageFault:
         handle = self.handle.encode() if self.handle else None
         beside = {"number": self.number, "detail": self.detail, "handle": handle, "size_bytes": self.size_bytes}
         return {**self.fault.encode(), **beside}
+
+
+class Fetched(NamedTuple):
+    """What `Pages.fetch` returns: the line, and a fault ``refetch`` with its bytes; or no line, and why not."""
+
+    line: bytes | None
+    fault: PageFault

@@ -2,26 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from history_sink import Fault, Malformed
-from history_sink_agents.pages.archive import Archive, Unproven
+from history_sink_agents.pages.archive import Archive, Unproven, locate, read_page
 from history_sink_agents.pages.assembly import Assembler, Context, Measure
 from history_sink_agents.pages.content import Content, canonical_arguments, measure_bytes, read_content
 from history_sink_agents.pages.degradation import check_degradation
 from history_sink_agents.pages.evicted import duplicate, find_duplicates, list_evicted
 from history_sink_agents.pages.invariants import find_miss, find_missed
 from history_sink_agents.pages.kinds import KINDS, Level, PageKind, is_below
-from history_sink_agents.pages.page import Page, PageFault
+from history_sink_agents.pages.page import Fetched, Page, PageFault
 from history_sink_agents.pages.sidecar import Sidecar
 from history_sink_agents.pages.slots import Slot, arrange, hold, link_calls
-
-
-class Fetched(NamedTuple):
-    """What `Pages.fetch` returns: the line, and a fault ``refetch`` with its bytes; or no line, and why not."""
-
-    line: bytes | None
-    fault: PageFault
 
 
 class Pages:
@@ -152,10 +145,8 @@ class Pages:
         if level != "pointer":
             self._change(number, level=level, text=text)
             return None
-        if self._archive is None:
-            return PageFault(Fault("flush_miss"), number, "no archive was given")
         try:
-            handle, _ = self._archive.locate(number, slot.page.key)
+            handle, _ = locate(self._archive, number, slot.page.key)
         except Unproven as error:
             return PageFault(Fault("flush_miss"), number, str(error))
         self._change(number, level=level, text=None, handle=handle)
@@ -174,7 +165,7 @@ class Pages:
             Malformed: There is no such message.
         """
         page = self._get(number).page
-        answer = self._read(number, page)
+        answer = read_page(self._archive, number, page)
         if isinstance(answer, Fault):
             return Fetched(None, PageFault(answer, number, handle=page.handle))
         self._refetches += 1
@@ -246,16 +237,6 @@ class Pages:
         entries = [*map(read_content, messages)]
         self._slots, fresh, self._retired = arrange(entries, pages, self._retired, before)
         return [*find_duplicates(self._slots, fresh)]
-
-    def _read(self, number: int, page: Page) -> bytes | Fault:
-        if self._archive is None:
-            return Fault("backend_error", "no archive was given")
-        if page.handle is not None:
-            return self._archive.resolve(page.handle, page.key)
-        try:
-            return self._archive.locate(number, page.key)[1]
-        except Unproven as error:
-            return Fault("backend_error", str(error))
 
     def _get(self, number: int) -> Slot:
         if type(number) is not int or not 0 <= number < len(self._slots):
