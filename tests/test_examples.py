@@ -1,9 +1,11 @@
 """examples/: each runs on the real stack as it stands there, and what it archives comes back."""
 
 import ast
+import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -117,6 +119,28 @@ def test_the_message_for_other_languages_is_the_one_that_was_tried(monkeypatch: 
     assert json.loads(block("json")) == tried
     for name in re.findall(r'"([a-z_-]+)":', json.dumps(tried)):
         assert f'"{name}":' in block("js")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_the_lines_in_javascript_push_that_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With a stand-in for npm's redis that prints what it is to push."""
+    (tmp_path / "node_modules" / "redis").mkdir(parents=True)
+    (tmp_path / "node_modules" / "redis" / "package.json").write_text('{"type":"module","main":"index.js"}')
+    (tmp_path / "node_modules" / "redis" / "index.js").write_text(
+        "const client = {connect: async () => client, close: async () => {},"
+        " lPush: async (...pushed) => console.log(JSON.stringify(pushed))};"
+        " export const createClient = () => client;"
+    )
+    (tmp_path / "save.mjs").write_text(block("js"))
+    done = subprocess.run(["node", "save.mjs"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    queue, text = json.loads(done.stdout)
+    told = json.loads(text)
+    monkeypatch.syspath_prepend(FOLDER)
+    messages = [{"role": "user", "content": "What time is it?"}]
+    tried = json.loads(import_module("plain_redis").make_message(told["headers"]["id"], "my-session", messages))
+    tried["properties"]["delivery_tag"] = told["properties"]["delivery_tag"]
+    assert json.loads(base64.b64decode(told.pop("body"))) == json.loads(base64.b64decode(tried.pop("body")))
+    assert (queue, told) == ("history.upload", tried)
 
 
 def test_each_example_is_short_told_of_and_run_here() -> None:

@@ -1,6 +1,8 @@
 """Recall through the real parts: what was saved is found, and what is not indexed yet is never called not there."""
 
 import json
+import re
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -196,6 +198,21 @@ def test_the_command_marks_what_matches_and_tells_nothing_from_not_yet(
     assert "Nothing found in" in nothing.err
     assert command("recall", "ibis", "--since", "yesterday").status == 2
     assert command("recall", "ibis", "--branch", "000000000001-0123456789abcdef").status == 2
+
+
+def test_the_lines_of_the_page_find_what_was_said(
+    sink: HistorySink, environment: Mapping[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "recall.md").read_text()
+    lines = [{"cwd": "/home/me/tidevand", "message": {"role": "user", "content": "why does the test fail?"}}]
+    lines += [{"message": {"role": "tool", "content": "flaky test: connection reset by peer"}}]
+    recall(sink, "fail", at_least=sink.save("tests", lines), timeout_seconds=30)
+    exec(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0], {"sink": sink})
+    assert "tests 0 why does the test fail?" in capsys.readouterr().out
+    command = Command(producer_environment(environment))
+    shown = [command(*shlex.split(line)[1:]) for line in re.findall(r"^history-sink recall .*$", page, re.MULTILINE)]
+    assert [done.status for done in shown] == [0, 3], shown  # the line has no time of its own to be later than that
+    assert b"tests" in shown[0].out
 
 
 def test_a_question_is_checked_before_the_store_is_asked_what_it_has_to_have() -> None:

@@ -71,6 +71,15 @@ def test_own_rules_come_from_a_file(tmp_path: Path) -> None:
         make_filter(variables)
 
 
+def test_the_file_that_the_page_shows_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "redaction.md").read_text()
+    (tmp_path / "own.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+    (tmp_path / "secrets.txt").write_text("swordfish1\n")
+    redaction = make_filter({"CODETETHER_HISTORY_REDACT_FILE": str(tmp_path / "own.toml")})
+    line = b'{"a":"swordfish1 BADGE-123456 AKIAIOSFODNN7EXAMPLE"}'
+    assert redaction(line) == b'{"a":"[REDACTED:environment] [REDACTED:badge] AKIAIOSFODNN7EXAMPLE"}'
+
+
 def test_a_variable_names_the_filters_of_every_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     variables = {"CODETETHER_HISTORY_BROKER_URL": "redis://127.0.0.1:1/0", "CODETETHER_HISTORY_FILTERS": " redact, "}
