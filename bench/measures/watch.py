@@ -9,50 +9,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import UUID
+from typing import Any
 
+from bench import floor
+from bench.claude_home import Home
 from bench.cpu import cpu_seconds
 from bench.figures import Findings, Goal, Table, quantile
 from bench.memory import now_megabytes, peak_megabytes
 from bench.options import Options
 from bench.scene import Place, Scene
+from bench.threads import run_all
 from history_sink import HistorySink
+from history_sink_agents.watch.runner import THREADS
 from stack.processes import wait_until
 from stack.stack import producer_environment
 
 COMMAND = str(Path(sys.executable).with_name("history-sink"))
 _CHUNK_SECONDS = 0.1
-
-
-class Home:
-    """A home with made-up sessions of Claude Code."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder = folder
-        self._chance = random.Random(seed)
-        self.paths: list[Path] = []
-
-    def fill(self, files: int, size_bytes: int) -> None:
-        """So many files, of sizes around the mean; the first is the oldest."""
-        for number in range(files):
-            folder = self.folder / ".claude" / "projects" / f"-project-{number % 50}"
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{UUID(int=number + 1)}.jsonl"
-            with path.open("wb") as file:
-                left = self._chance.expovariate(1 / size_bytes) + 500
-                while left > 0:
-                    line = self.make_line(min(int(self._chance.lognormvariate(6.5, 1.5)), 200_000))
-                    left -= file.write(line)
-            os.utime(path, (number, number))
-            self.paths.append(path)
-
-    def make_line(self, size_bytes: int) -> bytes:
-        """A line that hardly packs."""
-        text = self._chance.randbytes(size_bytes // 2 + 1).hex()
-        return json.dumps({"type": "user", "cwd": "/made/up", "text": text}).encode() + b"\n"
-
-    def measure_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.paths)
+_LONGEST_SECONDS = 5_400.0
+"""How long a first archive may take on a machine that has much else to do."""
 
 
 @contextmanager
@@ -73,10 +48,15 @@ def session_of(path: Path) -> str:
     return f"claude.{path.stem}"
 
 
-def wait_for(sink: HistorySink, path: Path, seconds: float = 600) -> float:
-    """Return when the store has all of a file, by `time.perf_counter`."""
+def wait_for(sink: HistorySink, path: Path, seconds: float = 600, pause_seconds: float = 0.0) -> float:
+    """Return when the store has all of a file, by `time.perf_counter`. Each look at the store costs it a little."""
     size = path.stat().st_size
-    wait_until(lambda: count_archived(sink, path) == size, timeout_seconds=seconds, what=f"{path.name} in the store")
+
+    def is_there() -> bool:
+        time.sleep(pause_seconds)
+        return count_archived(sink, path) == size
+
+    wait_until(is_there, timeout_seconds=seconds, what=f"{path.name} in the store")
     return time.perf_counter()
 
 
@@ -91,14 +71,15 @@ def measure(scene: Scene, options: Options) -> Findings:
     place = scene.place()
     home = Home(scene.stack.directory / "home", options.seed)
     home.fill(files, mean_bytes)
+    store = tell("the store alone", measure_store(home, scene, options))
     with scene.workers(place), scene.sink(place) as sink:
-        first = measure_first(home, place, sink, options)
-        later = measure_later(home, place, sink, options)
+        first = tell("first archive", measure_first(home, place, sink))
+        later = tell("afterwards", measure_later(home, place, sink, options))
     place = scene.place()
     grown = Home(scene.stack.directory / "grown", options.seed)
     with scene.workers(place), scene.sink(place) as sink:
-        large = measure_growth(grown, place, sink, options)
-    figures = {**first, **later, **large}
+        large = tell("a file that grows", measure_growth(grown, place, sink, options))
+    figures = {**store, **first, **later, **large}
     megabytes = home.measure_bytes() / 1e6
     return Findings(
         name="watch",
@@ -114,7 +95,17 @@ def measure(scene: Scene, options: Options) -> Findings:
         tables=(
             Table(
                 "First archive",
-                ("files", "MB", "seconds", "files/s", "MB/s", "processor, s", "newest file after, s"),
+                (
+                    "files",
+                    "MB",
+                    "seconds",
+                    "files/s",
+                    "MB/s",
+                    "a PUT of each file: files/s",
+                    "MB/s",
+                    "processor, s",
+                    "newest file after, s",
+                ),
                 (
                     (
                         files,
@@ -122,6 +113,8 @@ def measure(scene: Scene, options: Options) -> Findings:
                         figures["first_seconds"],
                         files / figures["first_seconds"],
                         megabytes / figures["first_seconds"],
+                        figures["store_files_per_second"],
+                        figures["store_megabytes_per_second"],
                         figures["first_cpu"],
                         figures["newest_seconds"],
                     ),
@@ -158,11 +151,31 @@ def measure(scene: Scene, options: Options) -> Findings:
     )
 
 
-def measure_first(home: Home, place: Place, sink: HistorySink, options: Options) -> dict[str, float]:
+def tell(what: str, figures: dict[str, float]) -> dict[str, float]:
+    """The figures, and on stderr, so that a run that is ended has shown what it had."""
+    print(f"{what}: {json.dumps(figures)}", file=sys.stderr, flush=True)
+    return figures
+
+
+def measure_store(home: Home, scene: Scene, options: Options) -> dict[str, float]:
+    """A PUT of each file, the newest first, by as many threads as the watch has, for a while."""
+    client, bucket = floor.raw_client(scene.minio, THREADS), scene.minio.create_bucket()
+    newest = home.paths[::-1]
+
+    def put(index: int) -> None:
+        body: Any = bytearray(newest[index % len(newest)].read_bytes())  # bytes would wait for `100 Continue`
+        client.put_object(Bucket=bucket, Key=f"{index:06}", Body=body, IfNoneMatch="*")
+
+    count, seconds = run_all(put, THREADS, options.pick(5.0, 30.0))
+    size = sum(newest[index % len(newest)].stat().st_size for index in range(count))
+    return {"store_files_per_second": count / seconds, "store_megabytes_per_second": size / 1e6 / seconds}
+
+
+def measure_first(home: Home, place: Place, sink: HistorySink) -> dict[str, float]:
     began = time.perf_counter()
     with run_watch(home, place) as process:
         newest = wait_for(sink, home.paths[-1]) - began
-        wait_for(sink, home.paths[0], 1800)  # it is the oldest, and so the last
+        wait_for(sink, home.paths[0], _LONGEST_SECONDS, 0.5)  # it is the oldest, and so the last
         for path in home.paths[:20]:
             wait_for(sink, path)
         seconds = time.perf_counter() - began
@@ -212,7 +225,7 @@ def measure_growth(home: Home, place: Place, sink: HistorySink, options: Options
             file.write(block)
     began = time.perf_counter()
     with run_watch(home, place) as process:
-        first = wait_for(sink, path, 1800) - began
+        first = wait_for(sink, path, _LONGEST_SECONDS, 0.2) - began
         before, behind = cpu_seconds(process.pid), 0.0
         began = time.perf_counter()
         written: list[tuple[float, int]] = []
