@@ -365,6 +365,36 @@ def test_a_session_at_work_is_left_alone(sink: MemorySink, restore: Restore, tmp
     assert restore(A, "--into", "claude", "--home", home).exit_code == 0
 
 
+def test_what_a_restore_has_written_itself_is_no_sign_of_an_agent(
+    sink: MemorySink, restore: Restore, tmp_path: Path
+) -> None:
+    make_claude(tmp_path / "old")
+    archive_home(sink, "claude", tmp_path / "old")
+    home = tmp_path / "new"
+    part = home / "projects" / "-w-proj" / A / "tool-results" / "out.txt"
+    assert restore(A, "--into", "claude", "--home", home).exit_code == 0
+    part.unlink()
+    assert restore(A, "--into", "claude", "--home", home).exit_code == 0
+    assert restore(A, "--into", "claude", "--home", home, "--project", tmp_path).exit_code == 0
+    part.unlink()
+    with (home / "projects" / "-w-proj" / f"{A}.jsonl").open("ab") as file:
+        file.write(b"{}\n")  # the agent goes on with it
+    done = restore(A, "--into", "claude", "--home", home)
+    assert (done.exit_code, "may be at work" in done.stderr) == (1, True)
+
+
+def test_a_restore_needs_no_notes(
+    sink: MemorySink, restore: Restore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_claude(tmp_path / "old")
+    archive_home(sink, "claude", tmp_path / "old")
+    (tmp_path / "no-folder").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no-folder"))
+    done = restore(A, "--into", "claude", "--home", tmp_path / "new")
+    assert done.exit_code == 0, done.output
+    assert read_tree(tmp_path / "new") == read_tree(tmp_path / "old")
+
+
 DAY = "sessions/2026/11/29/rollout-2026-11-29T01-49-17-"
 
 
@@ -497,8 +527,10 @@ def test_qwen_resumes_elsewhere_only_with_another_first_line(
     assert done.exit_code == 1
     assert "--rewrite-cwd" in done.stderr
     assert not (tmp_path / "new").exists()
-    done = restore(A, "--into", "qwen", "--home", tmp_path / "new", "--project", project, "--rewrite-cwd")
-    assert done.exit_code == 0, done.output
+    for word in ("write", "there"):
+        done = restore(A, "--into", "qwen", "--home", tmp_path / "new", "--project", project, "--rewrite-cwd")
+        assert done.exit_code == 0, done.output
+        assert done.stdout.split()[0] == word
     (body,) = read_tree(tmp_path / "new").values()
     assert [json.loads(line) for line in body.splitlines()] == [{"cwd": str(project), "é": "é"}, {"cwd": "/w/proj"}]
     assert restore(A, "--into", "qwen", "--home", tmp_path / "same").exit_code == 0

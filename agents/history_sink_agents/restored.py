@@ -4,9 +4,11 @@ One JSON line a file, in ``restored.jsonl`` of the state folder. Like all state 
 restored file is compared with the store once more, and one with a name of its own is archived a second time.
 """
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from hashlib import file_digest
 from pathlib import Path
 
 from history_sink_agents.notes import NoteFile
@@ -56,3 +58,12 @@ def recall(folder: Path) -> dict[str, Restored]:
             each = Restored(**{field.name: note[field.name] for field in fields(Restored)})
             found[each.path] = each
     return found
+
+
+def is_as_restored(path: Path, note: Restored) -> bool:
+    """Whether a file is what the restore of `note` has written, and nothing more. Raises `OSError`."""
+    with path.open("rb") as file:
+        return (
+            os.fstat(file.fileno()).st_size == note.size_bytes
+            and file_digest(file, "sha256").hexdigest() == note.sha256
+        )

@@ -15,7 +15,7 @@ from history_sink_agents.restore.archive import Choice, SinkArchive
 from history_sink_agents.restore.errors import Absent, Refused
 from history_sink_agents.restore.opencode import restore_export
 from history_sink_agents.restore.restoring import Plan, Wish, carry_out, plan_restore
-from history_sink_agents.restored import find_state_folder
+from history_sink_agents.restored import find_own_state_folder, recall
 
 
 @click.command("restore")
@@ -77,11 +77,12 @@ def into(
             if not isinstance(form, PatternFormat):
                 restore_export(archive, wish, is_dry=dry_run, tell=click.echo)
                 return
-            plan = plan_restore(archive, form, wish)
+            state_folder = find_own_state_folder(os.environ)
+            plan = plan_restore(archive, form, wish, recall(state_folder))
             _tell_plan(plan, wish, dry_run, as_json)
             if not dry_run:
                 with show_progress(f"restoring {asked}") as advance:
-                    carry_out(archive, wish, plan, find_state_folder(os.environ, Path.home()), advance)
+                    carry_out(archive, wish, plan, state_folder, advance)
         except Absent as error:
             raise Failure(str(error), FAULT) from None
         except (Refused, Misplaced) as error:

@@ -1,7 +1,8 @@
 """A restore from end to end: all that can keep it from being done is found out before anything is written."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from history_sink_agents.restore.errors import Refused
 from history_sink_agents.restore.lineage import close_lineage
 from history_sink_agents.restore.plan import Item, Items, find_items, order_items, place_items
 from history_sink_agents.restore.writing import Edit, Writer, find_there
-from history_sink_agents.restored import Restored, remember
+from history_sink_agents.restored import Restored, is_as_restored, remember
 
 QUIET_SECONDS = 60.0
 """A session whose file was written so recently may be at work."""
@@ -48,8 +49,11 @@ class Plan:
     edit: Edit | None = None
 
 
-def plan_restore(archive: SinkArchive, agent: PatternFormat, wish: Wish) -> Plan:
-    """Find out what is to be written where. Raises `Refused`, `Absent`, `Misplaced` and what the sink's calls raise."""
+def plan_restore(archive: SinkArchive, agent: PatternFormat, wish: Wish, restored: Mapping[str, Restored]) -> Plan:
+    """Find out what is to be written where. `restored`: what was restored on this machine before, by paths.
+
+    Raises `Refused`, `Absent`, `Misplaced` and what the sink's calls raise.
+    """
     items, missing = close_lineage(archive, wish.asked) if agent is CODEX else find_items(archive, agent, wish.asked)
     archive.check_branch(wish.asked)
     notes = _judge_missing(agent, wish, items, missing)
@@ -62,7 +66,7 @@ def plan_restore(archive: SinkArchive, agent: PatternFormat, wish: Wish) -> Plan
     if wish.is_new:
         session, items = _rename(agent, items)
     edit = _plan_edit(archive, agent, wish, items)
-    there = _find_all_there(archive, wish.home, items, None if wish.is_new else _describe_recent(agent, beside))
+    there = _find_all_there(archive, wish.home, items, edit, _describe_recent(agent, beside, restored))
     ordered = order_items([item for item in items if item not in there])
     notes += _describe_beside(wish.home, items, beside)
     notes += agent.describe_resume(session, wish.project, [item.relative for item in items])
@@ -73,12 +77,19 @@ def carry_out(archive: SinkArchive, wish: Wish, plan: Plan, state_folder: Path, 
     """Write what is planned, and note it for the watcher. Raises `Refused`, `Mismatch`, `OSError`."""
     with Writer(archive, wish.home, advance) as writer:
         for item in plan.items:
-            edit = plan.edit if item.session.count(".") == 1 else None
+            edit = _edit_of(item, plan.edit)
             size, digest = writer.write(item, edit)
-            if item.log and not edit and not wish.is_new:
+            if not edit and not wish.is_new:
+                branch = item.log.branch if item.log else None
                 path = str((wish.home / item.relative).absolute())
-                remember(state_folder, Restored(path, item.session, item.log.branch, size, digest))
+                with suppress(OSError):  # a hint: without it the watcher compares the file with the store
+                    remember(state_folder, Restored(path, item.session, branch, size, digest))
         writer.publish()
+
+
+def _edit_of(item: Item, edit: Edit | None) -> Edit | None:
+    """A session's own file is changed, its parts are not."""
+    return edit if item.session.count(".") == 1 else None
 
 
 def find_id(agent: PatternFormat, items: Items, asked: str) -> str:
@@ -115,22 +126,25 @@ def _refuse_live(agent: PatternFormat, home: Path, items: Items) -> None:
             raise Refused(f"{agent.name} is at work on {session}: {sign}")
 
 
-def _describe_recent(agent: PatternFormat, beside: list[Found]) -> str | None:
-    """Why a session may be at work of which its agent gives no sign."""
+def _describe_recent(agent: PatternFormat, beside: list[Found], restored: Mapping[str, Restored]) -> str | None:
+    """Why a session may be at work of which its agent gives no sign. A restore's own writing is none."""
     for found in beside:
+        note = restored.get(str(found.path.absolute()))
         try:
             age_seconds = time.time() - found.path.stat().st_mtime
+            is_recent = abs(age_seconds) < QUIET_SECONDS  # one of tomorrow is from another clock
+            is_at_work = is_recent and not (note and is_as_restored(found.path, note))
         except OSError:  # gone meanwhile
             continue
-        if abs(age_seconds) < QUIET_SECONDS:  # one of tomorrow is from another clock
+        if is_at_work:
             return f"{found.path} was written {age_seconds:.0f} s ago: {agent.name} may be at work on it; wait a minute"
     return None
 
 
-def _find_all_there(archive: SinkArchive, home: Path, items: Items, recent: str | None) -> Items:
+def _find_all_there(archive: SinkArchive, home: Path, items: Items, edit: Edit | None, recent: str | None) -> Items:
     """Those that need not be written. Raises `Refused` where something is in the way, or `recent` if any is left."""
     try:
-        there = [item for item in items if find_there(archive, home, item)]
+        there = [item for item in items if find_there(archive, home, item, _edit_of(item, edit))]
     except Refused as error:
         raise Refused(recent or str(error)) from None
     if recent and len(there) < len(items):

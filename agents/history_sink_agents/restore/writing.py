@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,8 +25,10 @@ Edit = Callable[[bytes], bytes]
 """What becomes of a first line."""
 
 
-def find_there(archive: SinkArchive, home: Path, item: Item) -> bool:
+def find_there(archive: SinkArchive, home: Path, item: Item, edit: Edit | None = None) -> bool:
     """Whether the file is there already: these bytes, and perhaps lines behind them that are not archived yet.
+
+    Or what `edit` makes of them.
 
     Raises `Refused` where another one has its place.
     """
@@ -39,7 +42,7 @@ def find_there(archive: SinkArchive, home: Path, item: Item) -> bool:
         is_same = path.stat().st_size == 0
     else:
         is_same = holds_log(archive.sink, path, item.log, is_whole=item.entry.kind == "whole")
-        is_same = is_same or _holds_opened(archive, path, item, item.log)
+        is_same = is_same or _holds_opened(archive, path, item, item.log, edit)
     if not is_same:
         raise Refused(f"{path} is there with other bytes ({path.stat().st_size}); nothing is overwritten: move it away")
     return True
@@ -55,9 +58,11 @@ def holds_log(sink: HistorySink, path: Path, log: LogStatus, *, is_whole: bool) 
     return (end.bytes, end.chain16) == (log.bytes, log.chain)
 
 
-def _holds_opened(archive: SinkArchive, path: Path, item: Item, log: LogStatus) -> bool:
-    """Whether a file has what a restore would write: of a sealed log, the chain is not that of the opened lines."""
+def _holds_opened(archive: SinkArchive, path: Path, item: Item, log: LogStatus, edit: Edit | None) -> bool:
+    """Whether a file has what a restore would write: of opened or edited lines, the chain is not that of the log."""
     lines = archive.read_log(item.session, log)
+    if edit:
+        lines = chain(map(edit, islice(lines, 1)), lines)
     with path.open("rb") as file:
         if item.entry.kind == "whole":
             return file.read() == join_lines(b"".join(lines), item.entries)
