@@ -94,9 +94,9 @@ def test_what_a_worker_is_done_with_is_not_kept(site: Site, kind: str) -> None:
 
 LARGE_BLOCKS = """
 import sys, threading
-from history_sink_worker.malloc_tuning import give_back_large_blocks
+from history_sink_worker.malloc_tuning import tune_malloc
 if sys.argv[1] == "given back":
-    give_back_large_blocks()
+    tune_malloc()
 def work():
     for _ in range(3):
         bytearray(12 * 2**20)
@@ -114,3 +114,52 @@ def test_large_blocks_go_back_to_the_system(how: str, least_mb: float, most_mb: 
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     resident_mb = int(ended.stdout.split()[-1]) / 1024
     assert least_mb <= resident_mb < most_mb
+
+
+MANY_THREADS = """
+import sys, threading
+from history_sink_worker.malloc_tuning import tune_malloc
+if sys.argv[1] == "shared":
+    tune_malloc()
+end, kept = threading.Event(), []
+def work(done):
+    blocks = [b"x" * 30_000 for _ in range(100)]
+    kept.append(blocks[-1])  # what is freed below it cannot go back to the system
+    del blocks
+    done.set()
+    end.wait()
+for _ in range(8):
+    done = threading.Event()
+    threading.Thread(target=work, args=(done,)).start()
+    done.wait()
+print(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+end.set()
+"""
+
+
+@pytest.mark.parametrize(("how", "least_mb", "most_mb"), [("shared", 0, 25), ("glibc's own way", 25, 200)])
+def test_what_one_thread_has_freed_is_used_by_the_next(how: str, least_mb: float, most_mb: float) -> None:
+    command = [sys.executable, "-c", MANY_THREADS, how]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    assert least_mb <= int(ended.stdout) / 1024 < most_mb
+
+
+CLIENT = """
+import boto3.session, botocore.session, sys
+from history_sink_worker.s3.isolation import session
+sessions = {"ours": session, "boto3's own": boto3.session.Session}
+def resident_mb():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) / 1024
+before = resident_mb()
+sessions[sys.argv[1]]().client("s3", endpoint_url="http://127.0.0.1:1", region_name="us-east-1")
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.parametrize(("whose", "least_mb", "most_mb"), [("ours", 0, 10), ("boto3's own", 10, 100)])
+def test_what_a_client_knows_of_s3_is_small(whose: str, least_mb: float, most_mb: float) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", CLIENT, whose], capture_output=True, text=True, timeout=20, check=True
+    )
+    print(f"{whose}: {float(ended.stdout):.1f} MB")
+    assert least_mb <= float(ended.stdout) < most_mb

@@ -18,7 +18,7 @@ from history_sink_worker.event_batching import EventPace
 from history_sink_worker.gate.consumer_pause import ConsumerPause
 from history_sink_worker.health.watcher import Watcher
 from history_sink_worker.intake import privacy
-from history_sink_worker.malloc_tuning import give_back_large_blocks
+from history_sink_worker.malloc_tuning import tune_malloc
 from history_sink_worker.redis_transport import transport
 from history_sink_worker.redis_transport.renewal import Renewal
 from history_sink_worker.search_step import SearchIndex
@@ -112,7 +112,7 @@ def _other_options(settings: BrokerSettings) -> dict[str, Any]:
 
 def make_app(settings: BrokerSettings) -> Celery:
     """The app, with JSON decoding and the Redis transport of this process set up for it."""
-    give_back_large_blocks()
+    tune_malloc()
     privacy.install()
     transport.install()
     refuse_compression()

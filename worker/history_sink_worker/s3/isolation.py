@@ -14,13 +14,16 @@ import botocore.session
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.plugin import PluginContext, reset_plugin_context, set_plugin_context
 
+from history_sink_worker.s3.service_files import make_loader
+
 _FILES = {"config_file", "credentials_file"}
 
 
 @cache
 def session() -> boto3.session.Session:
-    """One for all stores: what it knows of S3 takes 12 MB."""
+    """One for all stores: what it knows of S3 takes some MB."""
     core = botocore.session.Session()
+    core.register_component("data_loader", make_loader())
     for name, (_, _, default, convert) in BOTOCORE_DEFAUT_SESSION_VARIABLES.items():
         core.session_var_map[name] = (None, None, os.devnull if name in _FILES else default, convert)
     with no_plugins():
