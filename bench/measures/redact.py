@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import planted_credentials
 from bench.figures import Findings, Goal, Table, quantile
 from bench.measures.producer import appender, make_message
 from bench.options import Options
@@ -30,6 +31,8 @@ def measure(scene: Scene, options: Options) -> Findings:
     code_mb = sum(map(len, code)) / 1e6
     planted = list(plant(options.seed, options.pick(1, 3)))
     gone = sum(each.is_gone_from(_read(redaction(each.line))) for each in planted)
+    credentials = list(planted_credentials.plant(options.seed, options.pick(1, 3)))
+    hidden = sum(each.is_gone_from(_read(redaction(each.line))) for each in credentials)
     stays = sum(redaction(redaction(each.line)) == redaction(each.line) for each in planted)
     speeds = {
         name: _speed(redaction, lines, options.rounds)
@@ -42,6 +45,12 @@ def measure(scene: Scene, options: Options) -> Findings:
         title="Redaction",
         goals=(
             Goal("planted secrets of 15 kinds that are gone, percent", 100 * gone / len(planted), "at least", 94),
+            Goal(
+                f"credentials of {len({each.form for each in credentials})} forms that are gone, percent",
+                100 * hidden / len(credentials),
+                "at least",
+                94,
+            ),
             Goal("lines that redacting twice leaves as once, percent", 100 * stays / len(planted), "at least", 100),
             Goal("findings in a megabyte of Python's own library", found / code_mb, "at most", 3),
             Goal("MB/s over transcripts", speeds["transcripts"], "at least", 20),

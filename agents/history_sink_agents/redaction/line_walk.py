@@ -1,12 +1,11 @@
 """One line through the layers: each string as it reads, JSON within strings too, and short values beside their key."""
 
-import json
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
 
 from history_sink_agents.redaction.opaque import is_opaque
-from history_sink_agents.redaction.strings import SHORT_CHARACTERS, Change, rewrite
+from history_sink_agents.redaction.strings import SHORT_CHARACTERS, Change, is_json, redact_json
 
 Scrub = Callable[[str], str]
 """Takes a text, and returns it without its secrets."""
@@ -33,29 +32,22 @@ def redact_line(line: str, scrub: Scrub, short: Change) -> str:
     """The line without its secrets. What is no JSON is looked at as text. The same again changes nothing."""
     for _ in range(_ROUNDS):
         change = partial(_redact_string, scrub, short, 0)
-        after = rewrite(line, change, short) if is_json(line) else _scrub_coloured(line, scrub)
+        after = redact_json(line, change, short)
+        after = _scrub_coloured(line, scrub) if after is None else after
         if after == line:
             break
         line = after
     return line
 
 
-def is_json(text: str) -> bool:
-    """Whether it can be read as JSON."""
-    try:
-        json.loads(text, parse_int=float)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
 def _redact_string(scrub: Scrub, short: Change | None, depth: int, key: str, text: str, is_key: bool) -> str:
     if not is_key and is_opaque(key, text):
         return text
-    if depth < _NESTED and text.lstrip()[:1] in ("{", "[") and is_json(text):
-        text = rewrite(text, partial(_redact_string, scrub, short, depth + 1), short)
-        after = scrub(text)
-        return after if is_json(after) else text
+    if depth < _NESTED and text.lstrip()[:1] in ("{", "["):
+        inner = redact_json(text, partial(_redact_string, scrub, short, depth + 1), short)
+        if inner is not None:
+            after = scrub(inner)
+            return after if after == inner or is_json(after) else inner
     tells = not is_key and len(text) <= NAMED_CHARACTERS and _tells(key)
     if not tells and len(text) <= SHORT_CHARACTERS and _PLAIN.fullmatch(text):
         return text

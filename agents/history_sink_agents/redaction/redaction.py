@@ -5,13 +5,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from history_sink import ConfigurationError, Filtered
-from history_sink_agents.redaction.code_context import is_harmless
+from history_sink_agents.redaction.code_context import DEFAULT_PASSWORD, is_code, is_harmless
 from history_sink_agents.redaction.code_names import is_a_name
+from history_sink_agents.redaction.credentials import hide_credentials
 from history_sink_agents.redaction.engine import Engine, IsHarmless, RedactSecret
 from history_sink_agents.redaction.line_walk import cache_short, redact_line
 from history_sink_agents.redaction.named import hide_named
@@ -20,11 +22,25 @@ from history_sink_agents.redaction.record import Record
 from history_sink_agents.redaction.secret_names import LEAST_CHARACTERS, find_values
 from history_sink_agents.restored import find_own_state_folder
 
-WALK = "2"
+WALK = "3"
 """The version of all that is not the engine. Whatever makes other bytes of a line makes it another."""
 
-_WALKS: Mapping[str, IsHarmless] = {"1": is_a_name, WALK: is_harmless}
-"""By version, what the versions differ in: sessions that were begun by an older one go on by it."""
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What the versions differ in."""
+
+    is_harmless: IsHarmless
+    hide: Callable[[str, Iterable[re.Pattern[str]], IsHarmless], str]
+    allow: tuple[re.Pattern[str], ...] = ()
+
+
+_VERSIONS: Mapping[str, _Version] = {
+    "1": _Version(is_a_name, hide_named),
+    "2": _Version(is_harmless, hide_named),
+    WALK: _Version(is_code, hide_credentials, (DEFAULT_PASSWORD,)),
+}
+"""Sessions that were begun by an older one go on by it."""
 
 _RULE = "redact="
 
@@ -63,7 +79,8 @@ class Redaction:
         patterns, allow, values = dict(patterns or {}), sorted(allow), [*values]
         self._allowed = [_compile("in allow", each) for each in allow]
         self._has_own_engine = engine is not None
-        self._engine = engine or RedactSecret(self._allowed)
+        self._version = _VERSIONS[WALK]
+        self._engine = engine or RedactSecret((*self._allowed, *self._version.allow), self._version.is_harmless)
         if isinstance(self._engine, RedactSecret):
             self._engine.check()
         self._patterns = [(hide(name), _compile(name, patterns[name])) for name in sorted(patterns)]
@@ -71,7 +88,6 @@ class Redaction:
             raise ConfigurationError(f"an exact value to redact has at least {LEAST_CHARACTERS} characters")
         found = {**dict.fromkeys(values, "VALUE"), **find_values(environment)}
         self._values = [(value, self._label(found[value], value)) for value in sorted(found, key=_longest_first)]
-        self._is_harmless: IsHarmless = is_harmless
         self._short = cache_short(self._scrub)
         self._older: dict[str, Redaction] = {}
         own = hashlib.sha256(json.dumps([patterns, allow], sort_keys=True).encode()).hexdigest()[:8]
@@ -92,7 +108,7 @@ class Redaction:
         del session_id
         named = next((each.removeprefix(_RULE) for each in rules.split(",") if each.startswith(_RULE)), "")
         walk, _, kind = named.partition("/")
-        if kind != self._kind or walk not in _WALKS:
+        if kind != self._kind or walk not in _VERSIONS:
             return None
         if walk == WALK:
             return self
@@ -103,9 +119,9 @@ class Redaction:
     def _go_back(self, walk: str) -> "Redaction":
         older = copy.copy(self)
         older.rules = f"{_RULE}{walk}/{self._kind}"
-        older._is_harmless = _WALKS[walk]
+        older._version = _VERSIONS[walk]
         if not self._has_own_engine:
-            older._engine = RedactSecret(self._allowed, older._is_harmless)
+            older._engine = RedactSecret((*self._allowed, *older._version.allow), older._version.is_harmless)
         older._short = cache_short(older._scrub)
         return older
 
@@ -123,7 +139,8 @@ class Redaction:
                 text = text.replace(value, label)
         for label, pattern in self._patterns:
             text = pattern.sub(partial(self._replace, label), text)
-        return hide_named(self._engine(text), self._allowed, self._is_harmless)
+        version = self._version
+        return version.hide(self._engine(text), (*self._allowed, *version.allow), version.is_harmless)
 
     def _replace(self, label: str, found: re.Match[str]) -> str:
         secret = found[0]

@@ -2,8 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import repeat
 from json import decoder
+from typing import Any, TypeAlias
 
 LEAST_CHARACTERS = 8
 """A shorter string is no secret that could be told from a word."""
@@ -18,19 +20,64 @@ _COLON = re.compile(r"[ \t\r\n]*:")
 _NAMES = frozenset({"name", "Name", "key", "Key", "variable", "header"})
 _VALUES = frozenset({"value", "Value"})
 
+Place: TypeAlias = tuple[str, str, bool]
+"""A key, a text that goes by it, and whether the text is a key itself."""
+
 Change = Callable[[str, str, bool], str]
 """Takes a key, a text, and whether the text is a key itself; returns what is to stand in the text's place."""
 
 
-def rewrite(line: str, change: Change, short: Change | None = None) -> str:
-    """A valid JSON text with each string that `change` makes another of; all between the strings keeps its bytes.
+def redact_json(line: str, change: Change, short: Change | None = None) -> str | None:
+    """A JSON text with each string that `change` makes another of; all between the strings keeps its bytes.
 
     Elements of a list go by the list's key. In an object such as ``{"name": "DB_PASSWORD", "value": "…"}`` the value
     goes by the name beside it, or else by the object's key. `short`, where there is one, is asked in place of `change`
-    for short texts.
+    for short texts. None: it is no JSON.
     """
-    short_characters = SHORT_CHARACTERS if short else 0
-    short = short or change
+    try:
+        value = json.loads(line, parse_int=float, object_pairs_hook=tuple)
+    except (ValueError, RecursionError):
+        return None
+    changes = _find_changes(value, change, short or change, SHORT_CHARACTERS if short else 0)
+    return _rewrite(line, changes) if changes else line
+
+
+def is_json(text: str) -> bool:
+    """Whether it can be read as JSON."""
+    try:
+        json.loads(text, parse_int=float)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _find_changes(value: Any, change: Change, short: Change, short_characters: int) -> dict[Place, str]:
+    """What becomes of the strings of a value whose objects are tuples of pairs; of those only that change."""
+    changes: dict[Place, str] = {}
+
+    def look(named: str, text: str, is_key: bool) -> None:
+        after = (short if len(text) <= short_characters else change)(named, text, is_key)
+        if after is not text and after != text:
+            changes[named, text, is_key] = after
+
+    rest: list[tuple[str, Any]] = [("", [value])]  # lists and objects, each by the key that it goes by
+    while rest:
+        around, value = rest.pop()
+        label = ""  # what a "name" said in this object
+        for key, each in value if type(value) is tuple else zip(repeat(None), value):
+            if key is not None and len(key) >= LEAST_CHARACTERS:
+                look(around, key, True)
+            if type(each) is str:
+                label = each if key in _NAMES else label
+                if len(each) >= LEAST_CHARACTERS:
+                    look(around if key is None else (label or around) if key in _VALUES else key, each, False)
+            elif type(each) in (list, tuple):
+                rest.append((around if key is None else key, each))
+                label = ""
+    return changes
+
+
+def _rewrite(line: str, changes: Mapping[Place, str]) -> str:
     parts: list[str] = []
     done = 0
     around, lists = [""], [True]  # the keys of the objects and lists around, and which are lists
@@ -55,12 +102,10 @@ def rewrite(line: str, change: Change, short: Change | None = None) -> str:
         elif not lists[-1]:
             label = text if key in _NAMES else label
             named = (label or around[-1]) if key in _VALUES else key
-        if len(text) >= LEAST_CHARACTERS:
-            after = (short if len(text) <= short_characters else change)(named, text, is_key)
-            if after is not text and after != text:
-                parts += (line[done:start], write_string(after))
-                done = at
-    return "".join((*parts, line[done:])) if parts else line
+        if (after := changes.get((named, text, is_key))) is not None:
+            parts += (line[done:start], write_string(after))
+            done = at
+    return "".join((*parts, line[done:]))
 
 
 def write_string(text: str) -> str:

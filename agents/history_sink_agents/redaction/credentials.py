@@ -1,0 +1,110 @@
+"""Credentials by where they stand: behind a name that says so, in options, headers, URLs, SQL and files of settings.
+
+Since the third version of the rules, in the place of `named`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+from history_sink_agents.redaction import options, shapes
+from history_sink_agents.redaction.code_context import is_code, is_left_open
+from history_sink_agents.redaction.named import hide_jwts
+from history_sink_agents.redaction.placeholders import hide
+from history_sink_agents.redaction.randomness import is_random
+
+LABEL = hide("contextual_secret")
+Span: TypeAlias = tuple[int, int]
+
+_SIGNS = tuple(
+    map(
+        re.compile,
+        (
+            rb"p(?:ass|w|sk)",
+            rb"k(?:ey|en)",
+            rb"c(?:ret|redential|ookie|urestring)",
+            rb"bearer",
+            rb"auth",
+            rb"login",
+            rb":(?://|5432:)",
+            rb"f(?:ied)",
+        ),
+    )
+)
+"""What tells of all these credentials. One letter and then a choice is one look for several words."""
+
+_NAMES = {b"ken": 2, b"cret": 2, b"pass": 0, b"pw": 0, b"psk": 0, b"key": 0, b"credential": 0, b"bearer": 0}
+"""How far before its sign a name begins."""
+
+_QUOTES = r"""["'`*\\]{0,6}"""
+_MARGIN = (
+    r"(?:\r?\n|\\{1,4}n)[+\-> \t\d|]*"  # a line's end, and what a diff, a quotation or `cat -n` puts before the next
+)
+_TAIL = re.compile(
+    rf"""(?:(?:pass(?:w(?:or)?d|phrase|code)|secret|token|key(?![_-]?ids?)|credential|bearer)s?(?P<rest>[A-Za-z0-9_.-]{{0,40}})
+      |(?:pass|pwd?|psk)(?=[^\w.-])){_QUOTES}[\])]?
+    (?P<link>[ \t]*(?:=>|:=|[=:|>])[ \t]*(?:\|{_MARGIN}|N(?='))?|,(?=\S)|[ \t]+(?:is|to|as|was)[ \t]*:?[ \t]+
+      |[ \t]+(?:for|to|of|on|at)[ ][^\n.:,;"'`]{{1,40}}?[ ](?:is|was|:)[ ]|,[ \t]+(?=\\*["'])|[ \t]+value[ \t]*=[ \t]*
+      |[ \t]*\{{{_MARGIN}default[ \t]*=[ \t]*|(?:\\{{1,4}}r)?(?:{_MARGIN}(?:\\{{1,4}}r)?){{2}}|[ \t]+)
+    (?:\\*["'`](?P<quoted>[^\s"'`\\]{{8,2000}})|(?P<bare>(?![-:$])[^\s"'`<>|,;\\&]{{8,2000}}))""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_OF_A_KEY = re.compile(
+    r"(?:api|access|account|shared|private|signing|encryption|master|service|admin|auth|secret|app|db|ssh)[_ -]?$",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(r"(?:^|[\s\"'`])--?[\w-]*$")
+_COMMAND = re.compile(
+    r"\b(?:ENV|ARG|set|config|configure set|export|setx|wifi connect)[ \t]+(?:--\w+[ \t]+)*[^\n]{0,40}$"
+)
+_DEFINITION = re.compile(r"\b(?:define|setenv|putenv|set_env)\([ \t]*\\*[\"'][\w.-]*$", re.IGNORECASE)
+_CONSTANT = re.compile(r"[A-Z0-9_]+_$")
+
+
+def hide_credentials(
+    text: str, allow: Iterable[re.Pattern[str]] = (), is_harmless: Callable[[str, int, int], bool] = is_code
+) -> str:
+    """The text without such values, but for those that a pattern of `allow` matches as a whole."""
+    low = text.encode("ascii", "replace").lower()  # a byte a character, so that places are the same
+    signs = [sign for each in _SIGNS for sign in each.finditer(low)]
+    named = [span for span in _find_named(text, signs) if not (is_harmless(text, *span) or is_left_open(text, *span))]
+    placed = [*options.find(text), *shapes.find(text, low, {sign[0] for sign in signs})]
+    placed = [span for span in placed if not is_left_open(text, *span)]
+    if named or placed:
+        text = _replace(text, sorted(named + placed), allow)
+    return hide_jwts(text, allow) if ".eyJ" in text else text
+
+
+def _replace(text: str, spans: Iterable[Span], allow: Iterable[re.Pattern[str]]) -> str:
+    parts: list[str] = []
+    done = 0
+    for start, end in spans:
+        if start >= done and not any(each.fullmatch(text, start, end) for each in allow):
+            parts += (text[done:start], LABEL)
+            done = end
+    return "".join((*parts, text[done:]))
+
+
+def _find_named(text: str, signs: Iterable[re.Match[bytes]]) -> Iterator[Span]:
+    for sign in signs:
+        if (back := _NAMES.get(sign[0])) is None:
+            continue
+        at = max(0, sign.start() - back)
+        found = _TAIL.match(text, at)
+        if found and (sign[0] != b"key" or _OF_A_KEY.search(text, max(0, at - 12), at)) and _is_told(text, at, found):
+            kind = "quoted" if found["quoted"] else "bare"
+            is_cell = found["link"] == ","  # of a table: an assignment is none
+            if is_random(found[kind]) and not (is_cell and "=" in found[kind]):
+                yield found.span(kind)
+
+
+def _is_told(text: str, at: int, found: "re.Match[str]") -> bool:
+    """Whether what stands between name and value says that one belongs to the other; a space alone seldom does."""
+    link = found["link"]
+    if link.startswith(", "):
+        return _DEFINITION.search(text, max(0, at - 60), at) is not None
+    if link.strip() or "\n" in link:
+        return True
+    if found["quoted"] or found[0][:6].lower() == "bearer":
+        return True
+    return any(each.search(text, max(0, at - 60), at) for each in (_OPTION, _COMMAND, _CONSTANT))
