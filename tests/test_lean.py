@@ -70,6 +70,7 @@ def test_what_would_have_to_be_escaped_or_waits_is_for_boto3(request_: Put | Get
         ("http://store:9000/under/path", "bucket", "us-east-1"),
         ("http://user:password@store", "bucket", "us-east-1"),
         ("http://[::1]:9000", "bucket", "us-east-1"),
+        ("http://store.:9000", "bucket", "us-east-1"),  # urllib3 leaves out the last dot
         ("http://store", "arn:aws:s3:::bucket", "us-east-1"),
         ("http://store", "Bucket_1", "us-east-1"),
         ("http://store", "bucket", "aws-global"),

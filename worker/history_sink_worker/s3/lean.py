@@ -37,7 +37,7 @@ LEAN_BYTES = 256 * 1024
 _PLAIN_KEY = re.compile(r"(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII)
 _PLAIN_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", re.ASCII)
 _PLAIN_REGION = re.compile(r"(?!aws-global$)[a-z][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
-_PLAIN_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", re.ASCII)
+_PLAIN_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]*[A-Za-z0-9](:[0-9]{1,5})?/?", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PLAIN_META = re.compile(r"[A-Za-z0-9_.,:=/+-]+", re.ASCII)
 

@@ -14,7 +14,10 @@ from typing import Any
 from botocore.loaders import JSONFileLoader, Loader
 
 
-class _S3Alone(JSONFileLoader):
+_ASKED = ("s3", "sts")  # STS gives the keys of a role
+
+
+class _AskedAlone(JSONFileLoader):
     """Reads files by their paths without ending, as botocore names them."""
 
     def load_file(self, file_path: str) -> Any:
@@ -27,12 +30,12 @@ class _S3Alone(JSONFileLoader):
         else:
             return None
         is_of_regions = plain.name == "endpoints.json"
-        return json.loads(content, object_pairs_hook=_with_s3_alone if is_of_regions else _without_documentation)
+        return json.loads(content, object_pairs_hook=_with_asked_alone if is_of_regions else _without_documentation)
 
 
 def make_loader() -> Loader:
     """For one session; what it has read, it keeps."""
-    return Loader([Loader.BUILTIN_DATA_PATH], _S3Alone(), include_default_search_paths=False)
+    return Loader([Loader.BUILTIN_DATA_PATH], _AskedAlone(), include_default_search_paths=False)
 
 
 def _without_documentation(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -40,8 +43,8 @@ def _without_documentation(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: "" if name == "documentation" and isinstance(value, str) else value for name, value in pairs}
 
 
-def _with_s3_alone(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _with_asked_alone(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if "services" in found:
-        found["services"] = {name: each for name, each in found["services"].items() if name == "s3"}
+        found["services"] = {name: found["services"][name] for name in _ASKED if name in found["services"]}
     return found
