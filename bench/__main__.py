@@ -1,7 +1,6 @@
 """The command behind `make bench`."""
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from bench.machine import describe_machine
 from bench.options import Options
 from bench.report import RESULTS, describe_findings, write_report
 from bench.scene import Scene
+from stack.interruption import end_by_signals
 from stack.processes import NotReady
 
 MEASURES = (
@@ -43,8 +43,6 @@ MEASURES = (
 )
 Measure: TypeAlias = Callable[[Scene, Options], Findings]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 def main() -> int:
     """0: measured, whether or not the goals are held. 1: something did not start or finish."""
@@ -60,8 +58,7 @@ def main() -> int:
     measures: dict[str, Measure] = {name: partial(_import_and_measure, name) for name in names}
     if arguments.against:
         measures = {"against": partial(against.measure, commit=arguments.against)}
-    for number in _SIGNALS:
-        signal.signal(number, _end)
+    end_by_signals()
     options = Options(arguments.full, arguments.seed)
     try:
         run(measures, options)
@@ -97,13 +94,6 @@ def run(measures: Mapping[str, Measure], options: Options) -> None:
 def _import_and_measure(name: str, scene: Scene, options: Options) -> Findings:
     findings: Findings = import_module(f"bench.measures.{name}").measure(scene, options)
     return findings
-
-
-def _end(number: int, frame: object) -> None:
-    # Once is enough: what comes now is the cleaning up, and that is not to be interrupted.
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

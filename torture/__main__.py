@@ -2,16 +2,14 @@
 
 import argparse
 import shutil
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
+from stack.interruption import end_by_signals
 from torture.report import Report
 from torture.schedule import TRANSPORTS
 from torture.story import Plan, tell_story
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -23,8 +21,7 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true", help="the report alone")
     parser.add_argument("--keep", action="store_true", help="data and logs stay; else they do if a promise was broken")
     arguments = parser.parse_args()
-    for number in _SIGNALS:
-        signal.signal(number, _end)
+    end_by_signals()
     plan = Plan(arguments.seed, arguments.seconds, arguments.transport)
     directory = Path(tempfile.mkdtemp(prefix=f"history-sink-torture-{arguments.seed}-"))
     print(f"torture for {plan.seconds:g} s, seed {plan.seed}; data and logs in {directory}", flush=True)
@@ -44,13 +41,6 @@ def _tell(line: str) -> None:
 
 def _be_silent(line: str) -> None:
     return None
-
-
-def _end(number: int, frame: object) -> None:
-    # Once is enough: what comes now is the cleaning up, and that is not to be interrupted.
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """The command behind `make demo`."""
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 
 from history_sink import HistorySinkError
 from stack.demo import DemoFailed
@@ -13,9 +11,8 @@ from stack.demo.scene import Scene, open_scene
 from stack.demo.screen import Screen
 from stack.demo.story import tell
 from stack.demo.transcript import BUNDLED, read_lines
+from stack.interruption import end_by_signals
 from stack.processes import NotReady
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -23,8 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m stack.demo", description=__doc__)
     parser.add_argument("transcript", type=Path, nargs="?", default=BUNDLED, help="any JSONL file")
     path = parser.parse_args().transcript
-    for number in _SIGNALS:
-        signal.signal(number, _end)
+    end_by_signals()
     screen = Screen()
     try:
         lines = read_lines(path)
@@ -37,13 +33,6 @@ def main() -> int:
         screen.fail(f"{error}")
         return 1
     return 0
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    # Once is enough: what comes now is the cleaning up, and that is not to be interrupted.
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    raise SystemExit(128 + number)
 
 
 def _stay(scene: Scene) -> None:
