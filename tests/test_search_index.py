@@ -22,8 +22,9 @@ from history_sink_worker.life.deletion import delete
 from history_sink_worker.search import indexer as indexer_module
 from history_sink_worker.search.feed import Feed
 from history_sink_worker.search.index import Index
-from history_sink_worker.search.indexer import Indexer, Pace
+from history_sink_worker.search.indexer import Indexer
 from history_sink_worker.search.notices import Notice, Notices
+from history_sink_worker.search.pace import Pace
 from history_sink_worker.search.places import Scope
 from history_sink_worker.search.state import InUse, State, take_home
 from history_sink_worker.service.redis_shelf import RedisShelf
@@ -362,7 +363,8 @@ def overwrite(key: str, etag: str):  # type: ignore[no-untyped-def]  # Steps[Non
 INDEX = """
 import sys, threading
 from pathlib import Path
-from history_sink_worker.search.indexer import Indexer, Pace
+from history_sink_worker.search.indexer import Indexer
+from history_sink_worker.search.pace import Pace
 from history_sink_worker.search.state import take_home
 from history_sink_worker.service.service import service
 home = Path(sys.argv[1])

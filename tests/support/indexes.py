@@ -8,8 +8,9 @@ import tantivy
 
 from history_sink_worker.search.fields import make_schema
 from history_sink_worker.search.index import Index
-from history_sink_worker.search.indexer import Indexer, Pace
+from history_sink_worker.search.indexer import Indexer
 from history_sink_worker.search.notices import Notices
+from history_sink_worker.search.pace import Pace
 from history_sink_worker.search.state import State
 from history_sink_worker.service.service import Service
 

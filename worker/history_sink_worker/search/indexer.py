@@ -7,14 +7,15 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from history_sink_worker import log
 from history_sink_worker.archive.names import Log, parse_key
 from history_sink_worker.outage import Outage
+from history_sink_worker.search.folder import is_level, mark_level, measure_folder, new_folder
 from history_sink_worker.search.notices import Notices
-from history_sink_worker.search.opening import new_folder, open_feed
+from history_sink_worker.search.opening import open_feed
+from history_sink_worker.search.pace import USUAL_PACE, Pace
 from history_sink_worker.search.progress import Progress
 from history_sink_worker.search.rebuild import Rebuild
 from history_sink_worker.search.state import State, Wishes
@@ -25,20 +26,6 @@ from history_sink_worker.store import StoreError
 _log = log.get("history_sink_worker")
 _LATER_SECONDS = 5.0
 _MOST_FAILURES = 3
-_LEVEL = "level"
-"""A file in an index's folder: it has been level with the bucket once, and is no first build any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """In seconds. `purge`: at the latest so long after a deletion an index without its words is begun."""
-
-    tick: float = 0.1
-    commit: float = 0.5
-    beat: float = 1.0
-    compare: float = 3600.0
-    compare_again: float = 10.0
-    purge: float = 12 * 3600.0
 
 
 class Indexer:
@@ -49,7 +36,7 @@ class Indexer:
         work: Service,
         home: Path,
         notices: Notices | None,
-        pace: Pace = Pace(),
+        pace: Pace = USUAL_PACE,
         tell: Callable[[State], None] = lambda state: None,
     ) -> None:
         self._work, self._home, self._notices, self._pace, self._tell = work, home, notices, pace, tell
@@ -119,7 +106,7 @@ class Indexer:
 
     @property
     def _is_level(self) -> bool:
-        return (self._feed.index.folder / _LEVEL).exists()
+        return is_level(self._feed.index.folder)
 
     def _listen(self, now: float) -> None:
         if self._notices is not None:
@@ -178,7 +165,7 @@ class Indexer:
         self._compare_seconds = time.time() - self._compare_began
         self._want_failed(now)
         if not self._is_level:
-            (self._feed.index.folder / _LEVEL).touch(0o600)
+            mark_level(self._feed.index.folder)
             self._progress.end(time.monotonic(), "search index built")
         if self._doubted_at <= self._compare_began:  # else what was lost may lie where the LIST had been already
             self._compared_at = self._compare_began
@@ -207,7 +194,7 @@ class Indexer:
     def _switch(self, rebuild: Rebuild, now: float) -> None:
         old = self._feed
         rebuild.feed.draft.commit()
-        (rebuild.feed.index.folder / _LEVEL).touch(0o600)
+        mark_level(rebuild.feed.index.folder)
         self._feed, self._rebuild, self._comparing = rebuild.feed, None, None
         self._purge_since = rebuild.began_at if old.draft.done.dropped or rebuild.feed.draft.done.dropped else None
         rebuild.feed.draft.done.dropped = 0
@@ -240,7 +227,7 @@ class Indexer:
             messages=index.count_messages(),
             taken=self._feed.draft.done.messages,
             sealed=self._feed.draft.sealed,
-            index_bytes=sum(_size(path) for path in index.folder.iterdir()),
+            index_bytes=measure_folder(index.folder),
             purge_since=self._purge_since,
         )
         state.write(self._home)
@@ -261,10 +248,3 @@ class Indexer:
 
 def _base_of(work: Service, session: str, branch: str) -> str:
     return Log(work.settings.prefix, session, branch or None).base
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # a segment that was just merged away
-        return 0

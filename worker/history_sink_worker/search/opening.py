@@ -2,11 +2,10 @@
 
 import shutil
 from pathlib import Path
-from uuid import uuid4
 
 from history_sink_worker import log
 from history_sink_worker.search.feed import Feed
-from history_sink_worker.search.fields import SCHEMA_VERSION
+from history_sink_worker.search.folder import is_of_this_version, new_folder
 from history_sink_worker.search.index import Index
 from history_sink_worker.service.service import Service
 
@@ -16,7 +15,7 @@ _log = log.get("history_sink_worker")
 def open_feed(work: Service, home: Path, named: str | None) -> Feed:
     """For the index in the folder `named`, if it is of this version. What else lies there is left over from a kill."""
     folder = home / (named or "")
-    if not folder.name.startswith(f"index-{SCHEMA_VERSION}-") or not (folder / "meta.json").exists():
+    if not is_of_this_version(folder):
         folder = new_folder(home)
     for other in home.glob("index-*"):
         if other != folder:
@@ -29,8 +28,3 @@ def open_feed(work: Service, home: Path, named: str | None) -> Feed:
         _log.error("search index unreadable", consequence="it is built anew", error=type(error).__name__)
         shutil.rmtree(folder, ignore_errors=True)
         return Feed(work, Index(new_folder(home), is_writer=True))
-
-
-def new_folder(home: Path) -> Path:
-    """Where an index goes that is begun now. It is not made yet."""
-    return home / f"index-{SCHEMA_VERSION}-{uuid4().hex[:8]}"

@@ -1,0 +1,18 @@
+"""How often an indexer does what."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """In seconds. `purge`: at the latest so long after a deletion an index without its words is begun."""
+
+    tick: float = 0.1
+    commit: float = 0.5
+    beat: float = 1.0
+    compare: float = 3600.0
+    compare_again: float = 10.0
+    purge: float = 12 * 3600.0
+
+
+USUAL_PACE = Pace()
