@@ -5,8 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 from history_sink import Unavailable
 from history_sink_agents.formats import Found
@@ -17,6 +16,7 @@ from history_sink_agents.watch.handover import Refused, Stopped
 from history_sink_agents.watch.look import Look, is_unchanged
 from history_sink_agents.watch.sources import LineTooLong
 from history_sink_agents.watch.state import State
+from history_sink_agents.watch.teller import Counts, Teller
 
 THREADS = 4
 """Each waits for the store most of the time."""
@@ -28,32 +28,6 @@ _TOLD_ATTEMPTS = 5
 _FAILED = "failed with "
 
 _RETRY_SECONDS, _LAST_RETRY_SECONDS = 5.0, 600.0
-
-
-class Teller(Protocol):
-    """Who is told what becomes of files. Called by several threads."""
-
-    def carried(self, found: Found, carried: Carried) -> None:
-        """A file was looked at."""
-
-    def problem(self, found: Found, reason: str) -> None:
-        """A file, or a part of it, is not archived."""
-
-    def away(self, reason: str) -> None:
-        """Nothing can be archived now. It is tried again."""
-
-    def back(self) -> None:
-        """It can again."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was done since the start."""
-
-    files: int = 0
-    messages: int = 0
-    bytes: int = 0
-    problems: int = 0
 
 
 Told = tuple[int, int, int, int]

@@ -1,10 +1,38 @@
-"""What the watch says on stderr, in lines: how far it is, and what is wrong."""
+"""What the watch tells: how far it is, and what is wrong; on stderr, in lines."""
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from history_sink_agents.formats import Found
 from history_sink_agents.watch.carry import Carried
+
+
+class Teller(Protocol):
+    """Who is told what becomes of files. Called by several threads."""
+
+    def carried(self, found: Found, carried: Carried) -> None:
+        """A file was looked at."""
+
+    def problem(self, found: Found, reason: str) -> None:
+        """A file, or a part of it, is not archived."""
+
+    def away(self, reason: str) -> None:
+        """Nothing can be archived now. It is tried again."""
+
+    def back(self) -> None:
+        """It can again."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was done since the start."""
+
+    files: int = 0
+    messages: int = 0
+    bytes: int = 0
+    problems: int = 0
 
 
 class LineTeller:
