@@ -68,7 +68,7 @@ NOT_RUN = {
     ("docs/mcp.md", "pip install"): "no package index has it",
     ("docs/operations.md", "kubectl"): "no cluster; test_deploy.py reads the files",
     ("docs/operations.md", "systemctl"): "no systemd; test_deploy.py reads the units",
-    ("docs/performance.md", "make bench"): "minutes; test_bench.py runs each measure small",
+    ("docs/performance.md", "make bench"): "minutes, and a machine to itself",
     ("docs/recall.md", "celery -A"): "as test_recall.py's search worker is started, in another folder",
 }
 RUN = {
