@@ -30,7 +30,7 @@ class Place:
         self.hints = RedisHints(RedisShelf(url, "http://store", "bucket"), 7200)
         self.held = HeldHints(RedisHints(RedisShelf(url, "http://store", "bucket"), 7200))
         self.backend = Celery("test", backend=url, set_as_current=False).backend
-        self.results = Results(self.backend, self.held.tell)
+        self.results = Results(self.backend, self.held.take)
 
     def calls(self) -> dict[str, int]:
         commands: Any = self.client.info("commandstats")

@@ -1,7 +1,7 @@
 """What workers tell of logs that have grown, on a real Redis: the furthest counts, and nobody listens for nothing."""
 
 import time
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.search.notices import Notice, Notices
-from history_sink_worker.service.held_hints import Add, HeldHints
+from history_sink_worker.service.held_hints import HeldHints, TakenHints
 from history_sink_worker.service.redis_hints import RedisHints
 from history_sink_worker.service.redis_shelf import RedisShelf
 from stack.redis import RedisServer
@@ -61,28 +61,24 @@ def test_what_redis_did_not_take_is_told_with_the_next_hint(shelf: RedisShelf, m
     assert notices.read(0.0) == [Notice(LOG, 300)]
 
 
+def send(taken: TakenHints, client: Any) -> None:
+    pipeline = client.pipeline(transaction=False)
+    taken.add(pipeline)
+    pipeline.execute()
+
+
 def test_a_held_hint_that_could_not_be_sent_is_told_when_the_next_one_is(shelf: RedisShelf) -> None:
     notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
     notices.read(0.0)
     held = HeldHints(hints)
 
-    def fail(add: Add) -> bool:
-        raise OSError("away")
-
-    def send(add: Add) -> bool:
-        def put(client: Any) -> bool:
-            pipeline = client.pipeline(transaction=False)
-            add(pipeline)
-            pipeline.execute()
-            return True
-
-        return shelf.ask(put, False)
-
-    for sending, offset in ((fail, 100), (send, 200)):
+    for is_told, offset in ((False, 100), (True, 200)):
         held.hold()
         held.put(Log("history/", f"s{offset}").root, hint_of(offset))
-        with suppress(OSError):
-            held.tell(sending)
+        taken = held.take()
+        if is_told:
+            shelf.ask(partial(send, taken), None)
+        taken.end(is_told)
     assert [notice.offset for notice in notices.read(0.0) or ()] == [200, 100]
 
 

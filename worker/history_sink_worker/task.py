@@ -11,9 +11,11 @@ from structlog.contextvars import bound_contextvars
 from history_sink.errors import Malformed
 from history_sink.protocol.contract import SENT_AT, UPLOAD
 from history_sink_worker import log
-from history_sink_worker.headers import FIRST_TRIED, REPLAYED
+from history_sink_worker.headers import CLAIM, FIRST_TRIED, REPLAYED
 from history_sink_worker.intake.description import ASKED_FOR_AN_ANSWER, Description, describe, describe_result, show
-from history_sink_worker.results import Results
+from history_sink_worker.redis_transport.claims import holder_of
+from history_sink_worker.redis_transport.endings import Ending
+from history_sink_worker.results import End, Results
 from history_sink_worker.service.held_hints import HeldHints
 from history_sink_worker.service.service import service, serving_queue
 from history_sink_worker.store import Away, Denied, Rejected, StoreError
@@ -52,7 +54,7 @@ class Task(_CeleryTask):
     def backend(self) -> Any:
         """Where results go, if they can; what the task has to tell Redis beside goes along."""
         held = self._held_hints()
-        return Results(self.app.backend, held.tell if held else None)
+        return Results(self.app.backend, held.take, self._find_end()) if held else Results(self.app.backend)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with bound_contextvars(task=self.name, id=self.request.id), trail.follow() as requests:
@@ -87,6 +89,12 @@ class Task(_CeleryTask):
     def _held_hints(self) -> HeldHints | None:
         """Of an upload that Celery runs, and whose result it stores right after."""
         return service().held if self.name == UPLOAD and not self.request.called_directly else None
+
+    def _find_end(self) -> End | None:
+        """What tells Redis of the result along with the end of the message, where both are in one database."""
+        broker, claim = service().settings.broker, self.request.get(CLAIM)
+        claims = holder_of(claim) if broker.broker_url == broker.result_url else None
+        return None if claims is None else lambda add, told: claims.end(Ending(claim, add, told))
 
     # Two of Celery's hooks, in the process that ran the task. What they cut are cycles of references that hold the
     # payload: it would be kept until the collector comes across it, hundreds of tasks later.

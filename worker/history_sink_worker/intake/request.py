@@ -17,7 +17,7 @@ from celery.worker.request import Request as CeleryRequest
 from history_sink.protocol.contract import UPLOAD
 from history_sink_worker.dead.builder import letter_of
 from history_sink_worker.dead.writer import DeadLetterWrite, dead_letter_writer
-from history_sink_worker.headers import REPLAYED
+from history_sink_worker.headers import CLAIM, REPLAYED
 from history_sink_worker.intake.description import describe
 from history_sink_worker.redis_transport.lost_child import MOST_TIMES, count_here, mark_if_lost
 from history_sink_worker.task_errors import Refused
@@ -55,6 +55,7 @@ class Request(CeleryRequest):
         self.request_dict.update(
             argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr, content_type=message.content_type
         )
+        self.request_dict[CLAIM] = message.delivery_tag
         if self.request_dict.get(REPLAYED):  # it was revoked before somebody sent it again
             state.revoked.discard(self.id)
 

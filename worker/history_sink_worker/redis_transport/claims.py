@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import uuid
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from celery.worker import state as celery_state
 from redis.exceptions import RedisError, ResponseError
 
 from history_sink_worker.outage import Outage
+from history_sink_worker.redis_transport.endings import Ending, tell
 from history_sink_worker.redis_transport.returns import BrokerAccess, Return, give_back, park
 from history_sink_worker.redis_transport.scripts import DEFER, SWEEP
 
@@ -46,10 +48,12 @@ class Claims:
         self._orphans: set[str] = set()
         self._finished: set[str] = set()
         self._acked: set[str] = set()
+        self._endings: deque[Ending] = deque()
+        self._entrusted: set[str] = set()
         self._owed: dict[str, Return] = {}
         self._is_turning = self._has_news = False
         self._settling = threading.Lock()
-        self._teller: ThreadPoolExecutor | None = None
+        self._teller = ThreadPoolExecutor(1, thread_name_prefix="acks")
         self._swept_at = float("-inf")
         self._outage = Outage()
 
@@ -65,10 +69,26 @@ class Claims:
         """Its message is done. If Redis cannot be told now, it is told later: otherwise another worker
         would do the message once more."""
         self._forget(claim)
+        if claim in self._entrusted:
+            self._entrusted.discard(claim)
+            return
         self._acked.add(claim)
         self._has_news = True
         if not self._is_turning:
             self._settle()
+
+    def end(self, ending: Ending) -> None:
+        """Its task has done its work. Redis is told so soon, of all that end meanwhile at once; nobody waits for it.
+
+        From any thread, and before its `release`, which then has nothing to tell. If Redis is away, it is told later.
+        """
+        self._entrusted.add(ending.claim)
+        self._endings.append(ending)
+        self._teller.submit(self._settle)
+
+    def holds(self, claim: str) -> bool:
+        """Whether this process has `claim`, here."""
+        return claim in self._held
 
     def give_back(self, claim: str, *, as_last: bool = False, abandoned: bool = False) -> None:
         """Its message goes back to its queue, to be taken next (or last); if Redis is away, later.
@@ -159,19 +179,11 @@ class Claims:
         self._is_turning = True
         if self._has_news:  # what could not be told once waits for the next sweep
             self._has_news = False
-            self._teller = self._teller or ThreadPoolExecutor(1, thread_name_prefix="acks")
             self._teller.submit(self._settle)
 
     def _settle(self) -> None:
-        keys = self.broker.keys
         with self._settling, self.tolerating():
-            if self._acked:
-                acked = list(self._acked)
-                pipe = self.broker.client.pipeline(transaction=False)  # at maxmemory no MULTI
-                pipe.hdel(keys.unacked, *acked)  # first: an index without a claim heals, not so a
-                pipe.zrem(keys.index, *acked)  # claim without an index
-                pipe.execute()
-                self._acked.difference_update(acked)
+            self._tell_endings()
             while self._owed:
                 claim, how = next(iter(self._owed.items()))
                 try:
@@ -181,6 +193,21 @@ class Claims:
                     raise
                 self._owed.pop(claim, None)
             self._outage.end(monotonic())  # the next one is told of at once
+
+    def _tell_endings(self) -> None:
+        endings = [self._endings.popleft() for _ in range(len(self._endings))]
+        self._acked.update(ending.claim for ending in endings)
+        if not self._acked:
+            return
+        acked = list(self._acked)
+        try:
+            refusal = tell(self.broker, endings, acked)
+        except (RedisError, OSError):
+            self._endings.extendleft(reversed(endings))  # no more than there was room for
+            raise
+        if refusal is not None:
+            raise refusal
+        self._acked.difference_update(acked)
 
     @contextmanager
     def tolerating(self, errors: _Errors = (RedisError, OSError)) -> Iterator[None]:
@@ -211,6 +238,11 @@ def claims_of(name: str, broker: BrokerAccess) -> Claims:
         claims = _all_claims[name] = Claims(broker)
     claims.connect(broker)
     return claims
+
+
+def holder_of(claim: str) -> Claims | None:
+    """Those of this process that have `claim`."""
+    return next((claims for claims in list(_all_claims.values()) if claims.holds(claim)), None)
 
 
 def renew_all() -> float:

@@ -5,14 +5,10 @@ than any hint that is a moment old.
 """
 
 import threading
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from history_sink_worker.archive.hint import Hint, Hints
 from history_sink_worker.service.redis_hints import RedisHints
-
-Add: TypeAlias = Callable[[Any], int]
-"""Adds commands to a pipeline of redis-py, and tells how many."""
 
 
 class HeldHints(Hints):
@@ -37,35 +33,16 @@ class HeldHints(Hints):
             mine.add(root)
 
     def hold(self) -> None:
-        """From now on this thread's hints wait for `tell` or `release`."""
+        """From now on this thread's hints wait for `take` or `release`."""
         self._here.roots = set()
 
-    def tell(self, send: Callable[[Add], bool]) -> bool:
-        """Let `send` add the hints that this thread holds to a pipeline. Where it returns False, they are put.
-
-        Where `send` raises they are forgotten, and the next save looks; that these logs have moved is told later.
-        """
-        found, is_told = self._take(), True
-        try:
-            is_told = send(lambda pipeline: sum(self._hints.add(pipeline, *each) for each in found.items()))
-        except Exception:
-            for root, hint in found.items():
-                self._hints.tell_later(root, hint)
-            raise
-        else:
-            if is_told:
-                self._hints.tell_untold()
-            else:
-                self._put(found)
-        finally:
-            self._drop(found)
-        return is_told
+    def take(self) -> "TakenHints":
+        """What this thread holds, to be told along with something else. Others see it until that has ended."""
+        return TakenHints(self, self._take())
 
     def release(self) -> None:
         """Put what this thread holds, in a round trip of its own."""
-        found = self._take()
-        self._put(found)
-        self._drop(found)
+        self.take().put()
 
     def _put(self, found: dict[str, Hint]) -> None:
         for root, hint in found.items():
@@ -80,3 +57,31 @@ class HeldHints(Hints):
         for root, hint in told.items():
             if self._held.get(root) is hint:
                 self._held.pop(root, None)
+
+
+class TakenHints:
+    """Some held hints, on their way to Redis."""
+
+    def __init__(self, held: HeldHints, found: dict[str, Hint]) -> None:
+        self._held, self._found = held, found
+
+    def add(self, pipeline: Any) -> int:
+        """Add them to a pipeline of redis-py; how many commands that are."""
+        return sum(self._held._hints.add(pipeline, *each) for each in self._found.items())
+
+    def end(self, is_told: bool) -> None:
+        """Redis has answered. Untold they are forgotten, and the next save looks; that these logs have moved is told
+        later.
+        """
+        hints = self._held._hints
+        if is_told:
+            hints.tell_untold()
+        else:
+            for root, hint in self._found.items():
+                hints.tell_later(root, hint)
+        self._held._drop(self._found)
+
+    def put(self) -> None:
+        """In a round trip of their own, after all."""
+        self._held._put(self._found)
+        self._held._drop(self._found)
