@@ -13,7 +13,6 @@ from typing import Any
 
 from botocore.loaders import JSONFileLoader, Loader
 
-
 _ASKED = ("s3", "sts")  # STS gives the keys of a role
 
 
