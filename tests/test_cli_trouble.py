@@ -150,14 +150,17 @@ def test_ctrl_c_ends_a_save_and_says_what_was_handed_over(
     assert b"Traceback" not in err
 
 
+@pytest.mark.parametrize("comes", ["bare", "as a cause"])
 @pytest.mark.parametrize(
     "start", [history_sink_commands.run_history_sink, history_sink_commands.run_history_sink_worker]
 )
 def test_ctrl_c_while_the_packages_are_loaded_ends_in_a_line(
-    start: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    start: Callable[[], None], comes: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(name: str) -> None:
-        raise KeyboardInterrupt(name)
+        if comes == "bare":
+            raise KeyboardInterrupt(name)
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt(name)
 
     monkeypatch.setattr(history_sink_commands, "import_module", interrupt)
     with pytest.raises(SystemExit) as ended:

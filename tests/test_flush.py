@@ -124,7 +124,7 @@ def test_no_store_when_a_worker_answers_and_its_store_is_away(
     finally:
         worker.stop()
     assert flushed.state == "no_store"
-    assert flushed.reason == "the worker failed with Away"
+    assert flushed.reason == "the worker failed with Away: its store is down, full, or does not answer it"
 
 
 def test_time_when_the_store_lacks_something_still(own: tuple[MinioServer, Mapping[str, str]], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -65,6 +66,19 @@ def read_settings() -> ProducerSettings:
             "CODETETHER_HISTORY_BROKER_URL is not set. It says where the queue is, such as redis://host:6379/0"
         )
     return replace(settings, patience_seconds=_PATIENCE_SECONDS)
+
+
+def find_user_home() -> Path:
+    """Where the user's agents keep their files. Raises `ConfigurationError` where the user has no home."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise ConfigurationError("this user has no home folder; set HOME to that of the agents' user") from None
+
+
+def describe_os_error(error: OSError) -> str:
+    """In one line, with the file that it is about."""
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 
 @contextmanager

@@ -19,6 +19,9 @@ def run_history_sink_worker() -> None:
 def _run(module: str) -> None:
     try:
         import_module(module).main()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # What interrupts the making of a class comes as the cause of a RuntimeError, up to Python 3.11.
+        if not isinstance(error.__cause__ or error, KeyboardInterrupt):
+            raise
         sys.stderr.write("Interrupted.\n")
         sys.exit(INTERRUPTED)

@@ -2,12 +2,11 @@
 
 import json
 import os
-from pathlib import Path
 
 import click
 
 from history_sink import HistorySinkError
-from history_sink_agents.command_line import json_option, open_reader, show_progress, timeout_option
+from history_sink_agents.command_line import find_user_home, json_option, open_reader, show_progress, timeout_option
 from history_sink_agents.disk.pruning import Verdict, delete, find_old, prove_all
 from history_sink_agents.disk.survey import find_homes
 from history_sink_agents.formats import FORMATS
@@ -53,7 +52,7 @@ def prune(
         raise click.UsageError("prune deletes only what the store is proven to hold: say so with --verified")
     is_whole = True
     with open_reader() as sink:
-        for agent, home in find_homes(os.environ, Path.home(), agents or _PRUNABLE).items():
+        for agent, home in find_homes(os.environ, find_user_home(), agents or _PRUNABLE).items():
             form = FORMATS[agent]
             assert isinstance(form, PatternFormat)
             old = find_old(form, home, days * _DAY_SECONDS)

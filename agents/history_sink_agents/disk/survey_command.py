@@ -2,12 +2,11 @@
 
 import json
 import os
-from pathlib import Path
 
 import click
 
 from history_sink import HistorySink, ProducerSettings, Unavailable
-from history_sink_agents.command_line import json_option, open_reader, show_progress, timeout_option
+from history_sink_agents.command_line import find_user_home, json_option, open_reader, show_progress, timeout_option
 from history_sink_agents.disk.survey import (
     Holding,
     Measured,
@@ -49,7 +48,7 @@ def agents_command(
 def _show(
     sink: HistorySink | None, agents: tuple[str, ...], shows_files: bool, timeout_seconds: float, as_json: bool
 ) -> None:
-    homes = find_homes(os.environ, Path.home(), agents)
+    homes = find_homes(os.environ, find_user_home(), agents)
     if not homes:
         click.echo(f"no sessions of {', '.join(agents or sorted(FORMATS))} are here", err=True)
     elif not as_json and not shows_files:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from history_sink_agents.command_line import FAULT, Failure, json_option, open_reader, show_progress, timeout_option
+from history_sink_agents.command_line import (
+    FAULT,
+    Failure,
+    find_user_home,
+    json_option,
+    open_reader,
+    show_progress,
+    timeout_option,
+)
 from history_sink_agents.formats import FORMATS, Format
 from history_sink_agents.formats.format import Misplaced
 from history_sink_agents.formats.names import name_session
@@ -64,6 +72,8 @@ def into(
     """
     if branch and is_main:
         raise click.UsageError("--branch or --main, not both")
+    if not session:
+        raise click.UsageError("SESSION is empty")
     writer = session.partition(".")[0]
     if writer in FORMATS and writer != agent:
         raise click.UsageError(f"{session} is a session of {writer}: --into {writer}")
@@ -95,8 +105,8 @@ def into(
 
 def _find_home(form: Format, project: str | None) -> Path:
     if isinstance(form, PatternFormat):
-        return form.find_home(os.environ, Path.home(), project)
-    return form.home(os.environ, Path.home())
+        return form.find_home(os.environ, find_user_home(), project)
+    return form.home(os.environ, find_user_home())
 
 
 def _tell_plan(plan: Plan, wish: Wish, is_dry: bool, as_json: bool) -> None:

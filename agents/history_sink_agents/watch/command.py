@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from history_sink_agents.watch.units import System
 
 _FAILED = 1
+_OTHER_STATE = "; --state says where else the watch may keep its state"
 
 
 @click.command()
@@ -39,12 +40,13 @@ def watch(
     The newest files come first. Where the queue, the workers or the store are away, the watch waits, and goes on where
     it was; so it does when it was ended, however it was. Ctrl-C ends it.
     """
+    from history_sink_agents.command_line import describe_os_error, find_user_home, read_settings
+
     if print_unit:
         from history_sink_agents.watch.units import find_command, write_unit
 
-        click.echo(write_unit(print_unit, find_command(), Path.home()), nl=False)
+        click.echo(write_unit(print_unit, find_command(), find_user_home()), nl=False)
         return
-    from history_sink_agents.command_line import read_settings
     from history_sink_agents.formats import FORMATS
     from history_sink_agents.watch.follow import is_installed
     from history_sink_agents.watch.program import Program
@@ -55,11 +57,11 @@ def watch(
         raise click.UsageError(f"no agent {unknown[0]!r}; there are {', '.join(FORMATS)}")
     if not once and not is_installed():
         raise click.UsageError("watch needs the extra: pip install 'history-sink[watch]'; --once does not")
-    program = Program(settings, agents, os.environ, Path.home(), state_folder, _say, is_verbose=verbose)
+    program = Program(settings, agents, os.environ, find_user_home(), state_folder, _say, is_verbose=verbose)
     try:
         problems = program.run_once() if once else program.run()
     except OSError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(f"{describe_os_error(error)}{_OTHER_STATE if error.filename else ''}") from None
     if problems:
         sys.exit(_FAILED)
 

@@ -70,8 +70,9 @@ class Commands(NamedGroup):
 
 
 def end_sentence(text: object) -> str:
-    """With one full stop: texts from below come with and without."""
-    return str(text).rstrip(".") + "."
+    """With one full stop, or a question mark: texts from below come with and without."""
+    sentence = str(text).rstrip(".")
+    return sentence if sentence.endswith("?") else sentence + "."
 
 
 @contextmanager

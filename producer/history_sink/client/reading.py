@@ -142,9 +142,9 @@ class Reading:
             if receipt.state != "enqueued" or not self._broker.has_answers:
                 return receipt
             answers = self._broker.watch(receipt.task_ids, wait_seconds)
-            failed = next((answer.failure for answer in answers.values() if answer.failure is not None), None)
+            failed = next((answer.complaint for answer in answers.values() if answer.complaint), None)
             if failed is not None:
-                return replace(receipt, reason=f"the worker failed with {failed}")
+                return replace(receipt, reason=failed)
             if len(answers) < len(receipt.task_ids):
                 return receipt
             outcomes = [Outcome.decode(answers[task_id].value) for task_id in reversed(receipt.task_ids)]

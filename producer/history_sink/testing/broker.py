@@ -45,5 +45,5 @@ class MemoryBroker(Broker):
         if answer is None:
             raise NoAnswer(f"no worker answered within {round(timeout_seconds, 2):g} s")
         if answer.failure is not None:
-            raise WorkerFailed(f"the worker failed with {answer.failure}")
+            raise WorkerFailed(answer.complaint)
         return answer.value

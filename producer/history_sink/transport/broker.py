@@ -116,7 +116,7 @@ class Broker:
         if answer.is_expired:
             raise Expired(explain_expiry(self._clock.ahead_seconds))
         if answer.failure is not None:
-            raise WorkerFailed(f"the worker failed with {answer.failure}")
+            raise WorkerFailed(answer.complaint)
         return answer.value
 
     def call(

@@ -28,6 +28,23 @@ class Answer:
     failure: str | None = None
     is_expired: bool = False
 
+    @property
+    def complaint(self) -> str | None:
+        """What a user is told of the failure."""
+        if self.failure is None:
+            return None
+        meaning = _MEANINGS.get(self.failure)
+        return f"the worker failed with {self.failure}" + (f": {meaning}" if meaning else "")
+
+
+_MEANINGS = {
+    "Away": "its store is down, full, or does not answer it",
+    "Denied": "its store does not let it in",
+    "NoBucket": "its store has no such bucket",
+    "Unfit": "its store lacks what is asked of it",
+}
+"""Of the errors of a worker that an operator can mend; their texts would name keys, and stay in its log."""
+
 
 class Answers:
     """The answers in one result store. Raises what redis-py raises; the broker translates."""
