@@ -15,6 +15,7 @@ from history_sink import ConfigurationError
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.redaction import Redaction
 from history_sink_agents.sealing import Keyring, NotOpened, Opener, Sealing, open_session
+from history_sink_agents.sealing.envelope import Envelope
 from history_sink_agents.sealing.keyring import identify_master, make_master, parse_keys, read_keyring
 from history_sink_agents.sealing.session_keys import SessionKeys
 from plain_store import lines_of, message, messages
@@ -230,6 +231,13 @@ class TestAttacks:
         with pytest.raises(NotOpened, match="is not here") as refused:
             read(sealed, make_keyring())
         assert "ct" not in str(refused.value)
+
+    def test_an_envelope_that_another_program_has_written_anew_is_read_the_same(self, sealed: MemoryArchive) -> None:
+        for line in sealed.lines("s"):
+            fields = json.loads(line)
+            for written in (json.dumps(fields), json.dumps({**fields, "more": "x"}, separators=(",", ":"))):
+                written = written.replace('{"enc": "', '{"enc":"')
+                assert Envelope.read(written.encode()) == Envelope.read(line[:-1])
 
     @pytest.mark.parametrize(
         "line",

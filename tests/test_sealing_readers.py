@@ -13,7 +13,7 @@ from history_sink import Fault, PointerHandle
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.mcp_server.resources import LogName
 from history_sink_agents.mcp_server.server import make_server
-from history_sink_agents.sealing import NotOpened, Opener, Sealing, read_keyring
+from history_sink_agents.sealing import NotOpened, Opener, Sealing, open_session, read_keyring
 from history_sink_agents.sealing.keyring import MASTER_FILE
 from plain_store import lines_of, messages
 from stack.stack import producer_environment
@@ -94,6 +94,38 @@ def test_an_altered_or_moved_line_is_a_fault_and_never_a_text(
             with pytest.raises(NotOpened, match=said):
                 list(sink.read("s"))
     assert list(Opener(sealing._keyring).open_lines("s", stored, True)) == PLAIN
+
+
+def test_lines_in_the_clear_behind_sealed_ones_are_read_and_said_once_and_what_goes_by_the_key_alone_refuses_them(
+    archive: MemoryArchive, sealing: Sealing, caplog: pytest.LogCaptureFixture
+) -> None:
+    clear = {"role": "user", "content": "in the clear"}
+    with MemorySink(archive) as sink:
+        sink.append("s", clear, clear)
+        assert sink.flush("s")
+    with MemorySink(archive, filters=[sealing]) as sink:
+        sink.append("s", messages("sealed again")[0])
+        assert sink.flush("s")
+    read = [*PLAIN, *lines_of([clear, clear, *messages("sealed again")])]
+    caplog.clear()
+    with MemorySink(archive) as sink:
+        assert b"".join(sink.read("s")) == b"".join(read)
+        assert len([each for each in caplog.messages if "line 3, counted from 0, stands in the clear" in each]) == 1
+        assert "in the clear among" in caplog.text
+        assert sink.resolve(sink.pointer("s")) == b"".join(read)
+        with pytest.raises(NotOpened, match="sealed and unsealed"):
+            list(open_session(sink, "s", sealing._keyring))
+    assert json.dumps(clear) not in caplog.text
+
+
+def test_a_sealed_line_that_was_moved_is_refused_also_among_lines_in_the_clear(
+    archive: MemoryArchive, sealing: Sealing
+) -> None:
+    stored = archive.lines("s")
+    opener = Opener(sealing._keyring)
+    for lines in ([stored[0], b"{}\n", stored[2]], [b"{}\n", stored[1]], [stored[1], b"{}\n"]):
+        with pytest.raises(NotOpened, match="not where it was sealed for"):
+            list(opener.open_lines("s", lines, True))
 
 
 def test_a_plain_line_that_looks_like_an_envelope_comes_as_it_is(masters: Path) -> None:

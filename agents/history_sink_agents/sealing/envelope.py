@@ -7,13 +7,16 @@ session and place, which is the first half of the chain over all lines before, a
 import base64
 import binascii
 import json
-from dataclasses import dataclass, field
+import re
+from typing import NamedTuple
 
 from history_sink import HistorySinkError
 
 FORMAT = b"history-sink siv1"
 PLACE_BYTES = 16
 START = b'{"enc":"siv1:'
+_START = re.compile(rb'\{"enc":"siv1:([0-9a-f]{8})","at":"([A-Za-z0-9+/]{22}==)","ct":"')
+"""As we write it: to read 4 KB as JSON takes a third of the time that opening a line takes."""
 
 
 class NotOpened(HistorySinkError):
@@ -24,33 +27,44 @@ class KeyMissing(NotOpened):
     """The key of a line is not here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A sealed line, taken apart."""
 
     key_id: str
     place: bytes
-    sealed: bytes = field(repr=False)
+    sealed: bytes
 
     @classmethod
     def read(cls, line: bytes) -> "Envelope | None":
-        """Of a line without its newline; None where it is no envelope. Raises `NotOpened` for a damaged one."""
+        """Of a line, with or without its newline; None where it is no envelope. Raises `NotOpened` for a damaged one."""
         if not line.startswith(START):
             return None
         try:
-            fields = json.loads(line)
-            place, sealed = (base64.b64decode(fields[name], validate=True) for name in ("at", "ct"))
-            key_id = fields["enc"].removeprefix("siv1:")
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, RecursionError):
+            key_id, at, sealed = _split(line) or _read_json(line)
+            place, opened = (binascii.a2b_base64(each, strict_mode=True) for each in (at, sealed))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise NotOpened("an envelope that is damaged") from None
         if len(place) != PLACE_BYTES:
             raise NotOpened("an envelope that is damaged")
-        return cls(key_id, place, sealed)
+        return cls(key_id, place, opened)
 
     def write(self) -> bytes:
         """The line, without a newline."""
         place, sealed = base64.b64encode(self.place), base64.b64encode(self.sealed)
         return b'{"enc":"siv1:%s","at":"%s","ct":"%s"}' % (self.key_id.encode(), place, sealed)
+
+
+def _split(line: bytes) -> tuple[str, bytes, bytes] | None:
+    start, end = _START.match(line), len(line) - line.endswith(b"\n") - 2
+    if start is None or line.find(b'"', start.end()) != end or line[end : end + 2] != b'"}':
+        return None
+    return start[1].decode(), start[2], line[start.end() : end]
+
+
+def _read_json(line: bytes) -> tuple[str, bytes, bytes]:
+    """Of an envelope that another program has written anew."""
+    fields = json.loads(line)
+    return fields["enc"].removeprefix("siv1:"), fields["at"].encode(), fields["ct"].encode()
 
 
 def bind(session: str, place: bytes) -> list[bytes]:

@@ -1,5 +1,6 @@
 """Opening sealed lines where the key is: one by itself, or a whole log, whose order is checked, too."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import sha256
@@ -11,6 +12,8 @@ from history_sink_agents.sealing.keyring import Keyring
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+log = logging.getLogger("history_sink.sealing")
 
 _ORIGIN = bytes(32)
 _KEPT_CIPHERS = 256
@@ -31,11 +34,10 @@ class Opener:
         Raises:
             NotOpened: The key is not here, or it is altered, or another session's.
         """
-        body = line.removesuffix(b"\n")
-        envelope = Envelope.read(body)
+        envelope = Envelope.read(line)
         if envelope is None:
             return line
-        return self.decrypt(session_id, envelope) + line[len(body) :]
+        return self.decrypt(session_id, envelope) + (b"\n" if line.endswith(b"\n") else b"")
 
     def open_log(self, session_id: str, lines: Iterable[bytes]) -> "OpenedLog":
         """Open a whole log's lines, from its first on, each with its newline; see `OpenedLog`."""
@@ -44,7 +46,7 @@ class Opener:
     def open_lines(self, session_id: str, lines: Iterable[bytes], is_whole: bool) -> Iterator[bytes]:
         """As `history_sink.Opener`: lines whose key is not here come as a `Sealed`. Raises `NotOpened` for others."""
         if is_whole:
-            yield from OpenedLog(self, session_id, lines, keeps_sealed=True)
+            yield from OpenedLog(self, session_id, lines, is_for_reading=True)
             return
         for line in lines:
             try:
@@ -76,15 +78,18 @@ class OpenedLog:
 
     Each line names the place that it was sealed for. In a log of one writer that is where it stands. Behind other
     writers' lines it may also stand later (`elsewhere` counts those), yet never before what it follows, nor without it.
-    Two writers that went on from one place may have written the same there: `repeated` counts that. A line that is not
-    sealed, among sealed ones, is refused; `sealed` counts those that are. `keeps_sealed`: a line whose key is not here
-    is given as a `Sealed`; otherwise it is refused.
+    Two writers that went on from one place may have written the same there: `repeated` counts that. `sealed` counts the
+    lines that are sealed.
+
+    A line whose key is not here is refused, and so is a line in the clear among sealed ones. `is_for_reading`: the
+    first is given as a `Sealed`. The second is given as it is, `clear` counts it, and the first of them is logged.
     """
 
-    def __init__(self, opener: Opener, session_id: str, lines: Iterable[bytes], *, keeps_sealed: bool = False) -> None:
-        self.lines = self.sealed = self.elsewhere = self.repeated = 0
-        self._left = 0
-        self._keeps_sealed = keeps_sealed
+    def __init__(
+        self, opener: Opener, session_id: str, lines: Iterable[bytes], *, is_for_reading: bool = False
+    ) -> None:
+        self.lines = self.sealed = self.clear = self.elsewhere = self.repeated = 0
+        self._is_for_reading, self._has_told = is_for_reading, False
         self._opener, self._session, self._given = opener, session_id, lines
         self._chain = _ORIGIN
         self._passed = {_ORIGIN[:PLACE_BYTES]: _ORIGIN}  # chains by their places: the log's, and those of each writer
@@ -99,23 +104,36 @@ class OpenedLog:
             self.lines += 1
 
     def _open(self, line: bytes) -> bytes:
-        envelope = Envelope.read(line.removesuffix(b"\n"))
-        if (envelope is None and self.sealed) or (envelope is not None and self.sealed + self._left < self.lines):
-            raise NotOpened("sealed and unsealed lines in one log")
+        envelope = Envelope.read(line)
+        if self.lines and (envelope is None) != (self.clear == self.lines):
+            self._meet_both()
         opened = line if envelope is None else self._decrypt(envelope, line)
-        if isinstance(opened, Sealed):
-            self._left += 1
-        elif envelope is not None:
+        if envelope is None:
+            self.clear += 1
+        elif not isinstance(opened, Sealed):
             self._check_place(envelope.place, line)
             self.sealed += 1
         self._chain = self._pass(self._chain, line)
         return opened
 
+    def _meet_both(self) -> None:
+        """At a line in the clear behind a sealed one, or a sealed one behind such."""
+        if not self._is_for_reading:
+            raise NotOpened("sealed and unsealed lines in one log")
+        if not self._has_told:
+            self._has_told = True
+            log.warning(
+                "session %s: line %d, counted from 0, stands in the clear among sealed ones. A program without the"
+                " filter has appended it, or somebody who may write to the store: the key does not vouch for it",
+                self._session,
+                self.lines,
+            )
+
     def _decrypt(self, envelope: Envelope, line: bytes) -> bytes:
         try:
             return self._opener.decrypt(self._session, envelope) + b"\n"
         except KeyMissing:
-            if not self._keeps_sealed:
+            if not self._is_for_reading:
                 raise
             return Sealed(line)
 
@@ -130,6 +148,8 @@ class OpenedLog:
         self.elsewhere += 1
 
     def _pass(self, before: bytes, line: bytes) -> bytes:
-        chain = sha256(before + line).digest()
+        digest = sha256(before)
+        digest.update(line)
+        chain = digest.digest()
         self._passed[chain[:PLACE_BYTES]] = chain
         return chain
