@@ -186,10 +186,15 @@ def test_of_sixteen_writers_of_a_conversation_one_wins_each_revision(machines: M
 
 def count_requests(worker: Worker, act: Callable[[], object]) -> int:
     """The requests to the store of all tasks that end while `act` runs."""
+    return sum(list_requests(worker, act))
+
+
+def list_requests(worker: Worker, act: Callable[[], object]) -> list[int]:
+    """Those of each task: it makes them one after the other."""
     before = len(worker.process.log().splitlines())
     act()
     ended = [line for line in worker.process.log().splitlines()[before:] if '"event": "task ended"' in line]
-    return sum(json.loads(line).get("store_requests", 0) for line in ended)
+    return [json.loads(line).get("store_requests", 0) for line in ended]
 
 
 def test_what_appends_loads_and_lists_cost(
@@ -212,3 +217,19 @@ def test_what_appends_loads_and_lists_cost(
     assert appends <= 22
     assert loads <= 5
     assert lists <= 4
+
+
+def test_a_load_before_the_fold_waits_for_few_requests_in_a_row(
+    machines: Machines, worker: Worker, record_property: Callable[[str, object], None]
+) -> None:
+    store = machines.open_store("unfolded")
+    run(store.append(KEY, entries(*range(400))))
+    machines.fold(f"unfolded._2dhome-me-app.{KEY['session_id']}")
+    for number in range(400, 600):
+        run(store.append(KEY, entries(number)))
+    loaded: list[Any] = []
+    requests = list_requests(worker, lambda: loaded.extend(run(machines.open_store("unfolded").load(KEY)) or ()))
+    record_property("requests of a load of 600 entries, by task", requests)
+    assert loaded == entries(*range(600))
+    assert sum(requests) <= 220
+    assert max(requests) <= 60

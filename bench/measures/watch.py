@@ -216,7 +216,7 @@ def measure_later(home: Home, place: Place, sink: HistorySink, options: Options)
 
 
 def measure_growth(home: Home, place: Place, sink: HistorySink, options: Options) -> dict[str, float]:
-    megabytes = options.pick(200, 2_000)
+    megabytes = options.pick(200, 500)
     home.fill(1, 1)
     path = home.paths[0]
     block = b"".join(home.make_line(size) for size in (300, 3_000, 30_000, 500, 60_000, 900, 5_000))

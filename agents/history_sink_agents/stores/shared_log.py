@@ -5,8 +5,10 @@ This module is the one place that knows how the library is called.
 
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from math import ceil
 
 from history_sink import (
     HistorySink,
@@ -24,6 +26,12 @@ from history_sink_agents.sealing.showing import open_for_show
 
 PIECE_BYTES = 4 * 1024 * 1024
 """What one question to a worker asks for: half of what a worker gives by default."""
+
+EXTENTS = 64
+"""What is not folded yet a worker reads object by object: this many, or so, for each question."""
+
+READERS = 8
+"""So many questions are asked at a time."""
 
 UPLOAD_BYTES = 256 * 1024
 """What a sink sends at a time."""
@@ -156,13 +164,19 @@ class SharedLog:
         data = open_sealed(name, b"".join(self._read_pieces(status.bucket, log, start)))
         return Written(data, min(start, log.bytes), log.bytes, log.last_write, log.end)
 
-    def _read_pieces(self, bucket: str, log: LogStatus, start: int) -> Iterator[bytes]:
-        for first in range(start, log.bytes, PIECE_BYTES):
-            handle = PointerHandle(bucket, log.key, (first, min(first + PIECE_BYTES, log.bytes)))
+    def _read_pieces(self, bucket: str, log: LogStatus, start: int) -> Sequence[bytes]:
+        def read(piece: tuple[int, int]) -> bytes:
+            handle = PointerHandle(bucket, log.key, piece)
             answer = self._sink.resolve(handle, max(self._wait_seconds, 10.0), stored=True)
             if not isinstance(answer, bytes):
-                raise Unavailable(f"{log.key}, bytes from {first}: {answer}")
-            yield answer
+                raise Unavailable(f"{log.key}, bytes from {piece[0]}: {answer}")
+            return answer
+
+        pieces = divide(log, start)
+        if len(pieces) < 2:
+            return [*map(read, pieces)]
+        with ThreadPoolExecutor(min(READERS, len(pieces))) as readers:
+            return [*readers.map(read, pieces)]
 
     def find(self, prefix: str, *fields: str) -> Iterator[SessionSummary]:
         """All sessions whose name begins with `prefix`, by name, with these fields. Raises `Unavailable`.
@@ -185,6 +199,25 @@ def open_sealed(name: str, data: bytes) -> bytes:
     if any(line.startswith(START) for line in lines):
         raise Unavailable(f"{name}: a line is sealed, and there is no key here that opens it")
     return b"".join(line.removesuffix(b"\n") + b"\n" for line in lines)
+
+
+def divide(log: LogStatus, start: int) -> list[tuple[int, int]]:
+    """The bytes from `start` on as ranges that are asked for each by itself.
+
+    What is folded is one object. Behind it each message may be an object of its own, and a worker reads them one after
+    the other: so a long tail is divided among several workers, or threads of one.
+    """
+    folded = max(start, log.base_bytes)
+    objects = log.messages * (log.bytes - folded) / max(1, log.bytes)
+    parts = min(READERS, ceil(objects / EXTENTS))
+    if parts < 2:
+        return list(_range_pieces(start, log.bytes, PIECE_BYTES))
+    part_bytes = min(PIECE_BYTES, ceil((log.bytes - folded) / parts))
+    return [*_range_pieces(start, folded, PIECE_BYTES), *_range_pieces(folded, log.bytes, part_bytes)]
+
+
+def _range_pieces(start: int, stop: int, size_bytes: int) -> Iterator[tuple[int, int]]:
+    return ((first, min(first + size_bytes, stop)) for first in range(start, stop, size_bytes))
 
 
 def _cut(lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
