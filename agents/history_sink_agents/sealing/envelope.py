@@ -36,7 +36,7 @@ class Envelope(NamedTuple):
 
     @classmethod
     def read(cls, line: bytes) -> "Envelope | None":
-        """Of a line, with or without its newline; None where it is no envelope. Raises `NotOpened` for a damaged one."""
+        """Of a line, with its newline or without; None where it is none. Raises `NotOpened` for a damaged one."""
         if not line.startswith(START):
             return None
         try:
