@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history_sink.errors import BadMessage
+from history_sink.protocol import lines
 from history_sink.protocol.lines import Line, encode_line
 from history_sink.protocol.plain import Unencodable
 
@@ -195,3 +197,33 @@ def test_a_refusal_never_quotes_the_message(message: Any) -> None:
     chained = [caught.value, caught.value.__cause__]
     assert "canary" not in "".join(map(repr, chained))
     assert caught.value.__suppress_context__
+
+
+nearly_json = st.binary() | st.lists(
+    st.sampled_from(
+        [*'{}[],:" \n\t\\', '"a":', '"é😀"', "0", "1e5", "٣", "true", "NaN", "\ufeff", "\u0085", "\u2028", "\u00a0"]
+    )
+    | st.sampled_from([b"\x80", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f"]),
+    max_size=12,
+).map(lambda parts: b"".join(part.encode() if isinstance(part, str) else part for part in parts))
+
+
+@given(nearly_json | objects.map(lambda message: json.dumps(message, ensure_ascii=False).encode()))
+def test_a_long_line_is_judged_as_a_short_one(data: bytes) -> None:
+    short = lines._find_damage(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "_LONG_BYTES", 0)
+        patch.setattr(lines, "_PIECE_BYTES", 3)
+        assert lines._find_damage(data) == short
+
+
+def test_a_long_line_with_an_emoji_takes_little_more_memory_than_itself() -> None:
+    size = 4_000_000
+    line = '{"a":"😀'.encode() + b"x" * size + b'"}\n'
+    tracemalloc.start()
+    made = encode_line(line)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert made.data is line
+    assert not made.raw
+    assert peak < 3 * size  # text and parsed string; four bytes a letter would be 5

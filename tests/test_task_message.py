@@ -1,19 +1,26 @@
 """What the library pushes to Redis: the messages that Celery and kombu would push, with fewer questions."""
 
 import json
+import random
 import time
-from base64 import b64decode
+import tracemalloc
+from base64 import b64decode, b64encode
 from datetime import datetime
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 
 from history_sink import HistorySink, ProducerSettings
 from history_sink.protocol.contract import CLOCKS_DIFFER_SECONDS, READ_QUEUE, STATUS, UPLOAD, UPLOAD_QUEUE
+from history_sink.transport import task_message
 from history_sink.transport.broker import Broker
 from history_sink.transport.link import make_app
+from history_sink.transport.redis_sender import _push
+from history_sink.transport.task_message import TaskMessage, Written, write_message
 from plain_store import messages
 from stack.redis import RedisServer
 
@@ -26,7 +33,8 @@ def pop(client: redis.Redis, queue: str) -> dict[str, Any]:
     """The one message of a queue, its body read, without what says nothing."""
     assert client.llen(queue) == 1
     message = json.loads(client.lpop(queue))  # type: ignore[arg-type]  # the types for redis know no kind of client
-    message["body"] = msgpack.unpackb(b64decode(message["body"]))
+    message["packed"] = b64decode(message["body"], validate=True)
+    message["body"] = msgpack.unpackb(message["packed"])
     message["headers"] = {name: value for name, value in message["headers"].items() if value not in _SAYS_NOTHING}
     return dict(message)
 
@@ -41,12 +49,14 @@ def as_sent_once(message: dict[str, Any], task_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("task", "queue"), [(UPLOAD, UPLOAD_QUEUE), (STATUS, READ_QUEUE)])
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 3_000_000])
 def test_a_message_is_the_one_that_celery_and_kombu_would_push(
-    redis_server: RedisServer, task: str, queue: str
+    redis_server: RedisServer, task: str, queue: str, size: int
 ) -> None:
     url = redis_server.new_database()
     client, broker, app = redis_server.client(url), Broker(ProducerSettings(url)), make_app(0.5)
-    task_id = broker.send(task, ("s", None), PAYLOAD, "{shown}")
+    payload = {**PAYLOAD, "lines": random.Random(size).randbytes(size), "rules": "r"}
+    task_id = broker.send(task, ("s", None), payload, "{shown}")
     own = as_sent_once(pop(client, queue), task_id)
     broker.close()
     app.conf.broker_url = url  # type: ignore[misc]  # the types for Celery take it for fixed
@@ -54,7 +64,7 @@ def test_a_message_is_the_one_that_celery_and_kombu_would_push(
         sent = app.send_task(
             task,
             ("s", None),
-            PAYLOAD,
+            payload,
             queue=queue,
             producer=producer,
             argsrepr="('s', None)",
@@ -66,6 +76,29 @@ def test_a_message_is_the_one_that_celery_and_kombu_would_push(
     for needless in ("argsrepr", "kwargsrepr", "reply_to"):  # copies of headers, and where an RPC backend would answer
         theirs["properties"].pop(needless, None)
     assert own == theirs
+
+
+@given(st.lists(st.binary(max_size=40), max_size=6), st.integers(1, 5))
+def test_a_body_in_parts_is_the_same_base64(body: list[bytes], step: int) -> None:
+    written = Written(b'{"body": "', body, b'"}')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task_message, "_STEP_BYTES", 3 * step)
+        parts = [*written.parts()]
+    assert b"".join(parts) == b'{"body": "' + b64encode(b"".join(body)) + b'"}'
+    assert max(map(len, parts[1:-1]), default=0) <= 4 * step
+    assert written.size_bytes == sum(map(len, parts))
+
+
+def test_a_long_body_is_not_copied_on_its_way() -> None:
+    app, lines = make_app(0.5), b"x" * 4_000_000
+    message = TaskMessage(UPLOAD, ("s", None), {**PAYLOAD, "lines": lines}, UPLOAD_QUEUE)
+    write_message(app, message, "id", "origin")  # what is imported then is no matter of the body
+    tracemalloc.start()
+    pushed = sum(map(len, _push(b"q", write_message(app, message, "id", "origin"))))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pushed > len(lines) * 4 / 3
+    assert peak < len(lines) / 4
 
 
 def test_a_question_ends_when_celery_says_that_it_does(redis_server: RedisServer) -> None:

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from agent_writers import ClaudeCode, Codetether, Codex, Copilot, Gemini, OpenCode, Pi, line_of, settle, uuid_of
-from bench.memory import peak_megabytes
+from bench.memory import now_megabytes, peak_megabytes
 from command import Command
 from history_sink import HistorySink, Unavailable
 from stack.minio import MinioServer
@@ -285,3 +286,23 @@ def test_without_a_queue_it_says_what_is_missing(tmp_path: Path) -> None:
     assert "tried again" not in ended.err  # it ends
     ended = away("watch", "--once", "--agent", "nobody")
     assert (ended.status, "no agent 'nobody'" in ended.err) == (2, True)
+
+
+def test_a_line_of_ten_megabytes_is_held_three_times_at_most(
+    environment: Mapping[str, str], worker: Worker, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    del worker
+    variables = producer_environment(environment)
+    command = Command({**variables, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")})
+    claude = ClaudeCode(tmp_path)
+    claude.talk(0, 3)
+    with HistorySink.from_env(variables) as sink, launched(command) as watch:
+        archived, name = Archived(sink), f"claude.{claude.session}"
+        wait_until(lambda: archived.has(name, claude.path))
+        before = now_megabytes(watch.pid)
+        image = b64encode(random.Random(1).randbytes(7_500_000)).decode()
+        claude.append((json.dumps({"type": "user", "text": f"😀 {image}"}, ensure_ascii=False) + "\n").encode())
+        wait_until(lambda: archived.has(name, claude.path), 60)
+        grown = peak_megabytes(watch.pid) - before
+    record_property("MB more at its peak", grown)
+    assert grown < 42  # 30 when measured; 60 when the emoji and the task's envelope were copied

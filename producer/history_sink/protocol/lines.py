@@ -6,6 +6,7 @@ No spaces, non-ASCII unescaped, keys in the order given. A message that is alrea
 
 import json
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
@@ -35,6 +36,8 @@ Message: TypeAlias = Mapping[Any, Any] | Model | Dataclass | str | bytes | bytea
 ENVELOPE = b'{"enc":'
 """How a line begins that its writer has sealed."""
 
+_LONG_BYTES = 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 _SURROGATES_APART = re.compile("([\ud800-\udfff])")
 
 
@@ -183,7 +186,7 @@ def _encode_text(text: str) -> bytes:
 def _find_damage(data: bytes) -> str | None:
     """Why a line is no JSON object; None if it is one. One nested deeper than can be read counts as none."""
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse_constant, parse_int=float)
+        value = json.loads(_decode(data), parse_constant=_refuse_constant, parse_int=float)
     except UnicodeError:
         return "a line that is not valid UTF-8"
     except RecursionError:
@@ -191,6 +194,21 @@ def _find_damage(data: bytes) -> str | None:
     except ValueError:
         return "a line that is not JSON"
     return None if isinstance(value, dict) else "a line that is JSON, but no object"
+
+
+def _decode(data: bytes) -> str:
+    """UTF-8 as a text to look for JSON in. Of a long line each byte becomes a letter, once it is proven to be UTF-8.
+
+    A single emoji would have Python keep all letters beside it in four bytes each. What JSON is made of is ASCII, and
+    within a string any other letter is as good as another. Raises UnicodeDecodeError.
+    """
+    if len(data) < _LONG_BYTES:
+        return data.decode()
+    decoder = getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _PIECE_BYTES):
+        decoder.decode(data[start : start + _PIECE_BYTES])
+    decoder.decode(b"", final=True)
+    return data.decode("latin-1")
 
 
 def _refuse_constant(name: str) -> None:

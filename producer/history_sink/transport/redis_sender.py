@@ -6,7 +6,7 @@ get on.
 """
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from celery.utils.nodenames import anon_nodename
@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from history_sink.protocol.broker_urls import for_redis_py
 from history_sink.protocol.tenants import new_task_id
-from history_sink.transport.task_message import TaskMessage, write_message
+from history_sink.transport.task_message import TaskMessage, Written, write_message
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -31,23 +31,20 @@ _HEALTH_SECONDS = 25
 """A connection that was idle for longer is tried before a message goes out on it."""
 
 
-class _InParts:
-    """A connection of redis-py that sends so."""
+class _LittleUnsent:
+    """A connection of redis-py with little in the kernel."""
 
     def _connect(self) -> Any:
         sock = super()._connect()  # type: ignore[misc]  # of the class beside this one
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNSENT_BYTES)
         return sock
 
-    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        super().send_packed_command(_cut(command), check_health)  # type: ignore[misc]
 
-
-class _Connection(_InParts, Connection):
+class _Connection(_LittleUnsent, Connection):
     """By TCP."""
 
 
-class _SSLConnection(_InParts, SSLConnection):
+class _SSLConnection(_LittleUnsent, SSLConnection):
     """By TLS."""
 
 
@@ -76,7 +73,7 @@ class RedisSender:
         written = write_message(self._app, message, task_id, self._origin)
         connection = self.take()
         try:
-            connection.send_command("LPUSH", message.queue, written)
+            connection.send_packed_command(_push(message.queue.encode(), written))
             connection.read_response()
         except BaseException:
             connection.disconnect()
@@ -101,7 +98,12 @@ class RedisSender:
             self._idle.pop().disconnect()
 
 
-def _cut(command: bytes | Iterable[bytes]) -> Iterable[bytes]:
-    for item in [command] if isinstance(command, bytes) else command:
-        for start in range(0, len(item), PART_BYTES):
-            yield item[start : start + PART_BYTES]
+def _push(queue: bytes, written: Written) -> Iterator[bytes]:
+    """The command LPUSH as Redis reads it, with lengths before what they are of; as few parts as may be."""
+    waiting = b"*3\r\n$5\r\nLPUSH\r\n$%d\r\n%b\r\n$%d\r\n" % (len(queue), queue, written.size_bytes)
+    for part in written.parts():
+        if len(waiting) + len(part) > PART_BYTES:
+            yield waiting
+            waiting = b""
+        waiting += part
+    yield waiting + b"\r\n"
