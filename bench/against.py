@@ -65,12 +65,13 @@ class Work:
     """The messages that are saved, as files that both builds read."""
 
     def __init__(self, directory: Path, plain_messages: int) -> None:
-        self.saves = _write(directory / "saves.jsonl", real_or_made(679).messages)
-        self.middle = _write(directory / "middle.jsonl", make_transcript(_MIDDLE_MESSAGES, seed=2).messages)
-        self.whole = _write(directory / "whole.jsonl", make_transcript(plain_messages, seed=3).messages)
+        self.saves = write_messages(directory / "saves.jsonl", real_or_made(679).messages)
+        self.middle = write_messages(directory / "middle.jsonl", make_transcript(_MIDDLE_MESSAGES, seed=2).messages)
+        self.whole = write_messages(directory / "whole.jsonl", make_transcript(plain_messages, seed=3).messages)
 
 
-def _write(path: Path, messages: Sequence[Json]) -> Path:
+def write_messages(path: Path, messages: Sequence[Json]) -> Path:
+    """A file of them, a line each, for `Build.run`."""
     path.write_text("".join(json.dumps(message, ensure_ascii=False) + "\n" for message in messages))
     return path
 
@@ -130,8 +131,8 @@ def _count(work: Work, name: str, build: Build) -> dict[str, float]:
 def _plain(work: Work, times: int, build: Build) -> dict[str, float]:
     found = build.run("plain", work.whole, name="whole", times=times)
     return {
-        "ms for a whole history of 10,000, one new, p50": median(found["milliseconds"]),
-        "the same, CPU ms of the worker": median(found["worker"]),
+        "ms for a whole history of 10,000, one new, p50": median(found["ms"]),
+        "the same, CPU ms of the worker": median(found["CPU ms: worker"]),
     }
 
 

@@ -140,8 +140,9 @@ def plain(side: Side) -> Figures:
         meter, began = side.meter(), time.perf_counter()
         sent = app.send_task(_UPLOAD, (side.names[0], messages), queue=_QUEUE)
         seconds = max(results.wait([str(sent.id)])) - began
-        figures.append((1000 * seconds, 1000 * meter.used_seconds()["worker"]))
-    return {"milliseconds": [each[0] for each in figures[1:]], "worker": [each[1] for each in figures[1:]]}
+        used = {f"CPU ms: {who}": 1000 * spent for who, spent in meter.used_seconds().items()}
+        figures.append({"ms": 1000 * seconds, **used})
+    return {what: [each[what] for each in figures[1:]] for what in figures[0]}
 
 
 def fill(side: Side) -> Figures:

@@ -6,6 +6,7 @@ from history_sink.protocol.outcome import Parted
 from history_sink_worker.archive import compaction, context
 from history_sink_worker.archive import snapshot as look
 from history_sink_worker.archive.piece import Piece, write_meta
+from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.store import Corrupt, Delete, Get, Put, Reply, Request
 from logbook import Logbook, some_lines, upload_of
 from protocol.model_store import ModelStore
@@ -99,6 +100,37 @@ def test_a_whole_upload_leaves_the_base_as_that_history(book: Logbook, store: Mo
     book.save_each(HISTORY[:20])
     assert book.save_whole(HISTORY).outcome == "stored"
     assert store.objects[book.log.base].body == b"".join(HISTORY)
+
+
+def test_the_rest_of_a_history_is_stored_where_the_store_has_what_comes_before_it(
+    book: Logbook, store: ModelStore
+) -> None:
+    size = len(b"".join(HISTORY))
+    book.save_whole(HISTORY[:30])
+    assert book.save_rest(HISTORY, 30) == Verdict("stored", book.log.base, 40, size)
+    assert store.objects[book.log.base].body == b"".join(HISTORY)
+    for first in (4, 30, 40):  # another process has stored more than this one knows
+        assert book.save_rest(HISTORY, first) == Verdict("duplicate", book.log.base, 40, size)
+        assert book.requests.keys() <= {"List", "Head"}
+
+
+@pytest.mark.parametrize("beginning", [[], HISTORY[:10], OTHER])
+def test_the_rest_of_a_history_alone_is_not_judged_where_the_store_has_something_else(
+    book: Logbook, store: ModelStore, beginning: list[bytes]
+) -> None:
+    if beginning:
+        book.save_whole(beginning)
+    before = dict(store.objects)
+    assert book.save_rest(HISTORY, 20) is None
+    assert store.objects == before
+
+
+def test_a_rest_that_parts_from_the_log_is_judged_by_the_whole_history(book: Logbook) -> None:
+    book.save_whole(HISTORY)
+    assert book.save_rest(OTHER, 6) is None
+    found = book.save_whole(OTHER)
+    assert (found.outcome, found.parted) == ("diverged", Parted(6, len(b"".join(HISTORY[:6]))))
+    assert [stray.start for stray in book.survey().strays] == [len(b"".join(HISTORY[:6]))]
 
 
 def test_a_recognised_history_is_not_read(book: Logbook) -> None:

@@ -12,6 +12,7 @@ from celery.result import AsyncResult
 
 from history_sink.protocol.chain import START, Junction, walk
 from history_sink.protocol.contract import LIST_SESSIONS, STATUS
+from history_sink.protocol.lines import encode_line
 from history_sink.protocol.upload import Upload
 from stack.minio import MinioServer
 from stack.processes import wait_until
@@ -76,6 +77,55 @@ def test_a_plain_client_leaves_exactly_its_history(client: Client, minio_server:
     }
     lines = [json.dumps(each, ensure_ascii=False, separators=(",", ":")) + "\n" for each in messages]
     assert stored(minio_server, bucket, outcome["key"]) == "".join(lines).encode()
+
+
+def test_a_history_that_grows_and_is_changed_is_stored_as_if_each_were_the_first(
+    client: Client, minio_server: MinioServer, bucket: str
+) -> None:
+    messages: list[Any] = [{"n": number, "float": 0.1, "text": "żółw \ud83d"} for number in range(30)]
+    outcomes, stored_bytes = [], b""
+    for given in (messages[:10], messages[:20], messages[:20], messages[:5], messages, [*messages[:3], {"x": 1}]):
+        outcome = client.upload("grown", given).get(timeout=20)
+        outcomes.append((outcome["outcome"], outcome["messages"]))
+        lines = "".join(encode_line(each).data.decode() for each in given).encode()
+        assert outcome["bytes"] == len(lines)
+        stored_bytes = max(stored_bytes, lines, key=len)
+        assert stored(minio_server, bucket, "history/grown/history.jsonl") == stored_bytes
+    assert outcomes == [
+        *[("stored", 10), ("stored", 20), ("duplicate", 20), ("duplicate", 5), ("stored", 30), ("diverged", 4)]
+    ]
+    assert outcome["parted"] == {
+        "messages": 3,
+        "offset": len(b"".join(encode_line(each).data for each in messages[:3])),
+    }
+
+
+def test_what_this_worker_knows_of_a_history_is_not_decoded_nor_looked_for_again(
+    client: Client, worker: Worker
+) -> None:
+    messages = [{"n": number} for number in range(30)]
+
+    def ask_requests(*args: Any, **kwargs: Any) -> int:
+        sent = client.send(UPLOAD, *args, kwargs=kwargs, queue="history.upload")
+        assert sent.get(timeout=20)["outcome"] == "duplicate"
+
+        def find_end() -> list[str]:
+            return [line for line in worker.process.log().splitlines() if sent.id in line and "task ended" in line]
+
+        wait_until(lambda: bool(find_end()), timeout_seconds=10, what="its end to be told")
+        return int(json.loads(find_end()[0])["store_requests"])
+
+    client.upload("known", messages).get(timeout=20)
+    assert ask_requests("known", messages) < ask_requests(session_id="known", messages=messages)
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_bad_message_of_a_history_that_grew_is_named_by_its_place_in_all_of_it(client: Client, at: int) -> None:
+    good: list[Any] = [{"n": number} for number in range(at)]
+    if good:
+        client.upload(f"bad-{at}", good).get(timeout=20)
+    with pytest.raises(Exception, match=rf"messages\[{at + 1}\]"):
+        client.upload(f"bad-{at}", [*good, {"n": at}, 7]).get(timeout=20)
 
 
 @pytest.mark.parametrize("kind", ["uuid", "bytes", "nothing that kombu knows"])

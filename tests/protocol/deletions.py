@@ -15,6 +15,7 @@ from history_sink_worker.archive import plan, tombstone
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.erasure import compact_or_sweep, entomb, second_sweep_seconds, sweep_beside
 from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import whole_piece
 from history_sink_worker.archive.reader import read
 from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.sessions import list_sessions
@@ -74,7 +75,7 @@ class Deletions:
     def _steps(self, context: Context, what: Any) -> Steps[Any]:
         match what:
             case Save(whole=True):
-                return upload_whole(context, what.log, what.history[: what.end])
+                return upload_whole(context, what.log, whole_piece(what.history[: what.end]))
             case Save():
                 return append(context, what.log, upload_of(what.history, what.first, what.end))
             case Append():

@@ -13,6 +13,7 @@ from history_sink.protocol.chain import shorten
 from history_sink_worker.archive.compaction import Compacted, compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.lineage import Orphan
+from history_sink_worker.archive.piece import whole_piece
 from history_sink_worker.archive.reader import read
 from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.survey import Asked, survey
@@ -89,7 +90,7 @@ class Simulation:
             return survey(context, "b", "history/", "s", Asked(what.asked))
         if isinstance(what, Save):
             if what.whole:
-                return upload_whole(context, LOG, what.lines)
+                return upload_whole(context, LOG, whole_piece(what.lines))
             return append(context, LOG, upload_of(what.history, what.first, what.end))
         wanted = None if what.end is None else [what.start, what.end]
         handle = {"bucket": "b", "key": what.stray or LOG.base, "byte_range": wanted}

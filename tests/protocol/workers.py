@@ -15,6 +15,7 @@ from history_sink.transport.results import Answer
 from history_sink_worker.archive.compaction import compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import whole_piece
 from history_sink_worker.archive.reader import fault_of, read
 from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.survey import Asked, survey
@@ -78,7 +79,7 @@ class Worker:
         if message.task == COMPACT:
             return compact(context, log, **message.args[0])
         if message.args[1] is not None:
-            return upload_whole(context, log, message.args[1])
+            return upload_whole(context, log, whole_piece(message.args[1]))
         return append(context, log, Upload.decode(message.kwargs))
 
     def step(self, job: Job) -> None:

@@ -12,8 +12,9 @@ from history_sink_worker.archive.compaction import Compacted, compact
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
+from history_sink_worker.archive.piece import Piece, whole_piece
 from history_sink_worker.archive.reader import read
-from history_sink_worker.archive.save import append, upload_whole
+from history_sink_worker.archive.save import append, upload_rest, upload_whole
 from history_sink_worker.archive.stream import append_batch
 from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.archive.verdict import Verdict
@@ -82,7 +83,13 @@ class Logbook:
         return found
 
     def save_whole(self, history: Sequence[bytes]) -> Verdict:
-        found: Verdict = self.run(upload_whole(self.context, self.log, tuple(history)))
+        found: Verdict = self.run(upload_whole(self.context, self.log, whole_piece(tuple(history))))
+        return found
+
+    def save_rest(self, history: Sequence[bytes], first: int) -> Verdict | None:
+        """From this message on, as a worker does that knows those before."""
+        (*_, start) = (START, *walk(START, history[:first]))
+        found: Verdict | None = self.run(upload_rest(self.context, self.log, Piece(start, tuple(history[first:]))))
         return found
 
     def save_each(self, history: Sequence[bytes], first: int = 0) -> list[str]:

@@ -2,11 +2,12 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from history_sink.errors import BadMessage, Malformed
 from history_sink.protocol.batch import Batch, check_writer
+from history_sink.protocol.chain import START
 from history_sink.protocol.contract import APPEND_VERSION, LATEST_VERSION, LINE_BYTES
 from history_sink.protocol.lines import encode_line
 from history_sink.protocol.packing import pack_lines
@@ -15,8 +16,9 @@ from history_sink_worker.application import app
 from history_sink_worker.archive import batches, erasure, plan, stream
 from history_sink_worker.archive import save as archive
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.piece import Piece
+from history_sink_worker.archive.piece import Piece, whole_piece
 from history_sink_worker.archive.verdict import Verdict
+from history_sink_worker.intake.whole_history import WholeHistory
 from history_sink_worker.service.service import serving
 from history_sink_worker.task import TooNew
 from history_sink_worker.task_errors import refuse
@@ -137,16 +139,31 @@ def name_writer(task_id: str) -> str:
 
 
 def upload_whole(log: Log, messages: object, payload: dict[str, Any]) -> Verdict:
-    if not isinstance(messages, (list, tuple)) or payload:
+    """Store a plain client's whole history: only its rest, if the store has what comes before that."""
+    if not isinstance(messages, (list, tuple, WholeHistory)) or payload:
         refuse("messages is the whole history as a list, and nothing comes with it")
     if not messages:
         return Verdict("duplicate", log.base, 0, 0)
-    lines = _encode_lines(messages)
+    start, rest = (messages.start, messages.rest) if isinstance(messages, WholeHistory) else (START, messages)
+    piece = Piece(start, _encode_lines(rest, start.messages))
+    if isinstance(messages, WholeHistory):
+        messages.remember(piece.end)
 
     def store(_: object) -> list[_Told]:
-        return _see_to(log, [serving().run(archive.upload_whole(serving().context, log, lines))])
+        return _see_to(log, [_store_whole(log, piece, messages)])
 
     return serving().saves.turn(log.root, None, store)[0]
+
+
+def _store_whole(log: Log, piece: Piece, messages: Iterable[Any]) -> Verdict:
+    """`piece` is the end of the history that `messages` are, or all of it."""
+    run, context = serving().run, serving().context
+    if piece.start.messages:
+        verdict = run(archive.upload_rest(context, log, piece))
+        if verdict is not None:
+            return verdict
+        piece = whole_piece(_encode_lines(messages))
+    return run(archive.upload_whole(context, log, piece))
 
 
 def _see_to(log: Log, verdicts: list[Verdict]) -> list[_Told]:
@@ -165,9 +182,10 @@ def _see_to(log: Log, verdicts: list[Verdict]) -> list[_Told]:
     return [(verdict, requests) for verdict in verdicts]
 
 
-def _encode_lines(messages: Sequence[Any]) -> tuple[bytes, ...]:
+def _encode_lines(messages: Iterable[Any], first: int = 0) -> tuple[bytes, ...]:
+    """Their lines; `first` is the index of the first one in its history."""
     lines = []
-    for index, message in enumerate(messages):
+    for index, message in enumerate(messages, first):
         try:
             line = encode_line(message).data
         except BadMessage as error:

@@ -13,8 +13,9 @@ from history_sink_worker.archive.compaction import fold_whole
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.group import join
 from history_sink_worker.archive.hint import Hint
+from history_sink_worker.archive.match import last_shared
 from history_sink_worker.archive.names import Log
-from history_sink_worker.archive.piece import Piece, whole_piece
+from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.reconcile import Placement, place, put_base, put_extent
 from history_sink_worker.archive.snapshot import look
 from history_sink_worker.archive.tombstone import Deleted, check_alive
@@ -43,12 +44,11 @@ def append_all(context: Context, log: Log, pieces: Sequence[Piece], hint: Hint |
     return [_verdict(log, each, found) for each in pieces]
 
 
-def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[Verdict]:
+def upload_whole(context: Context, log: Log, piece: Piece) -> Steps[Verdict]:
     """Store a history from its first message, and fold until the base holds it all.
 
     It looks at the store first, which may have most of the history already.
     """
-    piece = whole_piece(lines)
     try:
         seen = yield from look(context, log, adopt=True)
         found = yield from _begin(context, log, piece, None) if seen.line is None else place(context, log, piece)
@@ -57,6 +57,27 @@ def upload_whole(context: Context, log: Log, lines: tuple[bytes, ...]) -> Steps[
     except Deleted:
         found = Placement("deleted", log.base)
     return _verdict(log, piece, found)
+
+
+def upload_rest(context: Context, log: Log, piece: Piece) -> Steps[Verdict | None]:
+    """Store the end of a history, and fold as above. The verdict is that of the whole history.
+
+    None where the store is not seen to have what comes before `piece`, or has something else: then only the whole
+    history tells what is to be done.
+    """
+    try:
+        seen = yield from look(context, log, adopt=True)
+        shared = last_shared(seen.line, piece) if seen.line else None
+        if shared is None:
+            return None
+        rest = piece.drop(shared)
+        found = (yield from place(context, log, rest)) if rest.lines else Placement("duplicate", log.base)
+        if found.outcome not in ("stored", "duplicate"):
+            return None
+        yield from fold_whole(context, log, piece.end.offset)
+    except Deleted:
+        return None
+    return Verdict(found.outcome, found.key, piece.end.messages, piece.end.offset, fold_due=found.fold_due)
 
 
 def _verdict(log: Log, piece: Piece, found: Placement) -> Verdict:

@@ -8,6 +8,8 @@ that Celery, or its pool, makes use of is looked at first.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from history_sink_worker.intake import whole_history
+
 Check = Callable[[Any], bool]
 
 MESSAGE_BYTES = 128 * 1024 * 1024
@@ -15,11 +17,16 @@ MESSAGE_BYTES = 128 * 1024 * 1024
 (`max_message_size`); Redis's own limit is four times that."""
 
 
-def find_fault(message: Any) -> str | None:
-    """Why `message` can be no task; None if it may be one. This decodes the message, which remembers that."""
+def find_fault(message: Any, is_memory_shared: bool = False) -> str | None:
+    """Why `message` can be no task; None if it may be one. This decodes the message, which remembers that.
+
+    `is_memory_shared`: its task will run in this process.
+    """
     try:
         if len(message.body or b"") > MESSAGE_BYTES:
             return f"its body of {len(message.body)} bytes is over the limit of {MESSAGE_BYTES}"
+        if is_memory_shared:
+            whole_history.take_in(message)
         payload = message.payload
     except Exception as error:  # noqa: BLE001  # whatever a decoder may raise
         return describe_undecodable(error)

@@ -14,6 +14,7 @@ from history_sink_worker.dead.builder import letter_of
 from history_sink_worker.dead.letter_format import show_task
 from history_sink_worker.dead.writer import DeadLetterWrite, dead_letter_writer
 from history_sink_worker.intake.admission import describe_undecodable, find_fault
+from history_sink_worker.intake.request import Request
 from history_sink_worker.outage import Outage
 from history_sink_worker.redis_transport.keeping import find_doubts, read_settings
 from history_sink_worker.service.service import service
@@ -117,9 +118,10 @@ class Consumer(CeleryConsumer):
         """The function that takes each message. A message that would end the worker is refused before."""
         handle = super().create_task_handler(*args, **options)
         has_tenants = bool(service().settings.broker.tenants)
+        is_memory_shared = Request.is_memory_shared = bool(self.pool.body_can_be_buffer)
 
         def on_message(message: Any) -> Any:
-            fault = find_fault(message)
+            fault = find_fault(message, is_memory_shared)
             if fault is None and has_tenants:
                 fault = tenancy.find_trespass(message)
             if fault is not None:

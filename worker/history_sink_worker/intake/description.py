@@ -21,6 +21,7 @@ from history_sink.protocol.contract import (
 )
 from history_sink.protocol.pointer import NOWHERE
 from history_sink_worker.intake.privacy import Bytes
+from history_sink_worker.intake.whole_history import WholeHistory
 
 Description = dict[str, Any]
 
@@ -104,7 +105,7 @@ def _branch(value: object) -> Description:
 def _upload(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Description:
     messages = _argument(args, kwargs, 1, "messages")
     if messages is not None:
-        return {"messages": len(messages)} if isinstance(messages, (list, tuple)) else {}
+        return {"messages": len(messages)} if isinstance(messages, (list, tuple, WholeHistory)) else {}
     numbers = {name: kwargs.get(name) for name in ("first_message", "offset", "position", "size_bytes")}
     shown = {"messages": _count_lines(kwargs), "bytes": numbers.pop("size_bytes"), **numbers}
     known = {name: value for name, value in shown.items() if type(value) is int}

@@ -36,6 +36,11 @@ class Request(CeleryRequest):
     # Celery's, left out of its stubs, or more than they say.
     app: Any
     task: Any
+    is_memory_shared = False
+    """Whether tasks run in this process; then one need not decode its body again."""
+    _payload: Any
+    _body: Any
+    _content_type: Any
     _is_being_buried = False
 
     def __init__(self, message: Any, *args: Any, **options: Any) -> None:
@@ -44,6 +49,8 @@ class Request(CeleryRequest):
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # A malformed message would end the worker, and the next one that takes it.
             raise InvalidTaskError(f"not a task: {type(error).__name__}") from None
+        if self.is_memory_shared:
+            self._body, self._content_type = self._payload, None  # as Celery does with what it has decoded itself
         self._received_at = time.time()
         self.request_dict["retries"] = self.request_dict.get("retries") or 0  # some client's null
         shown = describe(self.type, self.args, self.kwargs)

@@ -14,12 +14,11 @@ from typing import Any
 
 from kombu.transport import redis as stock
 from kombu.transport import virtual
-from kombu.utils.encoding import bytes_to_str
-from kombu.utils.json import loads
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from history_sink_worker.redis_transport.claims import Claims, claims_of, new_claim
+from history_sink_worker.redis_transport.envelope import Base64, read_envelope
 from history_sink_worker.redis_transport.packed import QueueArguments, join, pack
 from history_sink_worker.redis_transport.qos import QoS
 from history_sink_worker.redis_transport.returns import BrokerAccess, Keys
@@ -89,6 +88,7 @@ class Channel(stock.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._no_ack_queues = set()
+        self.codecs = {"base64": Base64()}
         super().__init__(*args, **kwargs)
         self.broker = self._make_broker()
         self._arguments = QueueArguments(self._name_list, self.priority_steps)
@@ -254,7 +254,7 @@ class Channel(stock.Channel):
         self._queue_cycle.rotate(queue)
         for number, (claim, body) in enumerate(zip(claims, bodies, strict=True)):
             try:
-                message = loads(bytes_to_str(body))
+                message = read_envelope(body)
                 message["properties"]["delivery_tag"] = claim
                 self.connection._deliver(message, queue)
             except _CONNECTION_ERRORS:
