@@ -6,7 +6,7 @@ Nothing of an index is imported by other workers: they have no such extra.
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
@@ -18,6 +18,9 @@ from history_sink_worker.service.service import Service, service
 from history_sink_worker.settings import SEARCH_DIR, WorkerSettings
 from history_sink_worker.telemetry.metrics import note_indexed
 from history_sink_worker.telemetry.vitals import CHART, SearchVitals
+
+if TYPE_CHECKING:
+    from history_sink_worker.search.state import State
 
 _log = log.get("history_sink_worker")
 _ending = threading.Event()
@@ -72,25 +75,14 @@ class SearchIndex(bootsteps.StartStopStep):
 def _keep_index(work: Service) -> None:
     from history_sink_worker.search.indexer import Indexer
     from history_sink_worker.search.notices import Notices
-    from history_sink_worker.search.state import State
 
     taken = 0
 
-    def tell(state: State) -> None:
+    def tell(state: "State") -> None:
         nonlocal taken
         note_indexed(state.taken - taken)
         taken = state.taken
-        CHART.note(
-            search=SearchVitals(
-                beat_at=state.beat_at,
-                behind=state.behind,
-                behind_since=state.behind_since,
-                is_rebuilding=state.is_rebuilding,
-                messages=state.messages,
-                index_bytes=state.index_bytes,
-                compared_at=state.compared_at,
-            )
-        )
+        CHART.note(search=_read_vitals(state))
 
     settings = work.settings
     notices = None
@@ -103,3 +95,15 @@ def _keep_index(work: Service) -> None:
         except Exception:  # noqa: BLE001  # a full disk, say: it is told, and tried again
             _log.exception("search index failed")
             _ending.wait(10.0)
+
+
+def _read_vitals(state: "State") -> SearchVitals:
+    return SearchVitals(
+        beat_at=state.beat_at,
+        behind=state.behind,
+        behind_since=state.behind_since,
+        is_rebuilding=state.is_rebuilding,
+        messages=state.messages,
+        index_bytes=state.index_bytes,
+        compared_at=state.compared_at,
+    )

@@ -5,6 +5,7 @@ It writes under ``<prefix>.probe/`` only, and deletes that again.
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from history_sink_worker.archive.names import DEAD, PROBE
@@ -19,24 +20,29 @@ from history_sink_worker.store import Delete, Denied, Get, Head, List, Put, Requ
 def ask_store(work: Service, is_read_only: bool) -> StoreFacts:
     """Whatever can be found out. Never raises, and quotes no credential."""
     store = work.reading_store  # of the two the one that notices soon when a store hangs
-    address = f"{store.endpoint}, bucket {store.bucket}"
     skew_seconds, server = examination.read_clock(store)
+    facts = StoreFacts(f"{store.endpoint}, bucket {store.bucket}", server=server, clock_skew_seconds=skew_seconds)
     try:
         store.check_bucket(work.settings.prefix)
     except Denied:
         pass  # the rights say what exactly is denied
     except StoreError as error:
-        return StoreFacts(address, error=str(error), server=server, clock_skew_seconds=skew_seconds)
+        return replace(facts, error=str(error))
+    return _ask_bucket(work, store, facts, is_read_only)
+
+
+def _ask_bucket(work: Service, store: S3Store, facts: StoreFacts, is_read_only: bool) -> StoreFacts:
+    """The facts with what can be found out of a bucket that is there, or that is denied."""
     token = secrets.token_hex(8)
     key = f"{work.settings.prefix}{PROBE}doctor-{token}"
     rights = _try_rights(work, key)
     anybody_may = examination.find_what_anybody_may(store, key)
     count, reads_others = examination.count_other_buckets(store)
-    may_delete = examination.may_delete_buckets(store, f"history-sink-doctor-{token}", server)
+    may_delete = examination.may_delete_buckets(store, f"history-sink-doctor-{token}", facts.server)
     letters = _count_letters(work)
     kept, unclear = _ask_retention(store)
     found = {
-        "the store's clock": skew_seconds,
+        "the store's clock": facts.clock_skew_seconds,
         **{f"whether anybody without credentials may {act}": works for act, works in anybody_may.items()},
         "whether these credentials read other buckets": reads_others,
         "whether these credentials may delete buckets": may_delete,
@@ -44,10 +50,8 @@ def ask_store(work: Service, is_read_only: bool) -> StoreFacts:
     }
     trouble = _ask(work, Delete((key,)))[1]
     missing, probe_error = (None, None) if is_read_only or any(rights.values()) or trouble else _probe(work)
-    return StoreFacts(
-        address,
-        server=server,
-        clock_skew_seconds=skew_seconds,
+    return replace(
+        facts,
         rights={**rights, "delete": trouble},
         missing_features=missing,
         probe_error=probe_error,
