@@ -15,13 +15,18 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Ask the kernel, make sure that it was not too late, and become the program."""
+    """Die with the parent, and become the program."""
     parent_pid, program = int(sys.argv[1]), sys.argv[2:]
+    die_with_parent(parent_pid)
+    os.execvp(program[0], program)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Ask the kernel, and make sure that it was not too late; else end this process."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent_pid:  # it died before we asked: no signal would ever come
             sys.exit(1)
-    os.execvp(program[0], program)
 
 
 if __name__ == "__main__":

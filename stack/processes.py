@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 _LOG_TAIL_BYTES = 4_000
@@ -60,6 +61,16 @@ def port_is_free(port: int) -> bool:
         return True
 
 
+class Child(Protocol):
+    """What is asked of a child process; `subprocess.Popen` has more."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
+
+
 class Process:
     """A program that runs beside us, in a process group of its own; can be started again.
 
@@ -83,7 +94,7 @@ class Process:
         self.command = tuple(command)
         self._environment = dict(os.environ if environment is None else environment)
         self._directory = directory
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._is_cleared = False
         self._log_start = 0
 
@@ -137,17 +148,20 @@ class Process:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
-            self._child = subprocess.Popen(
-                # -I and -S: the launcher needs nothing installed, and so starts in 10 ms.
-                [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), *self.command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environment,
-                cwd=self._directory,
-                start_new_session=True,
-            )
+            self._child = self._spawn(log)
         self._is_cleared = False
+
+    def _spawn(self, log: BinaryIO) -> Child:
+        return subprocess.Popen(
+            # -I and -S: the launcher needs nothing installed, and so starts in 10 ms.
+            [sys.executable, "-I", "-S", str(_LAUNCH), str(os.getpid()), *self.command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+            cwd=self._directory,
+            start_new_session=True,
+        )
 
     def wait(self, *, timeout_seconds: float) -> int:
         """The exit status, once it has ended by itself.
@@ -197,7 +211,7 @@ class Process:
         """The end of `log()`."""
         return self.log()[-_LOG_TAIL_BYTES:]
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Child:
         if self._child is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._child

@@ -12,6 +12,8 @@ from stack.processes import Process
 class Worker:
     """`celery -A history_sink_worker worker`; can be killed, paused and started again."""
 
+    process_type: type[Process] = Process
+
     def __init__(
         self,
         environment: Mapping[str, str],
@@ -31,7 +33,7 @@ class Worker:
         command = [sys.executable, "-m", "celery", "-A", "history_sink_worker", "worker"]
         command += ["-P", pool, "-c", str(concurrency), "-n", self.node, "--loglevel", "INFO"]
         command += ["-Q", ",".join(queues)] if queues else []
-        self.process = Process(
+        self.process = self.process_type(
             f"worker {self.node}",
             [*command, *arguments],
             log_path=log_path,

@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from forked_process import ForkedWorker
 from history_sink_agents.sealing.keyring import MASTER_FILE, make_master
 from history_sink_worker.s3.client import S3Store
 from kinds import is_quick, no_servers
@@ -225,7 +226,7 @@ def environment(s3_server: S3Server, redis_server: RedisServer, bucket: str) -> 
 @pytest.fixture(scope="module")
 def worker(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """A worker that takes all queues, ready."""
-    worker = Worker(environment, log_path=tmp_path_factory.mktemp("worker") / "worker.log")
+    worker = ForkedWorker(environment, log_path=tmp_path_factory.mktemp("worker") / "worker.log")
     worker.start()
     yield worker
     worker.process.kill()  # nothing of it is needed any more, and an orderly end takes a second
@@ -244,7 +245,7 @@ def search_worker(
     """A worker that answers `recall`, ready."""
     log_path = tmp_path_factory.mktemp("worker") / "search.log"
     variables = {**environment, "CODETETHER_HISTORY_SEARCH_DIR": str(index)}
-    worker = Worker(variables, log_path=log_path, name="search", queues=["history.search"])
+    worker = ForkedWorker(variables, log_path=log_path, name="search", queues=["history.search"])
     worker.start()
     yield worker
     worker.process.kill()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink
 from history_sink_worker.belonging import KEY, Home, find_place, find_refusal
 from history_sink_worker.doctor.belonging import judge_note
@@ -34,7 +35,7 @@ def asked(minio_server: MinioServer, redis_server: RedisServer) -> dict[str, str
 @pytest.fixture
 def first(asked: Mapping[str, str], tmp_path: Path) -> Iterator[Worker]:
     """A worker that runs, and has noted its store."""
-    worker = Worker(asked, log_path=tmp_path / "first.log", name="first")
+    worker = ForkedWorker(asked, log_path=tmp_path / "first.log", name="first")
     worker.start()
     yield worker
     worker.process.kill()
@@ -62,7 +63,7 @@ def operate(environment: Mapping[str, str], *arguments: str, answer: str = "") -
 
 
 def starts(environment: Mapping[str, str], directory: Path) -> bool:
-    worker = Worker(environment, log_path=directory / "starts.log", name="starts")
+    worker = ForkedWorker(environment, log_path=directory / "starts.log", name="starts")
     worker.start()
     worker.stop()
     return True
@@ -129,7 +130,7 @@ def test_the_note_is_left_again_where_redis_was_emptied(
 def test_who_finds_another_store_noted_after_an_outage_ends(asked: dict[str, str], own_redis: RedisServer) -> None:
     """As after a Redis that was started empty, and met another deployment's worker first."""
     asked[NAMESPACE + "BROKER_URL"] = own_redis.url()
-    worker = Worker(asked, log_path=own_redis.process.log_path.parent / "worker.log")
+    worker = ForkedWorker(asked, log_path=own_redis.process.log_path.parent / "worker.log")
     worker.start()
     try:
         with own_redis.client() as client:

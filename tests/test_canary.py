@@ -14,12 +14,12 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until
 from stack.redis import RedisServer
 from stack.stack import environment as variables
-from stack.worker import Worker
 
 CANARY = "canary-3f9c27e1d58b"
 UPLOAD, UPLOADS, READS = "history_sink.upload_history", "history.upload", "history.read"
@@ -46,7 +46,7 @@ class Talker:
             "CODETETHER_HISTORY_HTTP_ADDRESS": str(self.port),
         }
         arguments = ["--loglevel", "DEBUG"]
-        self.worker = Worker(
+        self.worker = ForkedWorker(
             self.environment, log_path=directory / "log", pool=pool, concurrency=2, arguments=arguments
         )
         self.url = broker_url

@@ -14,6 +14,7 @@ import pytest
 
 import history_sink_commands
 from command import COMMAND, Command, number, objects, write
+from forked_process import ForkedWorker
 from history_sink.protocol.contract import UPLOAD_QUEUE
 from stack.minio import MinioServer
 from stack.processes import wait_until
@@ -61,7 +62,7 @@ def test_check_finds_that_the_store_is_away(redis_server: RedisServer, tmp_path:
     minio = MinioServer(tmp_path / "minio")
     minio.start()
     environment = variables(minio, redis_server.new_database(), minio.create_bucket())
-    worker = Worker(environment, log_path=tmp_path / "worker.log")
+    worker = ForkedWorker(environment, log_path=tmp_path / "worker.log")
     try:
         worker.start()
         minio.stop()
@@ -122,7 +123,7 @@ def test_where_no_worker_answers_a_save_sends_nothing_and_says_so(
 def reader_only(redis_server: RedisServer, minio_server: MinioServer, tmp_path: Path) -> Iterator[Command]:
     """The command, with a worker that answers questions and stores nothing."""
     environment = variables(minio_server, redis_server.new_database(), minio_server.create_bucket())
-    worker = Worker(environment, log_path=tmp_path / "worker.log", queues=["history.read"])
+    worker = ForkedWorker(environment, log_path=tmp_path / "worker.log", queues=["history.read"])
     worker.start()
     yield Command(producer_environment(environment))
     worker.process.kill()

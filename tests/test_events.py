@@ -9,9 +9,9 @@ from typing import Any
 
 from celery import Celery
 
+from forked_process import ForkedWorker
 from stack.processes import wait_until
 from stack.redis import RedisServer
-from stack.worker import Worker
 
 TASKS = 100
 
@@ -27,7 +27,7 @@ def test_each_task_is_announced_whole_up_to_the_last_in_few_messages(
 ) -> None:
     url = environment["CODETETHER_HISTORY_BROKER_URL"]
     client = Celery("client", broker=url, backend=url, set_as_current=False)
-    worker = Worker(environment, log_path=tmp_path / "worker.log")
+    worker = ForkedWorker(environment, log_path=tmp_path / "worker.log")
     worker.start()
     try:
         with redis_server.client(url) as redis, redis.pubsub() as listener:

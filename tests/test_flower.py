@@ -12,6 +12,7 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
+from forked_process import ForkedWorker
 from history_sink.protocol.chain import START, Junction
 from history_sink.protocol.upload import Upload
 from stack.browser import read_page
@@ -36,7 +37,7 @@ def s3_server(own_minio: MinioServer) -> MinioServer:
 def worker(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """One that says all that it can say."""
     log_path = tmp_path_factory.mktemp("worker") / "worker.log"
-    worker = Worker(environment, log_path=log_path, concurrency=2, arguments=["--loglevel", "DEBUG"])
+    worker = ForkedWorker(environment, log_path=log_path, concurrency=2, arguments=["--loglevel", "DEBUG"])
     worker.start()
     yield worker
     worker.process.kill()

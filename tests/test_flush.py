@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
+from forked_process import ForkedWorker
 from history_sink import FlushResult, HistorySink
 from history_sink.client.session import DELETED
 from history_sink.protocol.contract import STATUS, UPLOAD
@@ -116,7 +117,7 @@ def test_no_store_when_a_worker_answers_and_its_store_is_away(
     own: tuple[MinioServer, Mapping[str, str]], tmp_path: Path
 ) -> None:
     minio, environment = own
-    worker = Worker(environment, log_path=tmp_path / "worker.log")
+    worker = ForkedWorker(environment, log_path=tmp_path / "worker.log")
     worker.start()
     try:
         minio.stop()
@@ -129,7 +130,7 @@ def test_no_store_when_a_worker_answers_and_its_store_is_away(
 
 def test_time_when_the_store_lacks_something_still(own: tuple[MinioServer, Mapping[str, str]], tmp_path: Path) -> None:
     environment = own[1]
-    worker = Worker(environment, log_path=tmp_path / "worker.log", queues=["history.read"])
+    worker = ForkedWorker(environment, log_path=tmp_path / "worker.log", queues=["history.read"])
     worker.start()
     try:
         flushed = flush_of_one(environment, 1.5)

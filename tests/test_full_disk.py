@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink
 from stack.minio import MinioServer
 from stack.processes import wait_until
@@ -65,7 +66,7 @@ def worker(minio_server: MinioServer, bucket: str, tmp_path: Path) -> Iterator[C
     with ExitStack() as running:
 
         def make(server: RedisServer) -> Worker:
-            made = Worker(environment(minio_server, server.url(), bucket), log_path=tmp_path / "worker.log")
+            made = ForkedWorker(environment(minio_server, server.url(), bucket), log_path=tmp_path / "worker.log")
             running.callback(made.process.kill)
             return made
 

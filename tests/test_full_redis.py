@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink
 from stack.minio import MinioServer
 from stack.redis import RedisServer
@@ -16,7 +17,7 @@ from stack.worker import Worker
 @pytest.fixture
 def worker(own_redis: RedisServer, minio_server: MinioServer, bucket: str, tmp_path: Path) -> Iterator[Worker]:
     """Not started."""
-    worker = Worker(environment(minio_server, own_redis.url(), bucket), log_path=tmp_path / "worker.log")
+    worker = ForkedWorker(environment(minio_server, own_redis.url(), bucket), log_path=tmp_path / "worker.log")
     yield worker
     worker.process.kill()
 

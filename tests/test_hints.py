@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from forked_process import ForkedWorker
 from history_sink.protocol.chain import START, walk
 from history_sink.protocol.upload import Upload
 from history_sink_worker.archive.hint import Hint, KnownHints
@@ -190,7 +191,7 @@ def test_a_log_that_went_idle_is_folded_and_swept_by_itself(
     environment: Mapping[str, str], minio_server: MinioServer, bucket: str, tmp_path: Path
 ) -> None:
     quick = {**environment, **UNSAFE_TIMES, NAMESPACE + "IDLE_SECONDS": "0.5", NAMESPACE + "SETTLE_SECONDS": "2"}
-    worker = Worker(quick, log_path=tmp_path / "worker.log")
+    worker = ForkedWorker(quick, log_path=tmp_path / "worker.log")
     worker.start()
     try:
         size = save_twenty(environment, "idle")

@@ -20,6 +20,7 @@ import structlog
 from celery import Celery
 from click.testing import CliRunner, Result
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink
 from history_sink.protocol.chain import ORIGIN, advance
 from history_sink_worker.archive.context import Fact
@@ -90,7 +91,7 @@ class Place:
 
     @contextmanager
     def worker(self, directory: Path) -> Iterator[Worker]:
-        worker = Worker(self.environment, log_path=directory / "worker.log")
+        worker = ForkedWorker(self.environment, log_path=directory / "worker.log")
         worker.start()
         try:
             yield worker

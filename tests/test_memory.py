@@ -9,11 +9,19 @@ from pathlib import Path
 import pytest
 
 from stack.processes import wait_until
+from stack.worker import Worker
 from store_site import Site, rss_mb
 
 COUNT, SIZE_BYTES = 150, 250_000
 
 _LONG = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def site(site: Site) -> Site:
+    """One whose workers are started anew: a forked one shares memory."""
+    site.worker_type = Worker
+    return site
 
 
 @pytest.mark.parametrize(

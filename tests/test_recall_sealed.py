@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink, ProducerSettings, Recalled
 from history_sink_agents.sealing import Keyring, Sealing, read_keyring
 from history_sink_agents.sealing.keyring import MASTER_FILE, make_master, parse_keys
@@ -24,7 +25,7 @@ def keys(tmp_path: Path) -> Path:
 @pytest.fixture
 def keyed(environment: Mapping[str, str], keys: Path, tmp_path: Path) -> Iterator[Worker]:
     variables = {**environment, "CODETETHER_HISTORY_SEARCH_DIR": str(tmp_path / "index"), MASTER_FILE: str(keys)}
-    worker = Worker(variables, log_path=tmp_path / "search.log", name="search", queues=["history.search"])
+    worker = ForkedWorker(variables, log_path=tmp_path / "search.log", name="search", queues=["history.search"])
     worker.start()
     yield worker
     worker.process.kill()

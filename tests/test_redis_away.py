@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from forked_process import ForkedWorker
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.redis import RedisServer
 from stack.stack import environment
-from stack.worker import Worker
 
 AWAY_SECONDS = 7
 """After so long Celery would try again every 6 s, and more seldom each time."""
@@ -26,7 +26,7 @@ def test_work_goes_on_within_two_seconds_of_the_return_of_redis(
         clients = []
         for pool in ("threads", "prefork"):
             url = own_redis.new_database()
-            worker = Worker(
+            worker = ForkedWorker(
                 environment(minio_server, url, bucket), log_path=tmp_path / f"{pool}.log", name=pool, pool=pool
             )
             running.callback(worker.process.kill)
@@ -50,7 +50,7 @@ def test_work_goes_on_within_two_seconds_of_the_return_of_redis(
 def test_an_outage_is_a_warning_at_its_begin_and_at_its_end_and_not_at_each_try(
     own_redis: RedisServer, minio_server: MinioServer, bucket: str, tmp_path: Path
 ) -> None:
-    worker = Worker(environment(minio_server, own_redis.url(), bucket), log_path=tmp_path / "worker.log")
+    worker = ForkedWorker(environment(minio_server, own_redis.url(), bucket), log_path=tmp_path / "worker.log")
     worker.start()
     try:
         own_redis.process.kill()

@@ -16,6 +16,7 @@ from celery import Celery
 from redis.exceptions import NoPermissionError
 
 from command import Command
+from forked_process import ForkedWorker
 from history_sink import HistorySink
 from history_sink_worker.belonging import KEY
 from history_sink_worker.rights.redis_acl import FLOWER, PRODUCER, USERS, WORKER, user_line
@@ -25,7 +26,6 @@ from stack.processes import wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
 from stack.stack import environment
-from stack.worker import Worker
 from test_flower import fetch
 from test_tls import TlsRedis, server_side
 
@@ -72,7 +72,7 @@ class Place:
             "CODETETHER_HISTORY_VISIBILITY_TIMEOUT_SECONDS": "3",
             "CODETETHER_HISTORY_IDLE_SECONDS": "1",
         }
-        self.worker = Worker(self.operator, log_path=directory / "worker.log")
+        self.worker = ForkedWorker(self.operator, log_path=directory / "worker.log")
         # SSL_CERT_FILE: what Flower asks of a queue's length goes by a connection that forgets the URL's ssl_ca_certs.
         watching = {"CODETETHER_HISTORY_BROKER_URL": self.url(FLOWER), "SSL_CERT_FILE": f"{directory}/cert.pem"}
         self.flower = Flower(watching, log_path=directory / "flower.log")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from forked_process import ForkedWorker
 from history_sink import Fault, HistorySink
 from history_sink_worker.gate.store_probe import look
 from history_sink_worker.rights.s3_policies import ROLES, policy
@@ -101,10 +102,10 @@ def one_worker_for_each(
     environment: Mapping[str, str], minio: MinioServer, bucket: str, directory: Path
 ) -> Iterator[dict[str, Worker]]:
     queues = {"reader": "history.read", "writer": "history.upload", "compactor": "history.maintenance"}
-    workers = {}
+    workers: dict[str, Worker] = {}
     for role, queue in queues.items():
         its = {**environment, "CODETETHER_HISTORY_IDLE_SECONDS": "1", **credentials(minio, bucket, role)}
-        workers[role] = Worker(its, log_path=directory / f"{role}.log", name=role, queues=[queue], concurrency=2)
+        workers[role] = ForkedWorker(its, log_path=directory / f"{role}.log", name=role, queues=[queue], concurrency=2)
     try:
         for each in workers.values():
             each.process.launch()
@@ -145,7 +146,7 @@ def test_a_worker_that_takes_uploads_does_not_start_with_a_readers_rights(
     environment: Mapping[str, str], minio_server: MinioServer, bucket: str, tmp_path: Path
 ) -> None:
     its = {**environment, **credentials(minio_server, bucket, "reader")}
-    worker = Worker(its, log_path=tmp_path / "worker.log")
+    worker = ForkedWorker(its, log_path=tmp_path / "worker.log")
     worker.process.launch()
     try:
         said = "the store does not let us in: PUT"

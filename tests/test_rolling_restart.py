@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink
 from history_sink.protocol.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
 from history_sink.protocol.lines import encode_line
@@ -75,7 +76,7 @@ def start(site: Site, options: list[dict[str, Any]]) -> list[Worker]:
     """Workers, started side by side."""
     for each in options:
         name = f"worker{len(site.workers)}"
-        site.workers.append(Worker(site.environment, log_path=site.directory / f"{name}.log", name=name, **each))
+        site.workers.append(ForkedWorker(site.environment, log_path=site.directory / f"{name}.log", name=name, **each))
         site.workers[-1].process.launch()
     for worker in site.workers:
         wait_until(lambda log=worker.process.log: " ready" in log(), timeout_seconds=60, what=worker.node)  # type: ignore[misc]

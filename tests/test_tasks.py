@@ -10,6 +10,7 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
+from forked_process import ForkedWorker
 from history_sink.protocol.chain import START, Junction, walk
 from history_sink.protocol.contract import LIST_SESSIONS, STATUS
 from history_sink.protocol.lines import encode_line
@@ -351,7 +352,7 @@ def test_a_result_that_cannot_be_stored_holds_nothing_up(
     own_minio: MinioServer, own_redis: RedisServer, tmp_path: Path, pool: str
 ) -> None:
     environment = variables(own_minio, own_redis.url(), own_minio.create_bucket())
-    worker = Worker(environment, log_path=tmp_path / "worker.log", pool=pool, concurrency=2)
+    worker = ForkedWorker(environment, log_path=tmp_path / "worker.log", pool=pool, concurrency=2)
     worker.start()
     try:
         client = Client(environment)
@@ -376,7 +377,7 @@ def test_an_upload_waits_out_an_outage_of_the_store_whatever_the_broker_does(
     own_minio: MinioServer, own_redis: RedisServer, tmp_path: Path, pool: str
 ) -> None:
     environment = variables(own_minio, own_redis.url(), own_minio.create_bucket())
-    worker = Worker(environment, log_path=tmp_path / "worker.log", pool=pool, concurrency=2)
+    worker = ForkedWorker(environment, log_path=tmp_path / "worker.log", pool=pool, concurrency=2)
     worker.start()
     try:
         client = Client(environment)

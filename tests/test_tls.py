@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
 from stack.stack import environment
-from stack.worker import Worker
 
 
 def server_side(directory: Path, names: str = "DNS:localhost") -> ssl.SSLContext:
@@ -58,7 +58,7 @@ def test_a_worker_speaks_tls_and_checks_certificates(
     named = f"{url}?ssl_ca_certs={authority}"
     for name, its_url, of_the_system in (("named", named, {}), ("system", url, {"SSL_CERT_FILE": authority})):
         settings = {**environment(minio_server, its_url, bucket), **of_the_system}
-        worker = Worker(settings, log_path=tmp_path / f"{name}.log", name=name)
+        worker = ForkedWorker(settings, log_path=tmp_path / f"{name}.log", name=name)
         session = f"{name}-{tls_port}"
         try:
             worker.start()
@@ -69,7 +69,7 @@ def test_a_worker_speaks_tls_and_checks_certificates(
             worker.process.kill()
         assert "redis away" not in worker.process.log()  # the hints
 
-    stranger = Worker(environment(minio_server, url, bucket), log_path=tmp_path / "stranger.log")
+    stranger = ForkedWorker(environment(minio_server, url, bucket), log_path=tmp_path / "stranger.log")
     stranger.process.launch()
     try:
         wait_until(

@@ -15,6 +15,7 @@ import celery
 import pytest
 import redis
 
+from forked_process import ForkedProcess
 from stack.processes import Process, wait_until
 from stack.redis import RedisServer
 
@@ -38,7 +39,7 @@ def start(own_redis: RedisServer, tmp_path: Path) -> Iterator[Start]:
             command += ["--without-mingle", *arguments]  # it waits a second for other workers to answer
             here = str(Path(__file__).parent / "support")
             variables = {**os.environ, "BROKER_URL": own_redis.url(), "PYTHONPATH": here}
-            worker = Process(name, command, log_path=tmp_path / f"{name}.log", environment=variables)
+            worker = ForkedProcess(name, command, log_path=tmp_path / f"{name}.log", environment=variables)
             stack.callback(worker.kill)
             worker.start(lambda: "local ready" in worker.log())
             return worker

@@ -15,6 +15,7 @@ import pytest
 from celery import Celery
 from prometheus_client.parser import text_string_to_metric_families
 
+from forked_process import ForkedWorker
 from history_sink import Fault, HistorySink
 from operations import expressions, metrics_of
 from stack.minio import MinioServer
@@ -22,7 +23,6 @@ from stack.processes import NotReady, free_port, port_is_free, wait_until
 from stack.rabbitmq import RabbitServer
 from stack.redis import RedisServer
 from stack.stack import environment as variables
-from stack.worker import Worker
 
 HTTP_ADDRESS = "CODETETHER_HISTORY_HTTP_ADDRESS"
 SESSION = "a-session-5d2c"
@@ -40,7 +40,7 @@ class Watched:
         environment = variables(self.minio, self.redis.url(), self.minio.create_bucket())
         home = str(directory / "index")
         self.environment = {**environment, HTTP_ADDRESS: str(self.port), "CODETETHER_HISTORY_SEARCH_DIR": home}
-        self.worker = Worker(
+        self.worker = ForkedWorker(
             self.environment, log_path=directory / "worker.log", pool=pool, concurrency=2, queues=queues
         )
         self.process = self.worker.process
@@ -210,7 +210,7 @@ def test_who_has_nothing_to_do_notices_that_the_store_is_away(watched: Watched) 
 def test_who_takes_no_uploads_does_not_say_whether_they_wait(watched: Watched, tmp_path: Path, queue: str) -> None:
     port = free_port()
     environment = {**watched.environment, HTTP_ADDRESS: str(port)}
-    worker = Worker(environment, log_path=tmp_path / "worker.log", name="other", queues=[queue])
+    worker = ForkedWorker(environment, log_path=tmp_path / "worker.log", name="other", queues=[queue])
     try:
         worker.start()
         text = watched.get("/metrics", port)[1]
@@ -243,7 +243,7 @@ def test_a_redis_that_may_forget_is_told_of_and_used_all_the_same(watched: Watch
     port = free_port()
     url = f"redis://narrow:x@127.0.0.1:{watched.redis.port}/0"  # this user may not ask for settings
     narrow = {**watched.environment, HTTP_ADDRESS: str(port), "CODETETHER_HISTORY_BROKER_URL": url}
-    worker = Worker(narrow, log_path=tmp_path / "worker.log", name="narrow")
+    worker = ForkedWorker(narrow, log_path=tmp_path / "worker.log", name="narrow")
     try:
         worker.start()
         assert worker.process.log().count('"broker may forget"') == 1
@@ -341,7 +341,7 @@ def test_on_rabbitmq_lengths_are_known_and_its_absence_is_seen(watched: Watched,
     rabbit.start()
     port = free_port()
     more = {"CODETETHER_HISTORY_BROKER_URL": rabbit.url(), HTTP_ADDRESS: str(port)}
-    worker = Worker({**watched.environment, **more}, log_path=tmp_path / "worker.log", name="rabbit")
+    worker = ForkedWorker({**watched.environment, **more}, log_path=tmp_path / "worker.log", name="rabbit")
     try:
         worker.start()
         wait_until(lambda: "queue_messages{" in watched.get("/metrics", port)[1], timeout_seconds=20, what="a length")
@@ -376,7 +376,7 @@ def test_who_waits_for_its_store_at_the_start_says_so_and_a_taken_port_is_an_err
 ) -> None:
     port, nobody = free_port(), f"http://127.0.0.1:{free_port()}"
     environment = {**watched.environment, "CODETETHER_HISTORY_S3_ENDPOINT": nobody, HTTP_ADDRESS: str(port)}
-    worker = Worker(environment, log_path=tmp_path / "waiting.log", name="waiting")
+    worker = ForkedWorker(environment, log_path=tmp_path / "waiting.log", name="waiting")
     worker.process.launch()
     try:
         wait_until(lambda: not port_is_free(port), timeout_seconds=20, what="an endpoint")
@@ -386,7 +386,7 @@ def test_who_waits_for_its_store_at_the_start_says_so_and_a_taken_port_is_an_err
             what="a word of it",
         )
         assert watched.get("/live", port)[0] == 200
-        second = Worker(environment, log_path=tmp_path / "second.log", name="second")
+        second = ForkedWorker(environment, log_path=tmp_path / "second.log", name="second")
         with pytest.raises(NotReady, match=f"{HTTP_ADDRESS}: 127.0.0.1:{port} cannot be listened on"):
             second.start()
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu import Connection
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink
 from history_sink_worker.dead import letter_format
 from history_sink_worker.dead.letter_format import Letter
@@ -53,7 +54,7 @@ class BrokerSite:
         """One that is not started; `more` is laid over its environment."""
         environment = {key: value for key, value in {**self.environment, **more}.items() if value}
         log_path = self.directory / f"{name}.log"
-        return Worker(environment, log_path=log_path, name=name, pool=pool, concurrency=2, arguments=arguments)
+        return ForkedWorker(environment, log_path=log_path, name=name, pool=pool, concurrency=2, arguments=arguments)
 
     def sink(self, **settings: Any) -> HistorySink:
         return HistorySink(**{"broker_url": self.url, "result_url": self.result_url, **settings})

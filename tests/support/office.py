@@ -12,6 +12,7 @@ from celery import Celery
 from celery.result import AsyncResult
 from kombu import Connection
 
+from forked_process import ForkedWorker
 from history_sink_worker.dead import letter_format
 from history_sink_worker.dead.letter_format import Letter
 from stack.minio import MinioServer
@@ -43,7 +44,7 @@ class Office:
     def make_worker(self, *arguments: str, name: str = "worker", **more: str) -> Worker:
         """One that finds the modules of the tests."""
         here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-        return Worker(
+        return ForkedWorker(
             {**self.environment, "PYTHONPATH": here, **more},
             log_path=self.directory / f"{name}-{self.pool}.log",
             name=name,

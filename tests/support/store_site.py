@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import Celery
 
+from forked_process import ForkedWorker
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.redis import RedisServer
@@ -20,6 +21,8 @@ UPLOAD, RESOLVE, STATUS = "history_sink.upload_history", "history_sink.resolve_p
 
 class Site:
     """A worker or two, what they need, and a client without the library."""
+
+    worker_type: type[Worker] = ForkedWorker
 
     def __init__(self, minio: MinioServer, redis: RedisServer, directory: Path, endpoint: str | None = None) -> None:
         self.minio, self.redis, self.directory = minio, redis, directory
@@ -35,7 +38,9 @@ class Site:
     def start_worker(self, pool: str = "threads", concurrency: int = 2, **options: Any) -> Worker:
         name = f"worker{len(self.workers)}"
         log_path = self.directory / f"{name}.log"
-        worker = Worker(self.environment, log_path=log_path, name=name, pool=pool, concurrency=concurrency, **options)
+        worker = self.worker_type(
+            self.environment, log_path=log_path, name=name, pool=pool, concurrency=concurrency, **options
+        )
         self.workers.append(worker)
         worker.start()
         return worker

@@ -12,6 +12,7 @@ from typing import Any
 import redis
 from kombu import Connection
 
+from forked_process import ForkedWorker
 from history_sink import HistorySink, ProducerSettings
 from history_sink.protocol.contract import UPLOAD_QUEUE
 from history_sink.protocol.tenants import queue_for
@@ -104,7 +105,7 @@ class TenantSite:
         """One that is not started; `more` is laid over its variables."""
         environment = {**self.environment, **{f"{NAMESPACE}{key}": value for key, value in (more or {}).items()}}
         log_path = self.directory / f"{name}.log"
-        return Worker(environment, log_path=log_path, name=name, pool=pool, concurrency=2, queues=queues)
+        return ForkedWorker(environment, log_path=log_path, name=name, pool=pool, concurrency=2, queues=queues)
 
     def list_keys(self, prefix: str = "") -> list[str]:
         pages = self.store.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
