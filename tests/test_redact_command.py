@@ -36,6 +36,15 @@ def test_it_tells_rule_and_place_and_never_the_value(command: Command, tmp_path:
     assert not (tmp_path / "state").exists()
 
 
+def test_a_key_that_is_a_secret_itself_is_not_shown(command: Command, tmp_path: Path) -> None:
+    mint = Mint(4)
+    keys = [mint.checked("ghp_"), "AKIAHRLTUCA2IH7P2PUE", "sk_live_edBte7v8KibYeSJA4ikXjMGN", "kQ7xVb2RmpLd9w"]
+    lines = [json.dumps({key: {"password": "Ab3dE5fGh7jK9"}}) for key in keys]
+    done = command("redact", write(tmp_path / "a.jsonl", *lines))
+    assert [key for key in keys if key in done.out.decode() + done.err] == []
+    assert done.out.decode().count(": *.password: 1 contextual_secret") == 4
+
+
 def test_it_writes_what_would_be_archived(command: Command, tmp_path: Path) -> None:
     file = write(tmp_path / "a.jsonl", '{"a" : 1}', json.dumps({"a": TOKEN}))
     done = command("redact", "--write", "--rules", file)

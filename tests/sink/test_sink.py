@@ -256,6 +256,14 @@ class TestSave:
         assert "HistorySink(default=" in said
         assert "canary" not in said
 
+    def test_a_refusal_shows_no_key_that_may_be_a_secret(
+        self, alone: HistorySink, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for number, key in enumerate(("AKIA2RLTUCA2IH7P2PUE", "sk_live_edBtexvjKibYeSJAUikXjMGN", "my secret")):
+            receipt = alone.save(f"s{number}", [{"tokens": {key: 1j}}])
+            assert (receipt.reason or "").startswith("tokens[…]: JSON has no complex: ")
+            assert key not in caplog.text
+
     def test_threads_that_append_to_one_session_make_one_log(
         self, sink: HistorySink, worker: PlainWorker, session: str
     ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from history_sink_agents.redaction.placeholders import count
+from history_sink_agents.redaction.randomness import is_random
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
@@ -13,7 +14,8 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 def find_places(before: bytes, after: bytes) -> list[tuple[str, Mapping[str, int]]]:
     """Each string that differs, and what was replaced in it, by rule. A line that is no JSON object is one place, "".
 
-    A key that is no short identifier is shown as ``*``: it may be content.
+    A key is shown as ``*`` if it is no short identifier, as it may be content; and if it looks random or holds a secret
+    itself.
     """
     try:
         pairs = [*_walk("", json.loads(before), json.loads(after))]
@@ -27,7 +29,8 @@ def _walk(path: str, old: Any, new: Any) -> Iterator[tuple[str, str, str]]:
         for (key, each), (renamed, other) in zip(old.items(), new.items(), strict=True):
             if key != renamed:
                 yield f"{path}.*".removeprefix("."), key, renamed
-            yield from _walk(f"{path}.{key if _PLAIN.fullmatch(key) else '*'}".removeprefix("."), each, other)
+            shown = key if key == renamed and _PLAIN.fullmatch(key) and not is_random(key) else "*"
+            yield from _walk(f"{path}.{shown}".removeprefix("."), each, other)
     elif isinstance(old, list) and isinstance(new, list):
         for number, (each, other) in enumerate(zip(old, new, strict=True)):
             yield from _walk(f"{path}[{number}]", each, other)

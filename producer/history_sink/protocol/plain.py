@@ -24,7 +24,7 @@ MOST_NESTED = 100_000
 
 _SHOWN_STEPS = 16
 _PARSED_BITS = 2000  # an integer of fewer bits is never over Python's limit of digits
-_SHOWN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
+_SHOWN_KEY = re.compile(r"[A-Za-z_]{1,24}[0-9]{0,2}")  # others may be a token themselves
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ARRAYS = (list, tuple, set, frozenset, deque)
 _REMEDY = "make it a dict, a list, a text or a number, or give HistorySink(default=…) a function that does"
