@@ -87,6 +87,16 @@ def test_a_text_that_comes_twice_is_shown_once_and_sessions_by_their_best_first(
     assert {each.place.session for each in found[:2]} == {"a", "b"}
 
 
+def test_a_project_whose_name_has_spaces_is_one(tmp_path: Path) -> None:
+    index = Index(tmp_path / "index", is_writer=True)
+    for number, project in enumerate(["/home/me/my tools", "/home/me/my", "/home/me/tools", ""]):
+        index.add(Place(f"s{number}", None, 0, 1, 0), extract(b"a stoat"), project)
+    index.commit()
+    for project, sessions in {"my tools": ["s0"], "/home/me/my tools": ["s0"], "tools": ["s2"], "my": ["s1"]}.items():
+        found = index.search(index.read("stoat"), Scope(project=project), 10)
+        assert [each.place.session for each in found] == sessions
+
+
 def test_what_somebody_said_goes_before_what_a_tool_put_out(tmp_path: Path) -> None:
     said = b'{"role":"user","content":"why does the gannet dive so deep into the cold sea"}'
     output = b'{"role":"tool","content":"gannet dive deep gannet dive deep"}'

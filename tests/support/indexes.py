@@ -22,7 +22,7 @@ def read_contents(index: Index) -> Contents:
     """Every message by its place and text, repeats included; and how far each log is indexed."""
     index.refresh()
     searcher: Any = index._searcher
-    field = tantivy.Query.regex_query(make_schema(), "session", ".*")
+    field = tantivy.Query.regex_query(make_schema(), "tags", "session:.*")
     found = searcher.search(field, max(1, searcher.num_docs)).hits
     messages = sorted(str(searcher.doc(address).get_first("ref")) for _, address in found)
     cursors = sorted(

@@ -7,11 +7,10 @@ envelopes, images, copies of results beside the message.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 from history_sink_worker.search.parts import Parts, collect
 
@@ -38,8 +37,7 @@ _PROGRESS, _PROGRESS_MARK = b'"type":"progress"', b'"parentToolUseID":"'
 _CLAUDE_MARKS = {"toolUseID", "parentToolUseID", "snapshot", "operation", "leafUuid"}
 
 
-@dataclass(frozen=True, slots=True)
-class Extract:
+class Extract(NamedTuple):
     """`said` is what somebody said; `done` are calls, results, thinking and all else. `role` is "" where none is known.
 
     `at` is a Unix time in seconds, None where the line has none; `project` the folder that it names, or "".

@@ -1,33 +1,31 @@
-"""The fields of an index, and how texts become the words in them."""
+"""The fields of an index, and the tags by which its documents are told apart."""
 
 import tantivy
 
-from history_sink_worker.search.question import LONGEST_WORD_BYTES
-
-SCHEMA_VERSION = 2
-"""Of all this, of `word_parts` and of `extraction`. An index of another one is built anew."""
-WORDS = "words"
+SCHEMA_VERSION = 3
+"""Of all this, of `spelling`, `word_parts` and `extraction`. An index of another one is built anew."""
+_AT_SPACES = "whitespace"
+"""tantivy's own tokenizer: texts come with their words spelt, and a space between each two. See `spelling`."""
+_SPACES = {ord(" "): "\u2420", ord("\t"): "\u2409", ord("\n"): "\u240a", ord("\f"): "\u240c", ord("\r"): "\u240d"}
 
 
 def make_schema() -> tantivy.Schema:
+    """`text` has all of a message, `parts` those of its words; `tags` what it is of; `ref` what is read of a hit."""
     builder = tantivy.SchemaBuilder()
-    builder.add_text_field("text", tokenizer_name=WORDS, index_option="position")
-    builder.add_text_field("said", tokenizer_name=WORDS, index_option="freq")
-    builder.add_text_field("parts", tokenizer_name=WORDS, index_option="freq")
-    for name in ("session", "log", "role", "project", "cursor", "cursors", "cursor_session"):
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("text", tokenizer_name=_AT_SPACES, index_option="position")
+    builder.add_text_field("said", tokenizer_name=_AT_SPACES, index_option="freq")
+    builder.add_text_field("parts", tokenizer_name=_AT_SPACES, index_option="freq")
+    builder.add_text_field("tags", tokenizer_name=_AT_SPACES, index_option="basic")
     builder.add_unsigned_field("at", fast=True)
     builder.add_bytes_field("ref", stored=True)
     return builder.build()
 
 
-def make_analyzer() -> tantivy.TextAnalyzer:
-    # Not tantivy's default one: that drops words of 40 bytes and more, such as whole commit ids.
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    builder = builder.filter(tantivy.Filter.remove_long(LONGEST_WORD_BYTES))
-    return builder.filter(tantivy.Filter.lowercase()).filter(tantivy.Filter.ascii_fold()).build()
+def tag(kind: str, value: str = "") -> str:
+    """One word for what a document is of: a session, say, or a role."""
+    return f"{kind}:{value.translate(_SPACES)}"
 
 
-def log_term(session: str, branch: str | None) -> str:
-    """How one log is named in the fields `log` and `cursor`."""
-    return f"{session} {branch or ''}"
+def log_tag(kind: str, session: str, branch: str | None) -> str:
+    """How one log is named: ``log`` of its messages, ``cursor`` of its cursor."""
+    return f"{kind}:{session}/{branch or ''}"

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,19 @@ import msgpack  # type: ignore[import-untyped]
 import tantivy
 
 from history_sink_worker.search.extraction import Extract
-from history_sink_worker.search.fields import WORDS, log_term, make_analyzer, make_schema
+from history_sink_worker.search.fields import log_tag, make_schema, tag
 from history_sink_worker.search.places import Cursor, Found, Place, Scope
 from history_sink_worker.search.question import Terms, take_apart
 from history_sink_worker.search.ranking import EACH_SAID_WORD, fold, make_query
 from history_sink_worker.search.said_words import count, number_of, pack
-from history_sink_worker.search.word_parts import normalise, spell
+from history_sink_worker.search.spelling import words_of
+from history_sink_worker.search.word_parts import find_parts, normalise
 
 HEAP_BYTES = 50_000_000
 """What the writer takes for words that are not committed yet."""
 TOGETHER_CHARACTERS = 500_000
 """Messages of so much text are handed to the writer's thread together: it costs much to wake it for each."""
+ALL_CURSORS = tag("all-cursors")
 LEAST_FOUND, MOST_FOUND = 60, 1000
 """So many hits are looked through, and at most so many, where they do not differ."""
 
@@ -37,13 +40,12 @@ class Index:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder = folder
         self._schema = make_schema()
-        self._analyzer = make_analyzer()
         self._index = tantivy.Index(self._schema, path=str(folder))
-        self._index.register_tokenizer(WORDS, self._analyzer)
         self._index.config_reader("manual")
         self._writer = self._index.writer(HEAP_BYTES, 1) if is_writer else None
         self._waiting: list[tantivy.Document] = []
         self._waiting_characters = 0
+        self._packer = msgpack.Packer()  # one for all: it begins with a megabyte
         self._version: tuple[int, int] | None = None
         self.refresh()
 
@@ -54,53 +56,46 @@ class Index:
         whole = extract.text
         if not whole or whole.isspace():
             return False
-        text, parts = spell(whole)
-        doc, said_words = tantivy.Document(), b""
-        doc.add_text("text", text)
+        plain = normalise(whole)
+        words = words_of(plain)
+        doc, said = tantivy.Document(), b""
+        doc.add_text("text", words.decode())
         if extract.said:
-            said = normalise(extract.said) if extract.done else text
-            doc.add_text("said", said)
-            said_words = pack(self._analyzer.analyze(said))
-        if parts:
-            doc.add_text("parts", parts)
-        doc.add_text("session", place.session)
-        doc.add_text("log", log_term(place.session, place.branch))
-        if extract.role:
-            doc.add_text("role", extract.role)
-        for name in {project, project.rstrip("/").rpartition("/")[2]} - {""}:
-            doc.add_text("project", name)
+            said = words_of(normalise(extract.said)) if extract.done else words
+            doc.add_text("said", said.decode())
+        if parts := find_parts(plain):
+            doc.add_text("parts", words_of(parts).decode())
+        doc.add_text("tags", _tags(place.session, place.branch, extract.role, project))
         if extract.at is not None:
             doc.add_unsigned("at", int(extract.at))
         ref = place.session, place.branch, place.start, place.end, place.number, extract.role, extract.at
-        doc.add_bytes("ref", msgpack.packb((*ref, digest_of(whole), said_words)))
+        doc.add_bytes("ref", self._packer.pack((*ref, digest_of(whole), pack(said.split()))))
         self._waiting.append(doc)
-        self._waiting_characters += len(text)
+        self._waiting_characters += len(words)
         if self._waiting_characters > TOGETHER_CHARACTERS:
             self._hand_over()
         return True
 
     def put_cursor(self, cursor: Cursor) -> None:
         """Say how far a log is indexed. To be committed with what was added of it."""
-        term = log_term(cursor.session, cursor.branch)
-        self._hand_over().delete_documents_by_term("cursor", term)
+        own = log_tag("cursor", cursor.session, cursor.branch)
+        self._hand_over().delete_documents_by_term("tags", own)
         doc = tantivy.Document()
-        doc.add_text("cursor", term)
-        doc.add_text("cursors", "all")
-        doc.add_text("cursor_session", cursor.session)
+        doc.add_text("tags", f"{own} {tag('cursors', cursor.session)} {ALL_CURSORS}")
         doc.add_bytes("ref", msgpack.packb(asdict(cursor)))
         self._hand_over().add_document(doc)
 
     def drop_log(self, session: str, branch: str | None) -> None:
         """Remove one log and its cursor. To be committed."""
         writer = self._hand_over()
-        for field in ("log", "cursor"):
-            writer.delete_documents_by_term(field, log_term(session, branch))
+        for kind in ("log", "cursor"):
+            writer.delete_documents_by_term("tags", log_tag(kind, session, branch))
 
     def drop_session(self, session: str) -> None:
         """Remove all logs of a session and their cursors. To be committed."""
         writer = self._hand_over()
-        for field in ("session", "cursor_session"):
-            writer.delete_documents_by_term(field, session)
+        for kind in ("session", "cursors"):
+            writer.delete_documents_by_term("tags", tag(kind, session))
 
     def commit(self) -> None:
         """Make all of that durable and visible, or nothing of it."""
@@ -136,15 +131,14 @@ class Index:
 
     def cursor(self, session: str, branch: str | None) -> Cursor | None:
         """How far a log was indexed at the last commit."""
-        query = tantivy.Query.term_query(self._schema, "cursor", log_term(session, branch), "basic")
+        query = self._tagged(log_tag("cursor", session, branch))
         searcher = self._searcher  # another thread may refresh it, and addresses are those of one searcher
         hits = searcher.search(query, 1, count=False).hits
         return _read_cursor(searcher.doc(hits[0][1])) if hits else None
 
     def cursors(self, session: str | None = None) -> Iterator[Cursor]:
         """The cursors of all logs, or of one session's."""
-        field, value = ("cursors", "all") if session is None else ("cursor_session", session)
-        query = tantivy.Query.term_query(self._schema, field, value, "basic")
+        query = self._tagged(ALL_CURSORS if session is None else tag("cursors", session))
         searcher, at = self._searcher, 0
         while hits := searcher.search(query, 10_000, count=False, offset=at).hits:
             at += len(hits)
@@ -153,11 +147,7 @@ class Index:
 
     def read(self, query: str) -> Terms:
         """Take a question apart, by the same rules by which texts were."""
-        return take_apart(query, self._analyzer.analyze)
-
-    def tokenize(self, text: str) -> list[str]:
-        """The words of a text, as the index spells them."""
-        return self._analyzer.analyze(text)
+        return take_apart(query)
 
     def search(self, terms: Terms, scope: Scope, limit: int) -> list[Found]:
         """The messages that fit best, the best first; of the same text one. See `fold`."""
@@ -176,19 +166,30 @@ class Index:
 
     def count_messages(self) -> int:
         """All that are indexed, without the cursors."""
-        query = tantivy.Query.term_query(self._schema, "cursors", "all", "basic")
         searcher = self._searcher
-        logs: int = searcher.search(query, 1).count  # type: ignore[attr-defined]  # its stub lacks it
+        logs: int = searcher.search(self._tagged(ALL_CURSORS), 1).count  # type: ignore[attr-defined]  # its stub lacks it
         return searcher.num_docs - logs
 
     def count_in_files(self, word: str) -> int:
         """In how many messages the files have `word`, those included that are deleted and still to be purged."""
         return self._searcher.doc_freq("text", word)
 
+    def _tagged(self, value: str) -> tantivy.Query:
+        return tantivy.Query.term_query(self._schema, "tags", value, "basic")
+
 
 def digest_of(text: str) -> bytes:
     """The same for the same text."""
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+    return hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8]
+
+
+@lru_cache(1000)
+def _tags(session: str, branch: str | None, role: str, project: str) -> str:
+    tags = [tag("session", session), log_tag("log", session, branch)]
+    if role:
+        tags.append(tag("role", role))
+    tags += [tag("project", name) for name in {project, project.rstrip("/").rpartition("/")[2]} - {""}]
+    return " ".join(tags)
 
 
 def _read_cursor(doc: tantivy.Document) -> Cursor:

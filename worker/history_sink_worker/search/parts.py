@@ -164,6 +164,11 @@ def _clean(text: str) -> str:
     """Without what is no text: pictures and other bytes as base64."""
     if text.startswith("data:") and ";base64," in text[:100]:
         return ""
-    if len(text) > 1000 and text.count(" ") * 40 < len(text):
+    if len(text) > 1000 and _has_few_spaces(text):
         return _ENCODED.sub(" ", text)
     return text
+
+
+def _has_few_spaces(text: str) -> bool:
+    """Whether less than one character of 40 is one. The beginning tells of most texts that it is more."""
+    return text.count(" ", 0, 2000) * 40 < len(text) and text.count(" ") * 40 < len(text)

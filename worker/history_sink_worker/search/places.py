@@ -1,10 +1,10 @@
 """What an index keeps: where a message lies, how far each log is indexed, and where to look. Plain data."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a message lies: bytes ``[start, end)`` of a log, of which it is the message `number`, counted from 0."""
 
     session: str

@@ -1,18 +1,14 @@
 """A question as people type it, taken apart: words that may occur, phrases that must. Pure."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from history_sink_worker.search.spelling import tokenize
 from history_sink_worker.search.word_parts import find_humps, is_unspaced, normalise, pairs_of
 
 MOST_WORDS = 64
 """Of one question. More do not make it clearer."""
-LONGEST_WORD_BYTES = 1024
-"""A longer one is in no index, so that a question for it finds nothing."""
 _QUOTED = re.compile(r'"([^"]*)"?|“([^”]*)”?|„([^“”]*)[“”]?')
-
-Tokenize = Callable[[str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +29,7 @@ class Terms:
         return not (self.words or self.pairs or self.phrases)
 
 
-def take_apart(query: str, tokenize: Tokenize) -> Terms:
+def take_apart(query: str) -> Terms:
     """Read a question. Quoted words are a phrase. Nothing else has a meaning, so that no question is malformed."""
     plain = normalise(query)
     phrases = tuple(phrase for text in _quoted(plain) if (phrase := tuple(tokenize(text))))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import tantivy
 
-from history_sink_worker.search.fields import log_term
+from history_sink_worker.search.fields import log_tag, tag
 from history_sink_worker.search.places import Found, Scope
 from history_sink_worker.search.question import Terms
 
@@ -69,14 +69,12 @@ def _make_phrase(schema: tantivy.Schema, words: tuple[str, ...]) -> tantivy.Quer
 
 
 def _make_filters(schema: tantivy.Schema, scope: Scope) -> list[tantivy.Query]:
-    named = {"role": scope.role, "project": scope.project}
+    tags = [tag(kind, value) for kind, value in (("role", scope.role), ("project", scope.project)) if value is not None]
     if scope.branch is not None and scope.session is not None:
-        named["log"] = log_term(scope.session, scope.branch)
+        tags.append(log_tag("log", scope.session, scope.branch))
     elif scope.session is not None:
-        named["session"] = scope.session
-    filters = [
-        tantivy.Query.term_query(schema, field, value, "basic") for field, value in named.items() if value is not None
-    ]
+        tags.append(tag("session", scope.session))
+    filters = [tantivy.Query.term_query(schema, "tags", each, "basic") for each in tags]
     if scope.since is not None:
         kind, start = tantivy.FieldType.Unsigned, max(0, int(scope.since))
         filters.append(tantivy.Query.range_query(schema, "at", kind, start, None))

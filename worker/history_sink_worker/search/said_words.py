@@ -7,10 +7,12 @@ from array import array
 from collections.abc import Iterable
 from zlib import crc32
 
+_LOW_BITS = 0xFFFF
 
-def pack(words: Iterable[str]) -> bytes:
-    """Each word once, as its two bytes."""
-    return array("H", {number_of(word) for word in words}).tobytes()
+
+def pack(words: Iterable[bytes]) -> bytes:
+    """Each word once, as its two bytes, in the order of the words: the same for the same text in each process."""
+    return array("H", map(_LOW_BITS.__and__, map(crc32, dict.fromkeys(words)))).tobytes()
 
 
 def count(packed: bytes, numbers: frozenset[int]) -> int:
@@ -20,4 +22,4 @@ def count(packed: bytes, numbers: frozenset[int]) -> int:
 
 def number_of(word: str) -> int:
     """The two bytes that stand for a word."""
-    return crc32(word.encode("utf-8", "replace")) & 0xFFFF
+    return crc32(word.encode("utf-8", "replace")) & _LOW_BITS

@@ -23,20 +23,22 @@ is full."""
 _pieces: dict[bytes, str] = {}
 
 
-def spell(text: str) -> tuple[str, str]:
-    """The text as it is indexed (see `normalise`), and all parts of its words."""
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+def find_parts(plain: str) -> str:
+    """The parts of all words of a text that was made plain by `normalise`."""
     raw = plain.encode("utf-8", "replace")
     humps = _find_humps(raw)
     if plain.isascii() or not _may_be_unspaced(raw):
-        return plain, humps
+        return humps
     pairs = [pair for run in _UNSPACED.findall(plain) for pair in pairs_of(run)]
-    return _set_apart(plain), f"{humps} {' '.join(pairs)}" if pairs else humps
+    return f"{humps} {' '.join(pairs)}" if pairs else humps
 
 
 def normalise(text: str) -> str:
-    """The text as it is indexed: one spelling of each character, and a space around each run without spaces."""
-    return text if text.isascii() else _set_apart(unicodedata.normalize("NFKC", text))
+    """The plain text: one spelling of each character, and a space around each run without spaces."""
+    if text.isascii():
+        return text
+    plain = unicodedata.normalize("NFKC", text)
+    return _UNSPACED.sub(_set_apart, plain) if _may_be_unspaced(plain.encode("utf-8", "replace")) else plain
 
 
 def find_humps(text: str) -> str:
@@ -58,12 +60,14 @@ def _may_be_unspaced(raw: bytes) -> bool:
     return bool(raw.translate(None, _NEVER_UNSPACED))
 
 
-def _set_apart(plain: str) -> str:
-    return _UNSPACED.sub(lambda run: f" {run.group()} ", plain)
+def _set_apart(run: re.Match[str]) -> str:
+    return f" {run.group()} "
 
 
 def _find_humps(raw: bytes) -> str:
     shape = raw.translate(_CLASS)
+    if not shape.translate(None, b"a "):
+        return ""
     words: dict[bytes, None] = {}
     for hump in _HUMPS:
         at = shape.find(hump)
