@@ -73,7 +73,7 @@ def read_contents(folder: Path) -> Contents:
     """Each message by its place and text, repeats included, in order."""
     index = tantivy.Index.open(str(folder))
     searcher: Any = index.searcher()
-    every = tantivy.Query.regex_query(make_schema(), "session", ".*")
+    every = tantivy.Query.regex_query(make_schema(), "tags", "session:.*")
     hits = searcher.search(every, max(1, searcher.num_docs)).hits
     return sorted(searcher.doc(address).get_first("ref") for _, address in hits)
 

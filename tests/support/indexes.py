@@ -25,9 +25,9 @@ def read_contents(index: Index) -> Contents:
     field = tantivy.Query.regex_query(make_schema(), "tags", "session:.*")
     found = searcher.search(field, max(1, searcher.num_docs)).hits
     messages = sorted(str(searcher.doc(address).get_first("ref")) for _, address in found)
-    cursors = sorted(
+    cursors = [
         (each.session, each.branch, each.offset, each.chain, each.messages, each.sealed) for each in index.cursors()
-    )
+    ]
     return messages, sorted(cursors, key=lambda cursor: (cursor[0], cursor[1] or ""))
 
 
