@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextvars import copy_context
 from pathlib import Path
 
 from history_sink.protocol.pointer import Fault, PointerHandle
@@ -112,8 +112,9 @@ class Recall:
         for spare in (0, 3 * question.limit + 10):  # again with more, where some are not there any more
             found = index.search(terms, scope, question.limit + spare)
             context = self._work.know_hints({self._log_of(each).root for each in found})
-            shown = self._threads.map(partial(self._show, terms, context), found)
-            hits = [hit for hit in shown if hit is not None][: question.limit]
+            # Each with the task's own variables: what is asked of the store is told with the task that asks.
+            shown = [self._threads.submit(copy_context().run, self._show, terms, context, each) for each in found]
+            hits = [hit for each in shown if (hit := each.result()) is not None][: question.limit]
             if len(hits) == min(question.limit, len(found)):
                 break
         return hits
