@@ -10,8 +10,9 @@ import redis
 from celery import Celery
 
 from history_sink_worker.archive.hint import Hint
-from history_sink_worker.redis_transport.claims import Claims, holder_of
+from history_sink_worker.redis_transport.claims import Claims
 from history_sink_worker.redis_transport.endings import Ending
+from history_sink_worker.redis_transport.registry import holder_of
 from history_sink_worker.results import Results
 from history_sink_worker.service.held_hints import HeldHints
 from history_sink_worker.service.redis_hints import RedisHints

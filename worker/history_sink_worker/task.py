@@ -13,8 +13,8 @@ from history_sink.protocol.contract import SENT_AT, UPLOAD
 from history_sink_worker import log
 from history_sink_worker.headers import CLAIM, FIRST_TRIED, REPLAYED
 from history_sink_worker.intake.description import ASKED_FOR_AN_ANSWER, Description, describe, describe_result, show
-from history_sink_worker.redis_transport.claims import holder_of
 from history_sink_worker.redis_transport.endings import Ending
+from history_sink_worker.redis_transport.registry import holder_of
 from history_sink_worker.results import End, Results
 from history_sink_worker.service.held_hints import HeldHints
 from history_sink_worker.service.service import service, serving_queue

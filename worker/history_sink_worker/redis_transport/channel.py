@@ -17,20 +17,14 @@ from kombu.transport import virtual
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from history_sink_worker.redis_transport.claims import Claims, claims_of, new_claim
+from history_sink_worker.redis_transport.claims import Claims, new_claim
 from history_sink_worker.redis_transport.envelope import Base64, read_envelope
 from history_sink_worker.redis_transport.packed import QueueArguments, join, pack
 from history_sink_worker.redis_transport.qos import QoS
+from history_sink_worker.redis_transport.registry import claims_of
 from history_sink_worker.redis_transport.returns import BrokerAccess, Keys
 from history_sink_worker.redis_transport.scripts import CLAIM
-from history_sink_worker.redis_transport.servers import introduce
-
-try:
-    from redis.maint_notifications import MaintNotificationsConfig
-except ImportError:  # redis-py before 7.0 asks for no such notifications
-    _NO_NOTIFICATIONS: dict[str, Any] = {}
-else:
-    _NO_NOTIFICATIONS = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+from history_sink_worker.redis_transport.servers import WAITING
 
 logger = logging.getLogger(__name__)
 STEP_BYTES = 1024 * 1024
@@ -121,10 +115,8 @@ class Channel(stock.Channel):
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         parameters: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc] # left out of the stubs
-        if asynchronous:  # the connection that waits; RESP3 is what lets Redis speak unasked
-            parameters["protocol"] = 3
-            parameters |= _NO_NOTIFICATIONS
-            parameters["redis_connect_func"] = introduce
+        if asynchronous:
+            parameters |= WAITING
         return parameters
 
     def basic_consume(self, queue: str, no_ack: bool = False, *args: Any, **kwargs: Any) -> Any:

@@ -9,9 +9,7 @@ A `Claims` outlives channels and connections: a task that runs across a reconnec
 and what could not be sent while Redis was away is sent when it is back.
 """
 
-import atexit
 import logging
-import os
 import threading
 import uuid
 from collections import deque
@@ -231,43 +229,8 @@ def sweep_seconds(visibility_timeout_seconds: float) -> float:
     return min(5.0, visibility_timeout_seconds / 6)
 
 
-def claims_of(name: str, broker: BrokerAccess) -> Claims:
-    """The claims of this process at the broker called `name`, now reached as `broker` says."""
-    claims = _all_claims.get(name)
-    if claims is None:
-        claims = _all_claims[name] = Claims(broker)
-    claims.connect(broker)
-    return claims
-
-
-def holder_of(claim: str) -> Claims | None:
-    """Those of this process that have `claim`."""
-    return next((claims for claims in list(_all_claims.values()) if claims.holds(claim)), None)
-
-
-def renew_all() -> float:
-    """Renew all that this process holds, from any thread; after how many seconds to do so again."""
-    pauses = [5.0]
-    for claims in list(_all_claims.values()):
-        pauses.append(sweep_seconds(claims.broker.visibility_timeout_seconds))
-        with claims.tolerating():
-            claims.renew()
-    return min(pauses)
-
-
 def _running_claims() -> set[str]:
     # `.data.copy()`: tasks are added by the threads that run them, during any Python loop of ours.
     active: Any = celery_state.active_requests
     requests = [ref() for ref in active.data.copy()]
     return {request.message.delivery_tag for request in requests if request is not None}
-
-
-_all_claims: dict[str, Claims] = {}
-# A forked child shares no claim with its parent, and must not give the parent's back at its exit.
-os.register_at_fork(after_in_child=_all_claims.clear)
-
-
-@atexit.register
-def _close_all() -> None:
-    for claims in _all_claims.values():
-        claims.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import bootsteps
 
-from history_sink_worker.redis_transport.claims import renew_all
+from history_sink_worker.redis_transport.registry import renew_all
 
 
 class Renewal(bootsteps.StartStopStep):

@@ -7,6 +7,13 @@ from typing import Any
 from kombu.utils.encoding import bytes_to_str
 from redis.exceptions import NoPermissionError, ResponseError
 
+try:
+    from redis.maint_notifications import MaintNotificationsConfig
+except ImportError:  # redis-py before 7.0 asks for no such notifications
+    _NO_NOTIFICATIONS: dict[str, Any] = {}
+else:
+    _NO_NOTIFICATIONS = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+
 logger = logging.getLogger(__name__)
 
 INSTEAD = "Use one Redis (7.0 or newer, or Valkey) with appendonly yes, or RabbitMQ."
@@ -50,3 +57,7 @@ def introduce(connection: Any) -> None:
         connection.read_response()
     except NoPermissionError as error:
         logger.warning("messages may wait for a second: %s", error)
+
+
+WAITING: dict[str, Any] = {"protocol": 3, "redis_connect_func": introduce, **_NO_NOTIFICATIONS}
+"""Options of the connection that waits. RESP3 is what lets Redis speak unasked."""
