@@ -4,6 +4,7 @@ Each save is one message; the sizes are those of real transcripts. Somebody who 
 become idle each time.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 
 from bench.transcripts import Transcript, make_transcript
@@ -12,6 +13,8 @@ from history_sink_worker.archive.snapshot import COPY_FROM_BYTES
 
 LENGTHS = (100, 300, 1000, 3000, 10_000)
 SEEDS = (1, 2, 3)
+GOAL = 2.9
+"""Bytes PUT per byte after a final fold, as was asked for at every length. See `least_worst`."""
 _MIB = 1024 * 1024
 
 IsDue = Callable[[int, int, int, bool], bool]
@@ -80,14 +83,66 @@ def describe_rule(sessions: Sequence[Transcript], has_pauses: bool, is_due: IsDu
     return " ".join(f"{max(a for a, _ in cell):5.2f} / {max(b for _, b in cell):5.2f}" for cell in cells)
 
 
+def least_worst(extents_at_most: int, copied_from: int) -> float:
+    """Bytes PUT per byte of log after a final fold, at the worst length: what no rule at all stays under.
+
+    Messages are of one size. A tail has `extents_at_most`, and a base is written anew while it has fewer messages than
+    `copied_from`. Each fold comes as late as it may, and takes as many of the tail's extents as it likes, 16 at a time.
+    """
+    bounds = [2 + number / 100 for number in range(300)]
+    return bounds[bisect_left(bounds, True, key=lambda bound: _can_stay_under(bound, extents_at_most, copied_from))]
+
+
+def _can_stay_under(bound: float, extents_at_most: int, copied_from: int) -> bool:
+    """Whether some folds lead to a base that is copied, so that behind each a final one does not exceed `bound`."""
+    ways = {0: 0}  # the messages of the base, and the fewest that folds have written on the way there
+    while ways:
+        found: dict[int, int] = {}
+        for base, written in ways.items():
+            length = base + extents_at_most
+            if length >= copied_from and written + length <= (bound - 1) * length:
+                return True  # behind this fold a final one copies
+            most = min(length, int((bound - 2) * length) - written)
+            for larger in range(base + plan.ASK_EVERY_EXTENTS, most + 1, plan.ASK_EVERY_EXTENTS):
+                found[larger] = min(found.get(larger, written + larger), written + larger)
+        ways, least = {}, copied_from * extents_at_most
+        for larger in sorted(found, reverse=True):  # a smaller base is of use only where less was written for it
+            if found[larger] < least:
+                ways[larger] = least = found[larger]
+    return False
+
+
+def describe_every_length(sessions: Sequence[Transcript], has_pauses: bool) -> str:
+    """The rule as shipped, with a final fold: the worst length from 100 on, and how many lengths exceed the goal."""
+    worst, over = [], []
+    for session in sessions:
+        pauses = {*session.ends_of_turns()} if has_pauses else set[int]()
+        run = simulate([*map(len, session.lines)], pauses, plan.fold_is_due, COPY_FROM_BYTES)
+        finals = [(final, length) for length, (_, final) in enumerate(run, 1) if length >= LENGTHS[0]]
+        worst.append(max(finals))
+        over.append(sum(final > GOAL for final, _ in finals) / len(finals))
+    shown = ", ".join(
+        f"{final:.2f} at {length:,} ({share:.0%} of lengths over {GOAL})"
+        for (final, length), share in zip(worst, over, strict=True)
+    )
+    return f"worst of every length, final: {shown}"
+
+
 def main() -> None:
     """A line a rule: bytes PUT per byte of log, before and after a final fold of all."""
     sessions = [make_transcript(max(LENGTHS), seed) for seed in SEEDS]
+    mean = round(sum(len(line) for each in sessions for line in each.lines) / len(sessions) / max(LENGTHS))
+    for most in (plan.FOLD_EXTENTS_ALWAYS, 900):
+        least = least_worst(most, COPY_FROM_BYTES // mean)
+        print(
+            f"no rule stays under {least:.2f} with a tail of {most} and messages of {mean:,} bytes, after a final fold"
+        )
     for has_pauses in (False, True):
         print("with a pause after each turn" if has_pauses else "without pauses")
         print(f"{'messages':64}", *(f"{length:>13,}" for length in LENGTHS), f"{'any':>13}", sep=" ")
         for name, (is_due, copy_from_bytes) in RULES.items():
             print(f"{name:64}", describe_rule(sessions, has_pauses, is_due, copy_from_bytes))
+        print(describe_every_length(sessions, has_pauses))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ import pytest
 from bench.against import Comparison
 from bench.builds import Build, search_path
 from bench.figures import Findings, Goal, Plot, Table, quantile, read_all, write_findings
-from bench.folding import SEEDS, simulate
+from bench.folding import GOAL, RULES, SEEDS, least_worst, simulate
 from bench.http_meter import HttpMeter
 from bench.report import describe_findings, describe_run
 from bench.sizes import find_quantiles
 from bench.sizing import MONTH_SECONDS, Costs, Prices, size
 from bench.transcripts import Json, Transcript, draw_size, kind_of, make_transcript
-from history_sink_worker.archive.plan import fold_is_due
+from history_sink_worker.archive.plan import FOLD_EXTENTS_ALWAYS, fold_is_due
 from history_sink_worker.archive.snapshot import COPY_FROM_BYTES
 
 PUT = b"PUT /b/history/s/history.jsonl HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345"
@@ -138,6 +138,18 @@ def test_what_is_folded_is_written_no_more_than_three_times_at_any_scale(seed: i
         before, final = found[length - 1]
         assert before <= 2.5
         assert final <= 3.0
+    befores, finals = zip(*found[99:], strict=True)
+    assert (max(befores) <= 3.2, max(finals) <= 3.85) == (True, True), (max(befores), max(finals))
+
+
+def test_no_rule_keeps_a_final_fold_under_the_goal_at_every_length() -> None:
+    size_bytes = 3500
+    least = least_worst(FOLD_EXTENTS_ALWAYS, COPY_FROM_BYTES // size_bytes)
+    assert least > GOAL
+    shipped, _ = RULES["as shipped"]
+    worst = max(final for _, final in simulate([size_bytes] * 3000, (), shipped, COPY_FROM_BYTES)[99:])
+    assert least <= worst, "or the bound is none"
+    assert least_worst(640, 600) == 2.0, "a tail that is folded once, into a base that is copied from then on"
 
 
 def test_builds_are_compared_round_by_round() -> None:
