@@ -5,6 +5,7 @@ bucket and a Redis database of its own, so that modules do not see each other. A
 pauses or fills a server starts its own: `MinioServer(tmp_path)`, `RedisServer(tmp_path)`, a second.
 """
 
+import gc
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
@@ -67,6 +68,18 @@ def pytest_configure(config: pytest.Config) -> None:
         directory = tempfile.mkdtemp(prefix="history-sink-tests-", dir=_MEMORY)
         config.option.basetemp = directory
         config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage in what is imported and collected now, neither now nor later: a million objects that stay.
+    It takes two fifths of the processor time of this, and some at each test."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
 from openai.types.chat import ChatCompletionMessage
 from openai.types.responses import ResponseOutputMessage
 from pydantic import RootModel, create_model
@@ -117,6 +116,9 @@ def _without_nulls(value: Any) -> Any:
 
 
 def test_objects_of_the_sdks_are_what_their_model_dump_says() -> None:
+    # Here: it takes a second of processor time, and each process of a test run imports each file.
+    from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
+
     blocks = [
         TextBlock(type="text", text="a\u2028", citations=None),
         ThinkingBlock(type="thinking", thinking="t", signature="s"),
