@@ -15,7 +15,7 @@ from bench.saving import make_uploads
 from bench.scene import THREADS, Place, Scene
 from bench.transcripts import Json, make_transcript, real_or_made
 
-_SESSIONS = 64
+SESSIONS = 64
 _PLAIN_MESSAGES = 10_000
 _MIDDLE_MESSAGES = 200
 _MIDDLE_KEY = "history/middle-0/history.jsonl"
@@ -86,11 +86,11 @@ def measure(scene: Scene, options: Options, commit: str) -> Findings:
         comparison.alternate(0, partial(_rest, work))
         floors = []
         for number in range(options.pick(3, 7)):
-            comparison.alternate(number, partial(_save, work, f"s{number}", options.pick(2.0, 4.0)))
+            comparison.alternate(number, partial(save, work, f"s{number}", options.pick(2.0, 4.0)))
             floors.append(_floor(scene, bare, number, options.pick(2.0, 3.0)))
             comparison.alternate(number, partial(_wait, work, number, options.pick(60, 150)))
         for number in range(options.pick(1, 3)):
-            comparison.alternate(number, partial(_count, work, f"c{number}"))
+            comparison.alternate(number, partial(count, work, f"c{number}"))
         comparison.alternate(1, partial(_plain, work, times))
     for (older, newer), least in zip(comparison.pairs[_RATE], floors, strict=True):
         comparison.add(_OF_FLOOR, older / least, newer / least)
@@ -105,8 +105,8 @@ def _rest(work: Work, build: Build) -> dict[str, float]:
     return {_PEAK: build.peak_megabytes()}
 
 
-def _save(work: Work, name: str, seconds: float, build: Build) -> dict[str, float]:
-    found = build.run("burst", work.saves, name=name, sessions=_SESSIONS, seconds=seconds)
+def save(work: Work, name: str, seconds: float, build: Build) -> dict[str, float]:
+    found = build.run("burst", work.saves, name=name, sessions=SESSIONS, seconds=seconds)
     rate = {_RATE: found.pop("rate")}
     return rate | {f"CPU ms per save: {who}": used for who, used in found.items()}
 
@@ -120,7 +120,7 @@ def _wait(work: Work, number: int, times: int, build: Build) -> dict[str, float]
     }
 
 
-def _count(work: Work, name: str, build: Build) -> dict[str, float]:
+def count(work: Work, name: str, build: Build) -> dict[str, float]:
     found = build.run("count", work.saves, name=name, sessions=256)
     return {
         "Redis commands of the worker per save": found["commands"],
