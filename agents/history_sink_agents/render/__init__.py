@@ -5,7 +5,7 @@ from history_sink_agents.render.links import link
 from history_sink_agents.render.markdown import name_turn, write_markdown
 from history_sink_agents.render.turns import Part, PartKind, Shape, Turn, Who
 
-VERSION = 1
+VERSION = 2
 """Of what `render` and `write_markdown` make of a line: who keeps that makes it anew when this number changes."""
 
 __all__ = [

@@ -68,4 +68,4 @@ def _read_message(message: Mapping[str, Any], who: Who) -> Parts:
     for call in calls if isinstance(calls, list) else [message.get("function_call")]:
         if isinstance(call, dict):
             parts = (*parts, *read_call(call))
-    return parts
+    return parts or read_parts(pick_text(message, "errorMessage"))  # pi's, where the model has not answered

@@ -23,14 +23,15 @@ _ROLES = {
     "assistant": "assistant", "model": "assistant", "gemini": "assistant", "qwen": "assistant", "ai": "assistant",
     "agent_message": "assistant", "assistant.message": "assistant",
     "tool": "tool", "function": "tool", "function_call_output": "tool", "custom_tool_call_output": "tool",
-    "tool_result": "tool", "toolResult": "tool",
+    "tool_result": "tool", "toolResult": "tool", "tool.execution_complete": "tool",
+    "tool.execution_start": "assistant", "assistant.reasoning": "assistant",
     "system": "system", "developer": "system",
 }  # fmt: skip
 _CALLS = {"function_call", "custom_tool_call", "local_shell_call", "web_search_call", "reasoning"}
 _TIMES = ("timestamp", "created_at", "createdAt", "time", "ts", "date")
 _FOLDERS = ("cwd", "project", "projectPath", "workdir", "directory")
 _ENVELOPES = ("message", "payload", "data", "part", "info", "item", "record")
-_INNER = {"role", "content", "parts", "type", "text", "message", "payload", "cwd"}
+_INNER = {"role", "content", "parts", "type", "text", "message", "payload", "cwd", "part", "info", "toolCallId"}
 _REPEATS = {"progress", "file-history-snapshot", "queue-operation", "last-prompt"}
 """Claude Code's: what they say is a message of its own elsewhere in the file, or nobody's words."""
 _PROGRESS, _PROGRESS_MARK = b'"type":"progress"', b'"parentToolUseID":"'
@@ -92,7 +93,7 @@ def _extract_object(value: dict[str, Any]) -> Extract:
     if value.get("type") in _REPEATS and value.keys() & _CLAUDE_MARKS:
         return Extract(at=at, project=project)
     role = _find_role(layers)
-    is_speech = role in ("user", "assistant") and not value.get("isMeta")
+    is_speech = (role in ("user", "assistant") or _is_spoken_part(layers[-1])) and not value.get("isMeta")
     parts: Parts = collect(layers[-1], layers[:-1], is_speech)
     if role == "user" and parts.has_result and not parts.said:
         role = "tool"
@@ -105,12 +106,22 @@ def _layers(value: dict[str, Any]) -> list[dict[str, Any]]:
     while len(layers) < 4:
         for name in _ENVELOPES:
             inner = layers[-1].get(name)
+            if name == "data" and isinstance(inner, str) and inner[:1] == "{":
+                inner = _parse(inner.encode("utf-8", "replace"))  # OpenCode's, as its database has it
             if isinstance(inner, dict) and not _INNER.isdisjoint(inner):
-                layers.append(inner)
                 break
         else:
             break
+        if name == "info" and isinstance(layers[-1].get("parts"), list):
+            layers.insert(-1, inner)  # OpenCode's export: who speaks, beside what is said
+            break
+        layers.append(inner)
     return layers
+
+
+def _is_spoken_part(part: dict[str, Any]) -> bool:
+    """OpenCode's: a text on a line of its own; who speaks was told on an earlier one."""
+    return part.get("type") == "text" and "messageID" in part
 
 
 def _find_folder(layers: list[dict[str, Any]]) -> str:

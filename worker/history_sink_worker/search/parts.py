@@ -31,9 +31,11 @@ _NO_CONTENT = {
     "mime_type", "mimeType", "media_type", "mediaType", "data", "source", "image_url", "inlineData",
     "toolUseResult", "level", "status", "origin", "originator", "permissionMode", "logprobs", "annotations",
     "detail", "cache_control", "is_error", "isError", "hash", "sha256", "snapshot", "metadata", "entrypoint",
-    "ordinal",
+    "ordinal", "aggregate_id", "seq", "reasoningId", "fromId", "firstKeptEntryId",
 }  # fmt: skip
 """Names of fields that hold ids, envelopes, signatures, pictures, or copies of what stands elsewhere."""
+_WRAPPERS = {"data", "source", "metadata", "detail", "status"}
+"""Of these, what has content in formats that nobody has told us of."""
 _NESTED_NO_CONTENT = {"type", "id", "signature", "tool_use_id", "tool_call_id", "call_id", "is_error"}
 """The same deeper in a tool's arguments and result, where the tool has chosen the names."""
 _TEXTS = {"text", "input_text", "output_text", "Text", "refusal", "summary_text"}
@@ -67,7 +69,18 @@ def collect(message: dict[str, Any], around: Sequence[dict[str, Any]], is_speech
         for name in _BESIDE:
             if name in outer:
                 _add_text(outer[name], parts.done)
+    if not (parts.said or parts.done or parts.has_result):
+        _add_unknown([*around, message], parts.done)
     return parts
+
+
+def _add_unknown(layers: Sequence[dict[str, Any]], texts: list[str]) -> None:
+    """Of a line in which nothing was found: the strings in what elsewhere is no content."""
+    wrapped = {name: layer[name] for layer in layers for name in _WRAPPERS if isinstance(layer.get(name), dict | list)}
+    found: list[str] = []
+    _walk([*wrapped.values()], found, _DEPTH, _NO_CONTENT - _WRAPPERS)
+    if found:
+        texts.append("\n".join(found)[:OTHER_CHARACTERS])
 
 
 def _add_part(part: dict[str, Any], parts: Parts, is_speech: bool) -> None:
@@ -75,7 +88,7 @@ def _add_part(part: dict[str, Any], parts: Parts, is_speech: bool) -> None:
     known = kind if isinstance(kind, str) else ""
     if known in _IMAGES:
         _add_strings({name: part.get(name) for name in ("path", "url", "filename", "alt")}, parts.done)
-    elif known in _RESULTS or part.get("role") in ("tool", "function", "toolResult") or "functionResponse" in part:
+    elif known in _RESULTS or part.get("role") in ("tool", "function", "toolResult") or _is_answer(part):
         parts.has_result = True
         _add_strings(part.get("functionResponse") or part, parts.done)
     elif known in _CALLS or "functionCall" in part:
@@ -86,6 +99,11 @@ def _add_part(part: dict[str, Any], parts: Parts, is_speech: bool) -> None:
         _add_text(part["text"], parts.said if is_speech else parts.done, is_speech)
     else:
         _add_message(part, parts, is_speech)
+
+
+def _is_answer(part: dict[str, Any]) -> bool:
+    """Gemini's and Copilot's results, which do not name what they are."""
+    return "functionResponse" in part or ("toolCallId" in part and ("result" in part or "error" in part))
 
 
 def _add_message(part: dict[str, Any], parts: Parts, is_speech: bool) -> None:
@@ -137,7 +155,7 @@ def _walk(value: object, found: list[str], depth: int, passed: Collection[str]) 
             found.append(_clean(_cut(value)))
     elif depth and isinstance(value, dict):
         for name, each in value.items():
-            if name not in passed:
+            if name not in passed or (name == "data" and isinstance(each, dict)):  # else it is a picture
                 _walk(each, found, depth - 1, passed)
     elif depth and isinstance(value, list):
         for each in value:
