@@ -1,10 +1,22 @@
-"""A home with made-up session files, for what watches such files."""
+"""A home with made-up session files, the watch over it, and how far the store has them."""
 
 import json
 import os
 import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
+
+from bench.scene import Place
+from history_sink import HistorySink
+from stack.processes import wait_until
+from stack.stack import producer_environment
+
+COMMAND = str(Path(sys.executable).with_name("history-sink"))
 
 
 class Home:
@@ -36,3 +48,38 @@ class Home:
 
     def measure_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.paths)
+
+
+@contextmanager
+def run_watch(home: Home, place: Place) -> "Iterator[subprocess.Popen[bytes]]":
+    """The command, over a home of its own."""
+    environment = {**os.environ, **producer_environment(place.environment), "HOME": str(home.folder)}
+    environment["XDG_STATE_HOME"] = str(home.folder / "state")
+    with (home.folder / "watch.log").open("ab") as log:
+        process = subprocess.Popen([COMMAND, "watch"], stdout=log, stderr=log, env=environment)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def session_of(path: Path) -> str:
+    return f"claude.{path.stem}"
+
+
+def wait_for(sink: HistorySink, path: Path, seconds: float = 600, pause_seconds: float = 0.0) -> float:
+    """Return when the store has all of a file, by `time.perf_counter`. Each look at the store costs it a little."""
+    size = path.stat().st_size
+
+    def is_there() -> bool:
+        time.sleep(pause_seconds)
+        return count_archived(sink, path) == size
+
+    wait_until(is_there, timeout_seconds=seconds, what=f"{path.name} in the store")
+    return time.perf_counter()
+
+
+def count_archived(sink: HistorySink, path: Path) -> int:
+    status = sink.status(session_of(path), 60.0)
+    return status.logs[0].bytes if status.logs else 0
