@@ -12,7 +12,7 @@ from celery import Celery
 from celery.result import AsyncResult
 from kombu import Connection
 
-from forked_process import ForkedWorker
+from forked_process import ForkedProcess, ForkedWorker
 from history_sink_worker.dead import letter_format
 from history_sink_worker.dead.letter_format import Letter
 from stack.minio import MinioServer
@@ -104,6 +104,12 @@ class Office:
     def command(self, *arguments: str, status: int = 0, stdin: str = "") -> str:
         """What ``history-sink-worker dead`` prints."""
         command = [sys.executable, "-m", "history_sink_worker.cli.main", "dead", *arguments]
+        if not stdin:
+            log_path = self.directory / "command.log"
+            forked = ForkedProcess("the command", command, log_path=log_path, environment=self.environment)
+            forked.launch()
+            assert forked.wait(timeout_seconds=30) == status, forked.log()
+            return forked.log()
         ended = subprocess.run(
             command, capture_output=True, text=True, timeout=30, check=False, env=self.environment, input=stdin
         )
