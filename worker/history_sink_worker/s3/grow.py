@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COPY_PART_BYTES = 256 * 1024 * 1024
 """S3 allows 5 GiB, but MinIO really copies: that would outlast the read timeout, each time."""
 TAIL_PART_BYTES = 16 * 1024 * 1024
-"""How much of the tail is held twice while it is sent."""
+"""How much of the tail is sent at a time."""
 
 
 def grow(client: "S3Client", bucket: str, request: Grow, encryption: Any) -> str:
@@ -55,5 +55,5 @@ def _copy_base(client: "S3Client", upload: Any, request: Grow) -> Iterator[str]:
 def _send_tail(client: "S3Client", upload: Any, request: Grow) -> Iterator[str]:
     first = len(cut(request.size_bytes, COPY_PART_BYTES)) + 1
     for number, (start, end) in enumerate(cut(len(request.tail), TAIL_PART_BYTES), first):
-        body: Any = bytearray(memoryview(request.tail)[start:end])  # see s3.EXPECT_BYTES
+        body: Any = memoryview(request.tail)[start:end]  # no bytes: see s3.EXPECT_BYTES; and no copy
         yield client.upload_part(**upload, PartNumber=number, Body=body)["ETag"]
