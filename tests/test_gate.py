@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from history_sink_worker.gate.barred_tenants import BARRED_SECONDS, BarredTenants
 from history_sink_worker.gate.store_breaker import ProbeFinding, StoreBreaker
 from history_sink_worker.gate.store_probe import StoreProbe
 from history_sink_worker.store import Away, Corrupt, Denied, Rejected, StoreError
@@ -107,3 +108,14 @@ def test_whatever_a_probe_meets_is_a_finding_and_shows_no_content() -> None:
     StoreProbe(look, learn, lambda: 5.0).begin()
     wait_until(lambda: bool(findings), timeout_seconds=5, what="a finding")
     assert re.fullmatch(r"a probe failed: KeyError at test_gate.py:\d+", str(findings[0].writing))
+
+
+def test_a_tenant_is_barred_for_a_time_from_its_last_refusal() -> None:
+    barred = BarredTenants()
+    barred.bar("ann", 100.0)
+    barred.bar("bob", 105.0)
+    assert barred.find(109.9) == {"ann", "bob"}
+    assert barred.find(100.0 + BARRED_SECONDS) == {"bob"}
+    barred.bar("bob", 112.0)
+    assert barred.find(121.9) == {"bob"}
+    assert barred.find(122.0) == frozenset()

@@ -183,3 +183,27 @@ def test_the_store_itself_keeps_workers_of_one_tenant_each_apart(site: TenantSit
     wrong.process.launch()
     wait_until(lambda: not wrong.process.is_running, timeout_seconds=60, what="it to end")
     assert "the store does not let us in" in wrong.process.log()
+
+
+@on_redis
+def test_a_tenant_whose_prefix_the_store_refuses_holds_up_no_other(site: TenantSite) -> None:
+    rights = policy("compactor", site.bucket, "history/")
+    statement = {
+        "Effect": "Deny",
+        "Action": ["s3:PutObject"],
+        "Resource": [f"arn:aws:s3:::{site.bucket}/history/ann/*"],
+    }
+    rights["Statement"].append(statement)
+    access_key, secret_key = site.minio.create_user(rights)
+    credential = {"S3_ACCESS_KEY": access_key, "S3_SECRET_KEY": secret_key, "TENANTS": f"{ANN},{BOB}"}
+    with running(site.worker("both", credential)) as worker, site.sink(ANN) as refused, site.sink(BOB) as other:
+        for number in range(5):
+            assert refused.save(f"s{number}", [{"text": "words"}]).state == "enqueued"
+        wait_until(lambda: "tenant refused by the store" in worker.process.log(), timeout_seconds=30, what="a refusal")
+        for number in range(10):
+            assert other.save(f"s{number}", [{"text": "words"}]).state == "enqueued"
+            assert other.flush(f"s{number}", 10)
+        assert "store away" not in worker.process.log()
+    with running(site.worker("restored", {"TENANTS": f"{ANN},{BOB}"})), site.sink(ANN) as sink:
+        for number in range(5):
+            wait_until(lambda: len(sink.status(f"s{number}").logs) == 1, what="what had waited", timeout_seconds=90)  # noqa: B023

@@ -14,12 +14,14 @@ from celery.worker import state
 from celery.worker.state import task_ready
 
 from history_sink.protocol.contract import LIST_SESSIONS, RESOLVE, STATUS
+from history_sink.protocol.tenants import tenant_of
 from history_sink_worker import log
 from history_sink_worker.archive.reader import fault_of
+from history_sink_worker.gate.barred_tenants import BarredTenants
 from history_sink_worker.gate.store_breaker import ProbeFinding, StoreBreaker
 from history_sink_worker.gate.store_probe import StoreProbe, find_writing, is_for_readers, look
 from history_sink_worker.service.service import service
-from history_sink_worker.store import StoreError
+from history_sink_worker.store import Denied, StoreError
 from history_sink_worker.telemetry.metrics import note_pause, note_task
 from history_sink_worker.telemetry.vitals import CHART
 
@@ -36,6 +38,7 @@ class ConsumerPause(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._gate = StoreBreaker()
+        self._barred = BarredTenants()
         self._lock = threading.Lock()
         self._consumer = consumer
         self._timer: Any = None
@@ -62,8 +65,10 @@ class ConsumerPause(bootsteps.StartStopStep):
         """For `inspect stats`, and so for Flower's page of the worker."""
         return {"store": self._describe()}
 
-    def meet(self, error: object, began_at: float) -> None:
-        """A task that began at `began_at` (Unix seconds) is to be tried again because of `error`. From any thread."""
+    def meet(self, error: object, began_at: float, queue: str = "") -> None:
+        """A task of `queue` that began at `began_at` (Unix seconds) is tried again because of `error`. Any thread."""
+        if isinstance(error, Denied) and self._bar(queue, error):
+            return
         with self._lock:
             was_open = self._gate.is_open
             is_to_look = self._gate.meet(error, began_at, time.time())
@@ -72,6 +77,20 @@ class ConsumerPause(bootsteps.StartStopStep):
             # Before the task is acknowledged: then no message is taken in its place.
             self._consumer.call_soon(self._move)
             self._probe.begin()
+
+    def _bar(self, queue: str, error: Denied) -> bool:
+        """Where it may be one tenant of several that the store refuses. The probe finds out whether it refuses all."""
+        wanted, tenant = self._consumer.app.amqp.queues.consume_from, tenant_of(queue)
+        if tenant is None or len({tenant_of(name) for name in wanted}) < 2:
+            return False
+        with self._lock:
+            is_new = tenant not in self._barred.find(time.time())
+            self._barred.bar(tenant, time.time())
+        if is_new:
+            _log.warning("tenant refused by the store: its uploads wait", tenant=tenant, reason=str(error))
+        self._consumer.call_soon(self._move)
+        self._probe.begin()
+        return True
 
     def doubt(self) -> None:
         """Somebody else has asked the store in vain: find out. From any thread."""
@@ -127,8 +146,14 @@ class ConsumerPause(bootsteps.StartStopStep):
             for name in find_writing(taken):
                 taking.cancel_by_queue(name)
         else:
+            with self._lock:
+                barred = self._barred.find(time.time())
+            for name in find_writing(taken):
+                if tenant_of(name) in barred:
+                    taking.cancel_by_queue(name)
             wanted = consumer.app.amqp.queues.consume_from  # what an operator has cancelled meanwhile is not in it
-            missing = [wanted[name] for name in find_writing(wanted) if name not in taken]
+            names = [name for name in find_writing(wanted) if name not in taken and tenant_of(name) not in barred]
+            missing = [wanted[name] for name in names]
             for queue in missing:
                 taking.add_queue(queue)
             if missing:

@@ -138,7 +138,7 @@ class Request(CeleryRequest):
         error = exc_info.exception
         retry = error if isinstance(error, Retry) else error.exc  # wrapped, by some pools
         if self.consumer_pause is not None:
-            self.consumer_pause.meet(retry.exc, self.time_start or 0.0)
+            self.consumer_pause.meet(retry.exc, self.time_start or 0.0, self.delivery_info.get("routing_key") or "")
         if self.task.acks_late:
             self.acknowledge()
         reason = f"{type(retry.exc).__name__}: {retry.exc}; again {retry.humanize()}"
