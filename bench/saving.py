@@ -43,8 +43,11 @@ def make_uploads(transcript: Transcript) -> list[Upload]:
     return [Upload(None, start, (line,)) for start, line in zip(junctions, transcript.lines, strict=False)]
 
 
-def queue_saves(place: Place, name: str, sessions: int, saves: int) -> list[str]:
-    """Saves of one message, for the sessions ``<name>-0`` and so on in turn, as the library sends them; task ids."""
+def queue_saves(place: Place, name: str, sessions: int, saves: int, first: int = 0) -> list[str]:
+    """Saves of one message, for the sessions ``<name>-0`` and so on in turn, as the library sends them; task ids.
+
+    `first`: without those before it, which are in the store.
+    """
     producer, uploads = floor.connect_producer(place.broker_url), make_uploads(real_or_made(679))
     return [
         str(
@@ -57,5 +60,5 @@ def queue_saves(place: Place, name: str, sessions: int, saves: int) -> list[str]
                 headers={"ignore_result": False},
             ).id
         )
-        for number in range(saves)
+        for number in range(first, saves)
     ]
