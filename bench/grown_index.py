@@ -52,7 +52,8 @@ def main(who: str, count: int, folder: Path, seed: int) -> None:
     print(
         json.dumps({
             **asdict(progress),
-            "index_mb": sum(path.stat().st_size for path in (folder / "index").iterdir()) / 1e6,
+            "index_mb": sum(path.stat().st_size for path in find_live_files(folder / "index")) / 1e6,
+            "folder_mb": sum(path.stat().st_size for path in (folder / "index").iterdir()) / 1e6,
             "first": 100 * first / len(items),
             "in_five": 100 * in_five / len(items),
             "p50_ms": 1000 * quantile(seconds, 0.5),
@@ -61,6 +62,15 @@ def main(who: str, count: int, folder: Path, seed: int) -> None:
             "asking_own_mb": read_status(os.getpid(), "RssAnon"),
         })
     )  # fmt: skip
+
+
+def find_live_files(index: Path) -> list[Path]:
+    """Those of the segments that are asked: of tantivy's, not of a merge that was cut off. All of FTS5's."""
+    meta, files = index / "meta.json", [*index.iterdir()]
+    if not meta.exists():
+        return files
+    live = {segment["segment_id"].replace("-", "") for segment in json.loads(meta.read_text())["segments"]}
+    return [path for path in files if path.name.partition(".")[0] in live]
 
 
 def make_messages(count: int, seed: int, start: int = 0, with_texts: bool = True) -> Iterator[Message]:

@@ -27,9 +27,9 @@ def measure(scene: Scene, options: Options) -> Findings:
             each = 1e6 * found["build_seconds"] / count
             memory = [found[f"{when}_{what}_mb"] for when in ("building", "asking") for what in ("own", "peak")]
             asked = found["p50_ms"], found["p99_ms"], found["first"], found["in_five"]
-            rows.append((count, who, found["text_mb"], each, found["index_mb"], *memory, *asked))
+            rows.append((count, who, found["text_mb"], each, found["index_mb"], found["folder_mb"], *memory, *asked))
     columns = (
-        *("messages", "who", "MB of text", "build, CPU µs each", "index MB (FTS5's with the texts)"),
+        *("messages", "who", "MB of text", "build, CPU µs each", "index MB (FTS5's with the texts)", "with a merge's"),
         *("building, own MB", "with mapped files", "asking, own MB", "with mapped files"),
         *("question CPU ms p50", "p99", "first %", "in five %"),
     )
