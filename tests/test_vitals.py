@@ -114,3 +114,11 @@ def test_another_broker_tells_how_many_messages_there_are_and_not_their_age() ->
     app.send_task("any", queue="of-this-test")
     with app.connection_for_read() as connection:
         assert look_at_other(connection, ["of-this-test"]) == {"of-this-test": Backlog(2)}
+
+
+def test_an_end_is_noted_by_a_signals_handler_that_has_interrupted_a_note() -> None:
+    chart = Chart()
+    with chart._lock:  # the handler runs in the thread that has it: to wait for it would be for ever
+        chart.end()
+    chart.note(is_consuming=True)
+    assert (chart.now().is_ending, chart.now().is_consuming) == (True, True)

@@ -66,7 +66,7 @@ class Watcher(bootsteps.StartStopStep):
 
 @worker_shutting_down.connect
 def _note_end(**_: Any) -> None:
-    CHART.note(is_ending=True)
+    CHART.end()
 
 
 def _note_turn() -> None:

@@ -50,7 +50,8 @@ class Claims:
         self._entrusted: set[str] = set()
         self._owed: dict[str, Return] = {}
         self._is_turning = self._has_news = False
-        self._settling = threading.Lock()
+        # Celery's handler of SIGQUIT cancels what runs, which may give messages back while this thread is settling.
+        self._settling = threading.RLock()
         self._teller = ThreadPoolExecutor(1, thread_name_prefix="acks")
         self._swept_at = float("-inf")
         self._outage = Outage()

@@ -155,13 +155,18 @@ class Chart:
     def __init__(self) -> None:
         self._lock = Lock()
         self._vitals = Vitals(waits_for="its start")
+        self._is_ending = False
 
     def now(self) -> Vitals:
         """As they are."""
-        return self._vitals
+        return replace(self._vitals, is_ending=self._is_ending)
+
+    def end(self) -> None:
+        """Note that the process ends. Takes no lock: a signal's handler calls it, and may have interrupted `note`."""
+        self._is_ending = True
 
     def note(self, **changes: Any) -> None:
-        """Change some of them; see the fields of `Vitals`."""
+        """Change some of them; see the fields of `Vitals`. Not for a signal's handler."""
         with self._lock:
             self._vitals = replace(self._vitals, **changes)
 
