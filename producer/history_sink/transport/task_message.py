@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from msgpack import Packer  # type: ignore[import-untyped]
-
 from history_sink.protocol.contract import SENT_AT
 
 if TYPE_CHECKING:
@@ -100,6 +98,8 @@ def write_message(app: "Celery", message: TaskMessage, task_id: str, origin: str
 
 def _pack(args: Sequence[Any], kwargs: Mapping[str, Any], embed: Mapping[str, Any]) -> Iterator[bytes]:
     """A task's body as kombu's serializer writes it, but what is long in `kwargs` is not copied."""
+    from msgpack import Packer  # type: ignore[import-untyped]
+
     packer = Packer(use_bin_type=True)
     yield packer.pack_array_header(3) + packer.pack(args) + packer.pack_map_header(len(kwargs))
     for name, value in kwargs.items():
