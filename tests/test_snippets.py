@@ -159,7 +159,7 @@ def run(lines: str, variables: Mapping[str, str], folder: Path) -> bytes:
 
 def test_the_readmes_lines_for_the_claude_agent_sdk_make_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_sink, "HistorySink", MemorySink)
-    names: dict[str, Any] = {"session_id": A}
+    names: dict[str, Any] = {"session_id": A, "ClaudeAgentOptions": claude_agent_sdk.ClaudeAgentOptions}
     exec(find_block("README.md", "resume=session_id"), names)
     assert isinstance(names["options"], claude_agent_sdk.ClaudeAgentOptions)
     assert names["options"].resume == A

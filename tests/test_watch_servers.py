@@ -294,7 +294,7 @@ def test_a_line_of_ten_megabytes_is_held_three_times_at_most(
     del worker
     variables = producer_environment(environment)
     command = Command({**variables, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")})
-    claude = ClaudeCode(tmp_path)
+    claude = ClaudeCode(tmp_path, 71)  # the archive is shared with the tests above
     claude.talk(0, 3)
     with HistorySink.from_env(variables) as sink, launched(command) as watch:
         archived, name = Archived(sink), f"claude.{claude.session}"
