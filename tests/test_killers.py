@@ -111,6 +111,9 @@ def test_lost_connections_and_an_operators_restarts_do_not_count(office: Office,
                 office.redis.client_kill_filter(_type="normal", skipme=True)
                 expect_success(office.send(STATUS, "s", queue=READS))
             assert "broker away" in worker.process.log()
+            # Celery joins its pool within the signal's handler. If that interrupts what takes in a job's end, the join
+            # waits for that end, for ever.
+            wait_until(lambda: office.redis.hlen("unacked") == 1, timeout_seconds=20, what="all other tasks' ends")
             os.kill(worker.process.pid, signal.SIGQUIT)  # it waits for no task
             worker.process.wait(timeout_seconds=20)
             (record,) = office.redis.lrange(UPLOADS, 0, -1)
