@@ -79,7 +79,7 @@ def wait_until_nothing_is_left(client: redis.Redis) -> None:
     def is_empty() -> bool:
         return not client.exists(*QUEUES, *(f"{queue}.dead" for queue in QUEUES), "unacked", "unacked_index")
 
-    wait_until(is_empty, timeout_seconds=10, what="queues and claims to be empty")
+    wait_until(is_empty, timeout_seconds=30, what="queues and claims to be empty")
 
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])

@@ -17,19 +17,16 @@ from kombu.transport import virtual
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from history_sink_worker.redis_transport.claim_request import ClaimRequest, count_that_fits
 from history_sink_worker.redis_transport.claims import Claims, new_claim
 from history_sink_worker.redis_transport.envelope import Base64, read_envelope
 from history_sink_worker.redis_transport.packed import QueueArguments, join, pack
 from history_sink_worker.redis_transport.qos import QoS
 from history_sink_worker.redis_transport.registry import claims_of
 from history_sink_worker.redis_transport.returns import BrokerAccess, Keys
-from history_sink_worker.redis_transport.scripts import CLAIM
 from history_sink_worker.redis_transport.servers import WAITING
 
 logger = logging.getLogger(__name__)
-STEP_BYTES = 1024 * 1024
-"""About so much is taken in one step; see `CLAIM`."""
-_EVAL_CLAIM = (pack("EVAL"), pack(CLAIM))
 
 # kombu counts KeyError among the connection errors. Of a message that lacks a key it would be told
 # that the connection is lost, and Celery would reconnect and take it again, for ever.
@@ -73,10 +70,8 @@ class Channel(stock.Channel):
     _queue_cycle: Any
 
     _no_ack_queues: set[str]
-    _claim: str | None = None  # asked for, not answered yet: the ids are this and a number from 0 on
-    _claim_count = 0  # how many it may be at most
+    _request: ClaimRequest | None = None  # not answered yet
     _largest_bytes = 1  # of the messages in the last answer
-    _claim_queues: list[str]  # that its answer's number counts in
     _is_idle = False  # the last claim found nothing: look, and wait, before the next one
     _waiting_since: float | None = None
 
@@ -141,10 +136,10 @@ class Channel(stock.Channel):
         if asked:
             with contextlib.suppress(Exception):
                 # Redis may not have run it yet; then it would do so after we have given it back.
-                while self._claim is not None:
+                while self._request is not None:
                     self._read(self.client.connection)
             self._give_back(asked)
-        self._claim = self._in_poll = None
+        self._request = self._in_poll = None
         try:
             super().close()
         except Exception as error:  # noqa: BLE001 - see above
@@ -155,7 +150,7 @@ class Channel(stock.Channel):
 
     def _asked_for(self) -> list[str]:
         """The claims that there may be at Redis, and that we have no answer about."""
-        return [] if self._claim is None else [f"{self._claim}-{number}" for number in range(self._claim_count)]
+        return [] if self._request is None else self._request.claims()
 
     def _give_back(self, claims: list[str]) -> None:
         for claim in reversed(claims):  # what comes back last is taken next
@@ -185,16 +180,12 @@ class Channel(stock.Channel):
         self._give_back(self._asked_for())  # their connection was lost
         lists = self._arguments.lists(queues)
         command = [pack("EXISTS"), *lists]
-        self._claim, self._waiting_since = None, None
+        self._request, self._waiting_since = None, None
         if not self._is_idle:
-            self._claim, self._claim_queues = new_claim(), queues * len(self.priority_steps)
-            room = self.qos.can_consume_max_estimate() or 1  # without a limit: one
-            # What does not fit into a step goes back, and the AOF has it once more: large ones are asked for singly.
-            self._claim_count = min(room, max(1, STEP_BYTES // self._largest_bytes))
-            own = pack(self.broker.keys.unacked), pack(self.broker.keys.index)
-            record = self._arguments.records(queues, self._no_ack_queues)
-            command = [*_EVAL_CLAIM, pack(len(own) + len(lists)), *own, *lists]
-            command += [pack(self._claim), pack(self._claim_count), *record]
+            count = count_that_fits(self.qos.can_consume_max_estimate(), self._largest_bytes)
+            self._request = ClaimRequest(new_claim(), count, queues * len(self.priority_steps))
+            records = self._arguments.records(queues, self._no_ack_queues)
+            command = self._request.command(self.broker.keys, lists, records)
         self._in_poll, self._brpop_sent_at = self.client.connection, monotonic()
         # No health check: it may reconnect behind the poller's back, which would then send another
         # command and take the answer to this one for its own.
@@ -207,13 +198,13 @@ class Channel(stock.Channel):
             found = self._read(connection)
         except ResponseError as error:  # its disk is full, it is a replica now, …: it may pass
             logger.error("the broker refuses to hand out messages: %s", error)
-            self._claim, self._is_idle = None, True
+            self._request, self._is_idle = None, True
             self._wait()
             raise Empty from None
         except self.connection_errors:
             connection.disconnect()
             raise
-        if self._claim is None:
+        if self._request is None:
             self._flush_brpop_reauth()
         if found is None:
             raise Empty
@@ -223,14 +214,13 @@ class Channel(stock.Channel):
     def _read(self, connection: Any) -> tuple[str, list[str], list[bytes]] | None:
         """Take in answers and announcements; a queue with claims and their messages, if that is one."""
         while True:
-            frame = connection.read_response(push_request=True)
-            if isinstance(frame, list) and self._claim and frame[0] == self._claim.encode():
-                claims = self._asked_for()
-                self._claim, self._in_poll, self._is_idle = None, None, len(frame) == 1
+            frame, request = connection.read_response(push_request=True), self._request
+            if isinstance(frame, list) and request and frame[0] == request.claim.encode():
+                self._request, self._in_poll, self._is_idle = None, None, len(frame) == 1
                 if self._is_idle:
                     return None
                 self._largest_bytes = max(1, *map(len, frame[2:]))  # a message may be of no bytes at all
-                return self._claim_queues[frame[1]], claims[: len(frame) - 2], frame[2:]
+                return request.queues[frame[1]], request.claims()[: len(frame) - 2], frame[2:]
             if isinstance(frame, int):  # to EXISTS
                 self._is_idle, self._in_poll = frame == 0, None
                 if self._is_idle:
