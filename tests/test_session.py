@@ -438,5 +438,88 @@ def test_a_last_question_without_time_for_an_answer_hides_no_reason_that_was_giv
     assert flush(session, 0.1).state == state
 
 
+class Busy(ShakyBroker):
+    """Workers answer a question as it comes, and only then go on. `tell` is what comes of their outcomes."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+        super().__init__(PatientStore())
+        self.asked, self.is_deleted, self._tell = 0, False, tell
+
+    def send(self, task: str, *rest: Any) -> str:
+        task_id = super().send(task, *rest)
+        if task != UPLOAD:
+            self.asked += 1
+            self.answer()
+            if self.is_deleted:
+                self.answers[task_id] = Answer(PatientStore().answer([]).encode())
+        return task_id
+
+    def watch(self, task_ids: Sequence[str], timeout_seconds: float) -> dict[str, Answer]:
+        if timeout_seconds:
+            self.work_on()
+        told = {task_id: self._tell(answer.value) for task_id, answer in self.look(task_ids).items()}
+        return {task_id: Answer(outcome) for task_id, outcome in told.items() if outcome is not None}
+
+
+def be_older(outcome: dict[str, Any]) -> dict[str, Any]:
+    """As a worker that does not tell where a log ends."""
+    return {name: value for name, value in outcome.items() if name != "end"}
+
+
+@pytest.mark.parametrize("appends", [True, False])
+@pytest.mark.parametrize(
+    ("tell", "asked"),
+    [
+        (dict, 1),
+        (be_older, 1),
+        (lambda outcome: outcome if outcome["messages"] == 1 else None, 2),
+        (lambda outcome: outcome if outcome["messages"] == 1 else {**outcome, "outcome": "pending"}, 2),
+    ],
+    ids=["all are told", "by an old worker", "the last is lost", "the last is pending"],
+)
+def test_what_an_answer_lacks_later_outcomes_tell(
+    tell: Callable[[dict[str, Any]], dict[str, Any] | None], asked: int, appends: bool
+) -> None:
+    session, broker = begin_busy(tell)
+    if appends:
+        session.append(messages("b", "c"), "replace")
+    else:
+        session.save(messages("a", "b", "c"), "replace")
+    assert flush(session, 5)
+    assert broker.asked == asked
+    assert broker.store.logs[None] == lines_of(messages("a", "b", "c"))
+
+
+def begin_busy(tell: Callable[[dict[str, Any]], dict[str, Any] | None] = dict) -> tuple[Session, Busy]:
+    """A session with a first message, which is stored, and which nobody has asked about."""
+    broker = Busy(tell)
+    session = Session("s", broker)  # type: ignore[arg-type]  # as much of a broker as it needs
+    session.save(messages("a"), "replace")
+    broker.work_on()
+    broker.asked = 0
+    return session, broker
+
+
+def test_outcomes_alone_do_not_tell_that_a_session_is_there_still() -> None:
+    session, broker = begin_busy()
+    broker.is_deleted = True  # by a hint from before it, a worker still takes the log for there
+    session.append(messages("b"), "replace")
+    assert flush(session, 0.3).state == "time"
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_outcomes_from_before_the_question_do_not_hide_what_the_store_has_lost(
+    is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("history_sink.client.under_way.LOOK_SECONDS", 60.0)  # no save looks at them in passing
+    session, broker = begin_busy()
+    session.save(messages("a", "b"), "replace")
+    broker.work_on()
+    assert not is_known or flush(session, 5)
+    broker.store.logs[None].pop()
+    assert flush(session, 10)
+    assert broker.store.logs[None] == lines_of(messages("a", "b"))
+
+
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

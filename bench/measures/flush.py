@@ -59,7 +59,7 @@ def run_burst(sink: HistorySink, results: Results, session: str, messages: Seque
         asked.append(task)
         return send(task, *rest, **more)  # type: ignore[arg-type]  # whatever it is given
 
-    task_ids = [sink.append(session, message).task_ids[0] for message in messages]
+    task_ids = [task_id for message in messages for task_id in sink.append(session, message).task_ids]
     began, stored = time.perf_counter(), [0.0]
 
     def wait() -> None:

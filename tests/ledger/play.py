@@ -12,13 +12,13 @@ def hand_over(ledger: Ledger, store: PlainStore, whole: bool = False) -> list[Co
     ledger.decide(whole)
     pieces = []
     while piece := ledger.next_piece():
-        ledger.accept(piece)
+        end = ledger.accept(piece)
         pieces.append(piece)
         outcome, offset = store.take(piece.upload)
         if outcome == "diverged":
             ledger.part(piece.upload.branch, offset)
         else:
-            ledger.confirm(piece.upload.branch, offset)
+            ledger.confirm(piece.upload.branch, end)
     return pieces
 
 

@@ -78,10 +78,10 @@ class Agent(RuleBasedStateMachine):
         while piece := self.ledger.next_piece():
             if data.draw(st.integers(0, 4)) == 0:
                 return  # the broker is away
-            self.ledger.accept(piece)
+            end = self.ledger.accept(piece)
             outcome, offset = self.store.take(piece.upload)
             if outcome == "stored":
-                self.ledger.confirm(piece.upload.branch, offset)
+                self.ledger.confirm(piece.upload.branch, end)
             else:
                 assert self.is_foreign or is_unanswered, "nobody else writes here: there must be no stray"
                 self.ledger.part(piece.upload.branch, offset)

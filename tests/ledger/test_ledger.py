@@ -21,6 +21,24 @@ def test_only_what_is_new_is_handed_over(ledger: Ledger, store: PlainStore) -> N
     assert save(ledger, store, history) == []
 
 
+def test_an_outcome_tells_nothing_of_other_lines_of_the_same_length(ledger: Ledger) -> None:
+    ledger.give(messages("a", "b"))
+    ledger.decide()
+    first = ledger.next_piece()
+    assert first
+    end = ledger.accept(first)
+    ledger.rewind(0)  # it took so long that it was taken for lost
+    ledger.give(messages("a", "c"))
+    ledger.decide()
+    again = ledger.next_piece()
+    assert again
+    ledger.accept(again)
+    ledger.confirm(None, end)
+    assert not ledger.is_confirmed
+    ledger.confirm(None, ledger.log.points.end)
+    assert ledger.is_confirmed
+
+
 def test_a_message_that_is_refused_is_still_refused_when_the_store_was_asked_first(store: PlainStore) -> None:
     store.logs[None] = lines_of(messages("a", "another's"))
     ledger = restart(store, messages("a"))

@@ -54,9 +54,9 @@ def _send_everything(self: Session, *given: Any) -> Receipt:
     return _save(self, *given)
 
 
-def _compare_sizes(asking: Session, timeout_seconds: float, _: Any) -> FlushResult:
+def _compare_sizes(asking: Session, *_: Any) -> FlushResult:
     try:
-        status, question = asking.ask(timeout_seconds)
+        status, question = asking.ask(flush.ASK_SECONDS)
     except Unavailable:
         return FlushResult("unreachable")
     has_it = any(log.branch == question.branch and log.bytes >= question.end.offset for log in status.logs)

@@ -66,6 +66,12 @@ class Account:
             return self.ledger.is_handed_over and self.appends.is_handed_over
 
     @property
+    def is_confirmed(self) -> bool:
+        """Whether the store has told that it has all that was given."""
+        with self.lock:
+            return self.ledger.is_confirmed and self.appends.is_settled
+
+    @property
     def has_news(self) -> bool:
         """Whether the store has said something that the next save acts on."""
         with self.lock:
@@ -147,10 +153,10 @@ class Account:
         elif outcome.outcome == "pending":
             return
         elif sent.stream is not None:
-            self.appends.confirm(sent.stream, sent.end)
+            self.appends.confirm(sent.stream, sent.placed)
             if outcome.end is not None:
                 self.appends.note_end(outcome.end)
-        else:
+        elif sent.end is not None:
             self.ledger.confirm(sent.branch, sent.end)
 
     def renew_after_fork(self) -> bool:

@@ -16,7 +16,7 @@ ASK_SECONDS = 5.0
 """How long one question may wait for a worker before it is asked anew."""
 
 WAIT_SECONDS = 1.0
-"""How long flush waits for the outcomes of what was handed over, before it asks the store. They may be lost."""
+"""How long flush waits for the outcomes of what was handed over. They may be lost."""
 
 _PATIENCE_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS = 0.02
@@ -30,8 +30,10 @@ _ANSWERED = ("no_store", "clock", "time")
 def flush(session: Session, timeout_seconds: float) -> FlushResult:
     """See `HistorySink.flush`.
 
-    It waits until workers have told the outcomes, and then asks the store once. Where an outcome is late, lost, or not
-    all that is wanted, it goes on asking, with pauses that grow.
+    It asks the store once while workers are still at it, and then waits until they have told the outcomes. What the
+    answer lacks they tell: lines are on the log for ever once they are there, unless the session is deleted, and an
+    answer that has the log tells that it was not. Where an outcome is late, lost, or not all that is wanted, it goes on
+    asking, with pauses that grow.
     """
     deadline = time.monotonic() + timeout_seconds
     lookout = _Lookout()
@@ -47,14 +49,14 @@ def flush(session: Session, timeout_seconds: float) -> FlushResult:
             ended = _end_unasked(session)
             if ended is not None:
                 return ended
-            # Half of the time is kept, to ask in.
-            session.wait_for_outcomes(min(wait, (deadline - time.monotonic()) / 2))
-            wait = _LAST_PAUSE_SECONDS
+            # A log that has not begun looks like one that was deleted. Half of the time is kept, to ask in.
+            session.wait_for_beginning(min(wait, (deadline - time.monotonic()) / 2))
             remaining = deadline - time.monotonic()
             if remaining > 0 and session.has_news:
                 continue
             if remaining > 0:
-                found = _ask(session, min(ASK_SECONDS, remaining), lookout)
+                found = _ask(session, deadline, wait, lookout)
+                wait = _LAST_PAUSE_SECONDS
                 if found:
                     session.settle()
                     return _judge(session)
@@ -86,9 +88,9 @@ def _judge(session: Session) -> FlushResult:
     return FlushResult("refused", f"message {refusal.index}: {refusal.reason}") if refusal else FlushResult("stored")
 
 
-def _ask(session: Session, timeout_seconds: float, lookout: "_Lookout") -> FlushResult:
+def _ask(session: Session, deadline: float, wait_seconds: float, lookout: "_Lookout") -> FlushResult:
     try:
-        status, question = session.ask(timeout_seconds)
+        status, question = session.ask(min(ASK_SECONDS, deadline - time.monotonic()))
     except NoAnswer as error:
         return FlushResult("no_worker", str(error))
     except Expired as error:
@@ -99,9 +101,13 @@ def _ask(session: Session, timeout_seconds: float, lookout: "_Lookout") -> Flush
         return FlushResult("unreachable", str(error))
     told = next((log for log in status.logs if log.branch == question.branch), None)
     held = _last_held(told, question)
-    is_held = question.is_whole and (held >= question.end.offset or not len(question.points))
+    is_held = question.is_whole and told is not None and held >= question.end.offset
     is_settled, placed, given = session.tell_appends()
     if is_held and is_settled:
+        return FlushResult("stored")
+    session.wait_for_outcomes(min(wait_seconds, deadline - time.monotonic()))
+    # What the store had before, and has lost since, is sent again.
+    if told is not None and held >= question.points[question.confirmed].offset and session.is_confirmed:
         return FlushResult("stored")
     if lookout.is_stuck(status, question):
         if not is_held:

@@ -1,6 +1,7 @@
 """What the store has of one session: asked, looked for in passing, and taken in."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from history_sink.client.account import Account, Rules
@@ -48,26 +49,39 @@ class Inquirer(Account):
             self._take_status(status, question)
         return status, question
 
+    def wait_for_beginning(self, timeout_seconds: float) -> None:
+        """Learn from the outcomes that are there, and wait for the first of this session's log. Never raises."""
+        with self.lock:
+            wanted = self._under_way.find_last()
+        self._wait(wanted, 0.0)
+        with self.lock:
+            log = self.ledger.log
+            has_begun = log.confirmed or self.appends.has_begun(log.branch)
+            wanted = [] if has_begun else self._under_way.find_first(log.branch)
+        self._wait(wanted, timeout_seconds)
+
     def wait_for_outcomes(self, timeout_seconds: float) -> None:
         """Wait until the last upload to each log has its outcome, and learn from what is there then. Never raises."""
         deadline = time.monotonic() + timeout_seconds
-        while True:
+        is_pending = True
+        while is_pending:  # then what it waits for has an outcome, too
             with self.lock:
                 wanted = self._under_way.find_last()
-            remaining = deadline - time.monotonic()
-            if not wanted or remaining <= 0:
-                return
-            try:
-                answers = self._broker.watch(wanted, remaining)
-            except Unavailable:
-                return
-            with self.lock:
-                outcomes = self._under_way.take(answers)
-                for sent, outcome in outcomes:
-                    self._take_outcome(outcome, sent)
-            is_pending = any(outcome.outcome == "pending" for _, outcome in outcomes)
-            if len(answers) < len(wanted) or not is_pending:
-                return  # else what it waits for has an outcome, too
+            is_pending = self._wait(wanted, deadline - time.monotonic())
+
+    def _wait(self, task_ids: Sequence[str], timeout_seconds: float) -> bool:
+        """Whether all of them have an outcome now, and one is ``pending``."""
+        if not task_ids:
+            return False
+        try:
+            answers = self._broker.watch(task_ids, timeout_seconds)
+        except Unavailable:
+            return False
+        with self.lock:
+            outcomes = self._under_way.take(answers)
+            for sent, outcome in outcomes:
+                self._take_outcome(outcome, sent)
+        return len(answers) == len(task_ids) and any(outcome.outcome == "pending" for _, outcome in outcomes)
 
     def settle(self) -> None:
         """Note that the store has all that was handed over."""
@@ -111,7 +125,7 @@ class Inquirer(Account):
         self.ledger.trust()
 
     def _ask(self, question: Question, expires_seconds: float) -> str:
-        asked: dict[str, Any] = {"junctions": question.junctions(self.ledger.log.confirmed)}
+        asked: dict[str, Any] = {"junctions": question.junctions()}
         described = f"junctions: {len(asked['junctions'])}"
         if self.appends.writers:  # an older worker knows none
             asked["writers"] = self.appends.writers

@@ -167,8 +167,7 @@ class Session(Inquirer):
             rules = "" if upload.start.offset else self.rules
             task_id = self._send(upload, f"offset: {upload.start.offset}", tell(rules, piece.filtered))
             self.filtered.update(piece.filtered)
-            self._under_way.add(task_id, SentUpload(upload.branch, upload.start.offset + upload.size_bytes))
-            self.ledger.accept(piece)
+            self._under_way.add(task_id, SentUpload(upload.branch, self.ledger.accept(piece)))
             done.count(upload, task_id)
             done.note(piece)
 
@@ -180,7 +179,7 @@ class Session(Inquirer):
             self.filtered.update(self._untold)
             self._untold.clear()
             stream.accept(batch)
-            self._under_way.add(task_id, SentUpload(batch.branch, stream.sent, stream))
+            self._under_way.add(task_id, SentUpload(batch.branch, stream=stream, placed=stream.sent))
             done.count(batch, task_id)
             if not self._broker.has_answers:
                 self.appends.confirm(stream, stream.sent)  # nobody can ever tell

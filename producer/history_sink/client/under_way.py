@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from history_sink.errors import Malformed, Unavailable
 from history_sink.ledger.stream import Stream
+from history_sink.protocol.chain import Junction
 from history_sink.protocol.outcome import Outcome
 from history_sink.transport.broker import Broker
 from history_sink.transport.results import Answer
@@ -23,11 +24,12 @@ LOOKED_AT = 64
 
 @dataclass(frozen=True, slots=True)
 class SentUpload:
-    """What the broker has taken. Its lines end at `end` on the log `branch`, or in `stream`."""
+    """What the broker has taken. Its lines end at `end` on the log `branch`, or at the byte `placed` of `stream`."""
 
     branch: str | None
-    end: int
+    end: Junction | None = None
     stream: Stream | None = None
+    placed: int = 0
 
 
 class UnderWay:
@@ -69,6 +71,10 @@ class UnderWay:
             (self._sent.pop(task_id), self._read(each)) for task_id, each in answers.items() if task_id in self._sent
         ]
         return [(sent, outcome) for sent, outcome in told if outcome is not None]
+
+    def find_first(self, branch: str | None) -> list[str]:
+        """The first upload to this log."""
+        return next(([task_id] for task_id, sent in self._sent.items() if sent.branch == branch), [])
 
     def find_last(self) -> list[str]:
         """The last upload to each log: its outcome tells of those before it, too."""

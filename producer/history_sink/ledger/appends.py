@@ -57,6 +57,10 @@ class Appends:
         """Whom to ask the store about: those who have lines that it has not confirmed."""
         return [stream.writer for stream in self._streams if not stream.is_settled]
 
+    def has_begun(self, branch: str | None) -> bool:
+        """Whether the store has told that something of what was appended is on this log."""
+        return any(stream.branch == branch and stream.confirmed for stream in self._streams)
+
     def find_reach(self, branch: str | None) -> int:
         """How far this log reaches at least when it has all that was appended to it here; 0 if that is nothing."""
         end = self._ends.get(branch)

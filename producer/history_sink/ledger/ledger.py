@@ -13,7 +13,7 @@ from history_sink.ledger.history import Refusal, Wanted
 from history_sink.ledger.junctions import Points
 from history_sink.ledger.known_logs import KnownLog, KnownLogs, name_branch
 from history_sink.ledger.question import Question
-from history_sink.protocol.chain import ORIGIN, advance
+from history_sink.protocol.chain import ORIGIN, Junction, advance
 from history_sink.protocol.lines import Encode, Line, Message, encode_line
 from history_sink.protocol.plain import Unencodable
 from history_sink.protocol.status import Status
@@ -48,6 +48,12 @@ class Ledger:
     def is_handed_over(self) -> bool:
         """Whether the broker has taken all that is wanted, as far as `decide` has looked."""
         return self._wanted.is_matched and self.log.resend is None
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the store has told that it has all that is wanted, up to what cannot become a line."""
+        log = self.log
+        return self._wanted.matched >= self.sendable and log.resend is None and log.confirmed >= len(log.points)
 
     @property
     def has_news(self) -> bool:
@@ -143,15 +149,16 @@ class Ledger:
         refusal = f"message {self.refusal.index}: {self.refusal.reason}" if self.refusal else None
         return Comparison(branch, self._wanted.matched, start.offset, messages, size, not is_known, is_foreign, refusal)
 
-    def accept(self, piece: CountedUpload) -> None:
-        """Note that the broker has taken `piece`, which `next_piece` returned last."""
-        count = len(piece.upload.lines)
+    def accept(self, piece: CountedUpload) -> Junction:
+        """Note that the broker has taken `piece`, which `next_piece` returned last. Returns where it ends."""
+        messages = piece.upload.start.messages + len(piece.upload.lines)
         if self.log.resend is not None:
-            self.log.resend = self.log.skip(piece.upload.start.messages + count)
-            return
+            self.log.resend = self.log.skip(messages)
+            return self.log.points[messages]
         self.log.points.extend(piece.upload.lines)
         self.log.saved = len(self.log.points)
-        self._wanted.accept(count)
+        self._wanted.accept(len(piece.upload.lines))
+        return self.log.points.end
 
     def _lines(self, start: int) -> Iterator[Line]:
         points, is_placed = self.log.points, self._wanted.is_placed
@@ -186,9 +193,10 @@ class Ledger:
         if self.is_uncertain or not len(self.log.points):
             self._wanted.match(self.log.points, self.log.sure)
             self._history = self._draft()
-            return Question(self.log.branch, self._history, is_whole=True)
+            confirmed = min(self.log.confirmed, len(self._history))
+            return Question(self.log.branch, self._history, is_whole=True, confirmed=confirmed)
         is_whole = self._wanted.matched >= self.sendable
-        return Question(self.log.branch, self.log.points.prefix(len(self.log.points)), is_whole)
+        return Question(self.log.branch, self.log.points.prefix(len(self.log.points)), is_whole, self.log.confirmed)
 
     def learn(self, status: Status, question: Question) -> None:
         """Take in the answer to `question`. The next `decide` acts on it."""
@@ -199,12 +207,11 @@ class Ledger:
                 self.log.compare_end(told, question.points)
         self._after_news(is_first)
 
-    def confirm(self, branch: str | None, offset: int) -> None:
-        """Note that the store holds the log `branch` up to `offset`."""
+    def confirm(self, branch: str | None, end: Junction) -> None:
+        """Note that the store holds the log `branch` up to `end`; other lines of that length tell nothing of it."""
         log = self.logs.get(branch)
-        messages = log.points.find(offset) if log else None
-        if log and messages:
-            log.confirm(messages)
+        if log and log.points.holds(end):
+            log.confirm(end.messages)
 
     def part(self, branch: str | None, offset: int) -> None:
         """Note that the log `branch` goes another way after `offset`. If this history is on it, it needs a branch."""

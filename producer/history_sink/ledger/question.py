@@ -14,20 +14,22 @@ class Question:
     """How far does the store hold this history? `branch` is the log that it was on when this was asked.
 
     `is_whole`: it is all that is wanted. Not where news has come since it was handed over, that its log has parted.
+    `confirmed`: the store has told before that it holds so many of its messages.
     """
 
     branch: str | None
     points: Points
     is_whole: bool
+    confirmed: int = 0
 
     @property
     def end(self) -> Junction:
         return self.points.end
 
-    def junctions(self, since: int = 0) -> list[tuple[int, str]]:
-        """(offset, chain16), rising: all behind message `since`, if not too many, and ever fewer before that."""
+    def junctions(self) -> list[tuple[int, str]]:
+        """(offset, chain16), rising: all behind what is confirmed, if not too many, and ever fewer before that."""
         end = len(self.points)
-        at = max(min(since, end), end - DENSE_JUNCTIONS, 1)
+        at = max(self.confirmed, end - DENSE_JUNCTIONS, 1)
         chosen, step = [*range(at, end + 1)], 1
         while (at := at - step) > 0:
             chosen.insert(0, at)
