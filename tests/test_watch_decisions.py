@@ -205,6 +205,21 @@ def test_the_newest_file_is_first_and_one_of_a_session_at_a_time() -> None:
     assert not backlog.add(make_job("too late", 1))  # so that who adds it closes its file
 
 
+def test_what_was_written_just_now_goes_first_and_in_turn() -> None:
+    now = 1_000_000.0
+    backlog = Backlog(Clock(), lambda: now)
+    for name, age in (("old", 99), ("older", 100), ("first", 2), ("second", 1), ("same", 3), ("tomorrow", -90_000)):
+        assert backlog.add(make_job(name, int((now - age) * 1e9)))
+    taken = [job.found.relative for job in iter(backlog.take_fresh, None)]
+    assert taken == ["first", "second", "same"]
+    backlog.add(make_job("same", int(now * 1e9)))
+    assert backlog.take_fresh() is None  # the session is being archived
+    backlog.finish(make_job("same", 0))
+    assert [*take_names(backlog)] == ["same", "tomorrow", "old", "older"]
+    backlog.stop()
+    assert backlog.take_fresh() is None
+
+
 @pytest.mark.parametrize("failures", [5, 1023, 1024, 100_000])
 def test_after_an_outage_of_days_the_pause_is_still_the_longest(failures: int) -> None:
     assert [back_off(1.0, number, 30.0) for number in range(4)] == [1.0, 2.0, 4.0, 8.0]

@@ -4,16 +4,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from io import StringIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
 from agent_writers import ClaudeCode, Codetether, Codex, Gemini, OpenCode
-from history_sink import ProducerSettings, Unavailable
+from history_sink import LogEnd, Message, ProducerSettings, Receipt, SessionId, Unavailable
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.formats import Found
 from history_sink_agents.watch import carry, deliveries, handover, runner, watch
@@ -163,7 +163,7 @@ def test_an_outage_of_a_thousand_tries_ends_no_thread(tmp_path: Path, monkeypatc
     tries = []
 
     class Away(Carrier):
-        def carry(self, found: Found, file: BinaryIO | None) -> Carried:
+        def carry(self, found: Found, file: BinaryIO | None, give_way: Callable[[], object] = lambda: None) -> Carried:
             tries.append(found)
             if len(tries) < 1100:  # 2.0**1024 is no number
                 raise Unavailable("away")
@@ -179,6 +179,60 @@ def test_an_outage_of_a_thousand_tries_ends_no_thread(tmp_path: Path, monkeypatc
         wait_until(lambda: watching.counts.files == 1)
         watching.stop()
     state.close()
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_large_files_give_way_to_what_is_written_meanwhile(tmp_path: Path, forgets: bool) -> None:
+    """By one thread, and two large files: the second comes while the first is sent, the small one while both are.
+
+    `forgets`: both are in the archive, so that they are only read, and nothing of them is sent.
+    """
+    state, archive, read = State(tmp_path, "an archive"), MemoryArchive(), list[str]()
+    lines = b"".join(b'{"n":%d,"text":"%s"}\n' % (number, b"x" * 50_000) for number in range(60))
+
+    class Following(MemorySink):
+        """Writes what comes next when it is handed the third batch of a large file."""
+
+        def extend(self, session_id: SessionId, messages: Iterable[Message], after: LogEnd, *rest: Any) -> Receipt:
+            self.note(str(session_id))
+            return super().extend(session_id, messages, after, *rest)
+
+        def measure(
+            self, messages: Iterable[Message], after: LogEnd | None = None, *rest: Any, **options: Any
+        ) -> LogEnd:
+            self.note(str(options["session_id"]))
+            return super().measure(messages, after, *rest, **options)
+
+        def note(self, session: str) -> None:
+            read.append(session)
+            following = {"claude.one": "two", "claude.two": "small"}.get(session)
+            if following and read.count(session) == 3:
+                watching.look(write(following, lines if following == "two" else b"{}\n"))
+
+    def write(name: str, body: bytes) -> Found:
+        (tmp_path / f"{name}.jsonl").write_bytes(body)
+        return Found("claude", tmp_path, f"{name}.jsonl", f"claude.{name}", "lines")
+
+    if forgets:
+        with MemorySink(archive) as sink:
+            for name in ("one", "two"):
+                sink.extend(f"claude.{name}", lines.splitlines(keepends=True), LogEnd())
+    with Following(archive) as sink:
+        watching = runner.Runner(lambda _: Carrier(Handover(sink), state), state, LineTeller(lambda _: None), threads=1)
+        watching.start()
+        watching.look(write("one", lines))
+        wait_until(lambda: not len(watching.backlog))
+        watching.stop()
+    state.close()
+    others = [name for name in read if name != "claude.small" and not name.endswith(".manifest")]
+    assert archive.lines("claude.small") == [b"{}\n"]
+    assert archive.lines("claude.one") == archive.lines("claude.two") == lines.splitlines(keepends=True)
+    in_hand = 6 if forgets else 1  # lines of the batch that has been read, or the batch
+    behind = others[len(others) - others[::-1].index("claude.two") :]
+    assert len(behind) > 5 * in_hand  # the first goes on when the second is done
+    before = read[: read.index("claude.small")]
+    assert before.count("claude.one") <= 2 + in_hand
+    assert before.count("claude.two") <= 2 + in_hand
 
 
 def test_what_the_broker_has_lost_is_sent_again(place: WatchedHome) -> None:

@@ -1,6 +1,7 @@
-"""What `history-sink watch` costs: a first archive of many files, nothing to do, a new line, a file that grows."""
+"""What `history-sink watch` costs: a first archive of many files, nothing to do, a new line, files that are large."""
 
 import json
+import os
 import random
 import sys
 import time
@@ -38,7 +39,11 @@ def measure(scene: Scene, options: Options) -> Findings:
     grown = Home(scene.stack.directory / "grown", options.seed)
     with scene.workers(place), scene.sink(place) as sink:
         large = tell("a file that grows", measure_growth(grown, place, sink, options))
-    figures = {**store, **first, **later, **large}
+    place = scene.place()
+    crowd = Home(scene.stack.directory / "crowd", options.seed)
+    with scene.workers(place), scene.sink(place) as sink:
+        beside = tell("a new line beside large files", measure_beside(crowd, place, sink, options))
+    figures = {**store, **first, **later, **large, **beside}
     megabytes = home.measure_bytes() / 1e6
     return Findings(
         name="watch",
@@ -50,6 +55,7 @@ def measure(scene: Scene, options: Options) -> Findings:
             Goal("memory at its peak, a file that grows, MB", figures["large_peak_mb"], "at most", 80),
             Goal("a new line in the store, p99, seconds", figures["fresh_p99"], "at most", 2),
             Goal("behind a file that grows by 1 MB/s, at most, seconds", figures["behind_seconds"], "at most", 2),
+            Goal("a new line beside large files, p99, seconds", figures["beside_p99"], "at most", 2),
         ),
         tables=(
             Table(
@@ -110,6 +116,19 @@ def measure(scene: Scene, options: Options) -> Findings:
                         figures["behind_seconds"],
                         figures["large_percent"],
                         figures["large_peak_mb"],
+                    ),
+                ),
+            ),
+            Table(
+                "A new line in another file, while more large files than the watch has threads are archived at first",
+                ("large files", "MB", "lines", "p50, s", "at most, s"),
+                (
+                    (
+                        figures["beside_files"],
+                        figures["beside_mb"],
+                        figures["beside_lines"],
+                        figures["beside_p50"],
+                        figures["beside_longest"],
                     ),
                 ),
             ),
@@ -186,10 +205,7 @@ def measure_growth(home: Home, place: Place, sink: HistorySink, options: Options
     megabytes = options.pick(200, 500)
     home.fill(1, 1)
     path = home.paths[0]
-    block = b"".join(home.make_line(size) for size in (300, 3_000, 30_000, 500, 60_000, 900, 5_000))
-    with path.open("ab") as file:
-        while file.tell() < megabytes * 1e6:
-            file.write(block)
+    block = _fatten(home, path, megabytes)
     began = time.perf_counter()
     with run_watch(home, place) as process:
         first = wait_for(sink, path, _LONGEST_SECONDS, 0.2) - began
@@ -213,6 +229,43 @@ def measure_growth(home: Home, place: Place, sink: HistorySink, options: Options
             "large_percent": 100 * (cpu_seconds(process.pid) - before) / elapsed,
             "large_peak_mb": peak_megabytes(process.pid),
         }
+
+
+def measure_beside(home: Home, place: Place, sink: HistorySink, options: Options) -> dict[str, float]:
+    """A line now and then, in a small file, while large ones are archived that were written long ago."""
+    files, megabytes = THREADS + 2, options.pick(20, 100)
+    home.fill(1 + files, 1)
+    small, *large = home.paths
+    for number, path in enumerate(large):
+        _fatten(home, path, megabytes)
+        os.utime(path, (number, number))
+    os.utime(small, (files, files))  # the newest, and so the first
+    seconds: list[float] = []
+    with run_watch(home, place):
+        wait_for(sink, small)
+        while count_archived(sink, large[0]) < large[0].stat().st_size:  # it is the oldest, and so the last
+            with small.open("ab") as file:
+                file.write(home.make_line(500))
+            began = time.perf_counter()
+            seconds.append(wait_for(sink, small) - began)
+            time.sleep(0.1)
+    return {
+        "beside_files": files,
+        "beside_mb": megabytes,
+        "beside_lines": len(seconds),
+        "beside_p50": quantile(seconds, 0.5),
+        "beside_p99": quantile(seconds, 0.99),
+        "beside_longest": max(seconds),
+    }
+
+
+def _fatten(home: Home, path: Path, megabytes: float) -> bytes:
+    """Have the file grow to so much by lines of many sizes, and return some of them."""
+    block = b"".join(home.make_line(size) for size in (300, 3_000, 30_000, 500, 60_000, 900, 5_000))
+    with path.open("ab") as file:
+        while file.tell() < megabytes * 1e6:
+            file.write(block)
+    return block
 
 
 def _grow(path: Path, block: bytes, seconds: float, written: list[tuple[float, int]]) -> None:

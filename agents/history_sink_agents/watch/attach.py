@@ -102,6 +102,7 @@ def _walk(sink: HistorySink, session: str, source: Source, start: Place) -> Iter
             for line, stop in zip(lines, stops, strict=True):
                 end = sink.measure((line,), end, session_id=session)
                 yield Place(stop, end)
+            del lines, stops, line  # the next ones are read now, and each may have megabytes
 
 
 def _place_beside(sink: HistorySink, session: str, source: Source, timeout_seconds: float, sample: _Sample) -> Place:

@@ -1,4 +1,7 @@
-"""The files that wait to be archived: the newest first, one of a session at a time, some not before their time."""
+"""The files that wait to be archived: one of a session at a time, some not before their time.
+
+What was written just now goes first, in turn. The rest is an archive's first years: the newest goes first.
+"""
 
 import heapq
 import os
@@ -14,6 +17,9 @@ from history_sink_agents.formats import Found
 from history_sink_agents.formats.names import name_whole
 
 Key: TypeAlias = int
+
+FRESH_SECONDS = 60.0
+"""A file that was written to within this time is fresh: who archives a large one lets it go first."""
 
 
 def key_of(found: Found) -> Key:
@@ -48,15 +54,16 @@ class Job:
 
 @dataclass(slots=True)
 class _Heaps:
-    ready: list[tuple[int, int, Job]] = field(default_factory=list)
+    ready: list[tuple[bool, int, int, Job]] = field(default_factory=list)  # False: fresh
     later: list[tuple[float, int, Job]] = field(default_factory=list)
 
 
 class Backlog:
     """Safe for threads."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, clock: Callable[[], float] = time.time) -> None:
         self._now = now
+        self._clock = clock
         self._changed = threading.Condition()
         self._heaps = _Heaps()
         self._numbers = count()
@@ -98,6 +105,11 @@ class Backlog:
                 self._changed.wait(self._seconds_to_wait())
             return None
 
+    def take_fresh(self) -> Job | None:
+        """The next file if it is fresh; waits for none."""
+        with self._changed:
+            return None if self._is_stopped else self._pop(is_fresh=True)
+
     def finish(self, job: Job) -> None:
         """Note that a file that was taken has been looked at."""
         with self._changed:
@@ -125,21 +137,22 @@ class Backlog:
         if delay_seconds > 0:
             heapq.heappush(self._heaps.later, (self._now() + delay_seconds, number, job))
         else:
-            heapq.heappush(self._heaps.ready, (-job.mtime_ns, number, job))
+            is_old = abs(self._clock() - job.mtime_ns / 1e9) > FRESH_SECONDS
+            heapq.heappush(self._heaps.ready, (is_old, -job.mtime_ns if is_old else 0, number, job))
 
-    def _pop(self) -> Job | None:
+    def _pop(self, *, is_fresh: bool = False) -> Job | None:
         now = self._now()
         if now < self._paused_until:
             return None
         while self._heaps.later and self._heaps.later[0][0] <= now:
             self._push(heapq.heappop(self._heaps.later)[2], 0.0)
         blocked, found = [], None
-        while self._heaps.ready and found is None:
+        while self._heaps.ready and found is None and not (is_fresh and self._heaps.ready[0][0]):
             entry = heapq.heappop(self._heaps.ready)
-            if name_whole(entry[2].found.session) in self._busy:
+            if name_whole(entry[-1].found.session) in self._busy:
                 blocked.append(entry)
             else:
-                found = entry[2]
+                found = entry[-1]
         for entry in blocked:
             heapq.heappush(self._heaps.ready, entry)
         if found is not None:

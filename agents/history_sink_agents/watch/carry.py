@@ -50,8 +50,10 @@ class Carrier:
         self._state = state
         self._now = now
 
-    def carry(self, found: Found, file: BinaryIO | None) -> Carried:
+    def carry(self, found: Found, file: BinaryIO | None, give_way: Callable[[], object] = lambda: None) -> Carried:
         """Archive what is new. `file` is open, but for a session in a database.
+
+        `give_way` is called now and then while a file of lines is read: files of other sessions may be carried there.
 
         Raises:
             Busy: It is being rewritten.
@@ -72,7 +74,7 @@ class Carrier:
             if mark is not None and not is_unchanged(mark, look):
                 self._state.set_mark(found, replace(mark, size_bytes=look.size_bytes, mtime_ns=look.mtime_ns))
             return Carried(*step)
-        source = FileSource(file, look.size_bytes)
+        source = FileSource(file, look.size_bytes, between=give_way)
         return self._hand_over(found, Parcel(found.session, source, mark, step), self._keep(found, file, look))
 
     def _carry_whole(self, found: Found, file: BinaryIO, mark: Mark | None, look: Look) -> Carried:

@@ -159,6 +159,7 @@ class Handover:
                 deliveries.add(receipt.task_ids, receipt.bytes, place)
             _count(sent, receipt)
             _check(receipt, deliveries)
+            del lines, stops  # the next ones are read now, and each may have megabytes
         deliveries.finish()
         del self._unsettled[parcel.session]
         if telling is not None:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from history_sink import Unavailable
 from history_sink_agents.formats import Found
@@ -20,6 +21,9 @@ from history_sink_agents.watch.teller import Counts, Teller
 
 THREADS = 4
 """Each waits for the store most of the time."""
+
+_MOST_INTERRUPTED = 8
+"""So many large files one thread may have begun: each gives way to fresh ones, which may be large themselves."""
 
 _LAST_PAUSE_SECONDS = 30.0
 """How long nothing is tried, at most, where the queue, the workers or the store are away."""
@@ -122,19 +126,27 @@ class Runner:
 
     def _work(self) -> None:
         while (job := self.backlog.take()) is not None:
-            try:
-                self._carry(job)
-            finally:
-                self._close(job)
-                self.backlog.finish(job)
+            self._do(job, 0)
 
-    def _carry(self, job: Job) -> None:
+    def _give_way(self, depth: int) -> None:
+        """Between two batches of a large file: archive what was written meanwhile to others."""
+        while depth <= _MOST_INTERRUPTED and (job := self.backlog.take_fresh()) is not None:
+            self._do(job, depth)
+
+    def _do(self, job: Job, depth: int) -> None:
+        try:
+            self._carry(job, depth)
+        finally:
+            self._close(job)
+            self.backlog.finish(job)
+
+    def _carry(self, job: Job, depth: int) -> None:
         found = job.found
         try:
             file = job.file or (None if found.kind == "database" else open_file(found))
             try:
                 told = job.version or _tell(file)
-                carried = self._carrier.carry(found, file)
+                carried = self._carrier.carry(found, file, partial(self._give_way, depth + 1))
             finally:
                 if file is not None and file is not job.file:
                     file.close()

@@ -43,10 +43,14 @@ class FileSource:
 
     _reading_long = threading.Lock()
 
-    def __init__(self, file: BinaryIO, size_bytes: int, *, is_whole: bool = False) -> None:
+    def __init__(
+        self, file: BinaryIO, size_bytes: int, *, is_whole: bool = False, between: Callable[[], object] = lambda: None
+    ) -> None:
+        """`between` is called between two batches, while no line is held."""
         self._file = file
         self._size_bytes = size_bytes
         self._is_whole = is_whole
+        self._between = between
 
     def read(self, start: int) -> Iterator[Batch]:
         """See `Source`."""
@@ -60,6 +64,8 @@ class FileSource:
                 if len(data) < size:  # it was cut while it was read
                     return
                 yield _cut(data, first)
+                del data
+            self._between()
 
     def _find_spans(self, start: int) -> Iterator[tuple[int, int]]:
         """Ranges of whole lines: many short ones, or one that is longer than a batch."""
