@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from command import Command, number, write
+from history_sink import HistorySink
 from stack.stack import producer_environment
 from stack.worker import Worker
 
@@ -83,13 +84,22 @@ def test_the_commands_on_a_real_archive(
     assert not (tmp_path / "none").exists()
     assert "60 lines, 60 of them sealed\n" in done.err
     assert command("unseal", session, tmp_path / "back").status == 1  # it is there
+    with HistorySink.from_env(plain.variables) as sink:
+        sink.append(session, b'{"clear":1}', b'{"clear":2}')
+        assert sink.flush(session)
+    done = command("unseal", session, tmp_path / "both")
+    assert (done.status, "62 lines, 60 of them sealed; 2 in the clear" in done.err) == (0, True), done.err
+    assert (tmp_path / "both").read_bytes() == file.read_bytes() + b'{"clear":1}\n{"clear":2}\n'
+    done = command("unseal", "--strict", session, tmp_path / "strict")
+    assert (done.status, "in the clear" in done.err, (tmp_path / "strict").exists()) == (1, True, False)
+
     shown = command("keys", "sessions", "--json")
     told = {each["session"]: each["key"] for each in map(json.loads, shown.out.splitlines())}
     assert told[session] == ("random" if kind == "random" else f"master {masters.read_text().split()[0]}")
 
     (tmp_path / "one").write_bytes(command("keys", "export", session).out)
     reader = make(tmp_path, **plain.variables, CODETETHER_HISTORY_SEAL_MASTER_FILE=str(tmp_path / "one"))
-    assert reader("unseal", session, "-").out == file.read_bytes()
+    assert reader("unseal", session, "-").out == (tmp_path / "both").read_bytes()
     if kind == "random":
         assert command("keys", "destroy", session, "--yes").status == 0
         done = command("unseal", session, tmp_path / "gone")

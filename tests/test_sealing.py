@@ -211,16 +211,25 @@ class TestAttacks:
         changed = data.draw(st.sampled_from(b"AZaz09+/\x00{"))
         altered = lines[number][:at] + bytes([changed]) + lines[number][at + 1 :]
         lines[number], same = altered, altered == lines[number]
+        log = Opener(keyring).open_log(session, lines)
         try:
-            opened = [*Opener(keyring).open_log(session, lines)]
+            opened = [*log]
         except NotOpened:
+            return
+        if log.clear:  # it begins no longer as a sealed one does
+            assert (log.clear, opened[number], log.elsewhere) == (1, altered, 3 - number)
             return
         assert same or opened == lines_of(messages("a", "b", "c", "d"))  # a bit that base64 does not read
 
-    def test_an_unsealed_line_among_sealed_ones_is_seen(self, sealed: MemoryArchive, keyring: Keyring) -> None:
-        for number in range(5):
-            with pytest.raises(NotOpened, match="sealed and unsealed"):
-                self.attack(sealed, keyring, lambda lines: lines.insert(number, b'{"role":"user"}\n'))  # noqa: B023
+    def test_an_unsealed_line_among_sealed_ones_is_counted_and_said(
+        self, sealed: MemoryArchive, keyring: Keyring, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        clear, stored = b'{"role":"user"}\n', sealed.lines("s")
+        for number in range(len(stored) + 1):
+            opened = Opener(keyring).open_log("s", [*stored[:number], clear, *stored[number:]])
+            assert [*opened].index(clear) == number
+            assert (opened.clear, opened.sealed, opened.elsewhere) == (1, len(stored), len(stored) - number)
+            assert f"line {number}, counted from 0, stands in the clear" in caplog.messages[-1]
 
     def test_a_log_that_is_cut_or_plain_is_not_seen(self, sealed: MemoryArchive, keyring: Keyring) -> None:
         assert len(self.attack(sealed, keyring, lambda lines: lines[:2])) == 2

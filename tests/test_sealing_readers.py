@@ -13,6 +13,7 @@ from history_sink import Fault, PointerHandle
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.mcp_server.resources import LogName
 from history_sink_agents.mcp_server.server import make_server
+from history_sink_agents.restore.archive import Choice, SinkArchive
 from history_sink_agents.sealing import NotOpened, Opener, Sealing, open_session, read_keyring
 from history_sink_agents.sealing.keyring import MASTER_FILE
 from plain_store import lines_of, messages
@@ -96,7 +97,7 @@ def test_an_altered_or_moved_line_is_a_fault_and_never_a_text(
     assert list(Opener(sealing._keyring).open_lines("s", stored, True)) == PLAIN
 
 
-def test_lines_in_the_clear_behind_sealed_ones_are_read_and_said_once_and_what_goes_by_the_key_alone_refuses_them(
+def test_lines_in_the_clear_behind_sealed_ones_are_read_by_all_and_said_once(
     archive: MemoryArchive, sealing: Sealing, caplog: pytest.LogCaptureFixture
 ) -> None:
     clear = {"role": "user", "content": "in the clear"}
@@ -113,8 +114,11 @@ def test_lines_in_the_clear_behind_sealed_ones_are_read_and_said_once_and_what_g
         assert len([each for each in caplog.messages if "line 3, counted from 0, stands in the clear" in each]) == 1
         assert "in the clear among" in caplog.text
         assert sink.resolve(sink.pointer("s")) == b"".join(read)
-        with pytest.raises(NotOpened, match="sealed and unsealed"):
-            list(open_session(sink, "s", sealing._keyring))
+        opened = open_session(sink, "s", sealing._keyring)
+        assert (b"".join(opened), opened.clear, opened.sealed) == (b"".join(read), 2, 4)
+        source = SinkArchive(sink, Choice(), 10.0)
+        assert (found := source.find_log("s")) is not None
+        assert b"".join(source.read_log("s", found[0])) == b"".join(read)
     assert json.dumps(clear) not in caplog.text
 
 

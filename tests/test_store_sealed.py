@@ -35,6 +35,15 @@ def test_a_sealed_transcript_is_loaded_where_the_key_is(archive: MemoryArchive) 
     assert asyncio.run(SessionStore(MemorySink(archive)).load(KEY)) == entries(1, 2)
 
 
+def test_entries_in_the_clear_behind_sealed_ones_are_loaded_and_it_is_said_once(
+    archive: MemoryArchive, caplog: pytest.LogCaptureFixture
+) -> None:
+    asyncio.run(SessionStore(MemorySink(archive), wait_seconds=10.0).append(KEY, entries(3)))
+    for _ in range(2):
+        assert asyncio.run(SessionStore(MemorySink(archive)).load(KEY)) == entries(1, 2, 3)
+    assert len([each for each in caplog.messages if "in the clear among sealed ones" in each]) == 1
+
+
 def test_without_the_key_nothing_is_loaded_and_it_is_said(
     archive: MemoryArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

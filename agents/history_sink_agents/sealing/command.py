@@ -130,8 +130,8 @@ def sessions(as_json: bool) -> None:
 def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
     """Write the opened lines of SESSION to FILE, which must not exist; - is stdout.
 
-    Each line is checked: that it was sealed with the key, for this session, behind the lines that stand before it. At
-    the first that was not, it ends, and FILE is not there.
+    Each sealed line is checked: that it was sealed with the key, for this session, behind the lines that stand before
+    it. At the first that was not, it ends, and FILE is not there. Lines in the clear are kept, and counted.
     """
     keyring = read_keyring()
     draft = file if str(file) == "-" else file.with_name(f".{file.name}.part")
@@ -144,6 +144,8 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
                 for line in opened:
                     if strict and opened.elsewhere:
                         raise click.ClickException(f"line {opened.lines} stands elsewhere than where it was written")
+                    if strict and opened.clear and opened.sealed:
+                        raise click.ClickException(f"line {opened.lines}, or one before it, stands in the clear")
                     out.write(line)
         except BaseException as error:
             if str(file) != "-":
@@ -160,6 +162,8 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
         draft.replace(file)
     beside = f", {opened.elsewhere} of them behind other writers' lines" if opened.elsewhere else ""
     beside += f", {opened.repeated} of these as another stands there" if opened.repeated else ""
+    if opened.sealed and opened.clear:
+        beside += f"; {opened.clear} in the clear, which the key does not vouch for"
     click.echo(f"{session}: {opened.lines} lines, {opened.sealed} of them sealed{beside}", err=True)
 
 

@@ -17,6 +17,10 @@ log = logging.getLogger("history_sink.sealing")
 
 _ORIGIN = bytes(32)
 _KEPT_CIPHERS = 256
+_IN_THE_CLEAR = (
+    "session %s: line %d, counted from 0, stands in the clear among sealed ones. A program without the filter has"
+    " appended it, or somebody who may write to the store: the key does not vouch for it"
+)
 
 
 class Opener:
@@ -81,8 +85,8 @@ class OpenedLog:
     Two writers that went on from one place may have written the same there: `repeated` counts that. `sealed` counts the
     lines that are sealed.
 
-    A line whose key is not here is refused, and so is a line in the clear among sealed ones. `is_for_reading`: the
-    first is given as a `Sealed`. The second is given as it is, `clear` counts it, and the first of them is logged.
+    A line in the clear is given as it is, and `clear` counts it; the first among sealed ones is logged. A line whose
+    key is not here is refused; `is_for_reading`: it is given as a `Sealed`.
     """
 
     def __init__(
@@ -105,8 +109,8 @@ class OpenedLog:
 
     def _open(self, line: bytes) -> bytes:
         envelope = Envelope.read(line)
-        if self.lines and (envelope is None) != (self.clear == self.lines):
-            self._meet_both()
+        if self.lines and (envelope is None) != (self.clear == self.lines) and not self._has_told:
+            self._tell_both()
         opened = line if envelope is None else self._decrypt(envelope, line)
         if envelope is None:
             self.clear += 1
@@ -116,18 +120,10 @@ class OpenedLog:
         self._chain = self._pass(self._chain, line)
         return opened
 
-    def _meet_both(self) -> None:
-        """At a line in the clear behind a sealed one, or a sealed one behind such."""
-        if not self._is_for_reading:
-            raise NotOpened("sealed and unsealed lines in one log")
-        if not self._has_told:
-            self._has_told = True
-            log.warning(
-                "session %s: line %d, counted from 0, stands in the clear among sealed ones. A program without the"
-                " filter has appended it, or somebody who may write to the store: the key does not vouch for it",
-                self._session,
-                self.lines,
-            )
+    def _tell_both(self) -> None:
+        """At the first line in the clear behind a sealed one, or sealed one behind such."""
+        self._has_told = True
+        log.warning(_IN_THE_CLEAR, self._session, self.lines - (self.clear == self.lines))
 
     def _decrypt(self, envelope: Envelope, line: bytes) -> bytes:
         try:
