@@ -120,7 +120,7 @@ def test_rights_that_are_missing_in_redis_are_named(found: dict[str, str], serve
         )
     findings = look(found, BROKER_URL=f"redis://narrow:narrow@127.0.0.1:{server.port}/0")
     problems = texts(findings, "problem")
-    assert "this user may not take messages from the queues (RPOP)" in problems
+    assert "this user may not take messages from the queues (LMPOP)" in problems
     assert "this user may not keep results" in problems
     assert "maxmemory-policy could not be read" in texts(findings, "warning")
     assert "this user reaches every key there is" in texts(findings, "warning")

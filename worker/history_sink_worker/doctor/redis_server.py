@@ -129,12 +129,12 @@ def _is_open(url: str) -> bool | None:
 
 
 def _missing_rights(client: Any, uses: frozenset[str], queues: Sequence[str]) -> list[str]:
-    """Tried with commands that change nothing: no entry has this name, and RPOP is told to take none."""
+    """Tried with commands that change nothing: no entry has this name, and LMPOP refuses to take none."""
     token = f"history-sink-doctor-{secrets.token_hex(8)}"
     uploads = [queue for queue in queues if parse_queue(queue)[0] == UPLOAD_QUEUE]
     tries: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
         "broker": [
-            ("take messages from the queues (RPOP)", ("RPOP", uploads[0], 0)),
+            ("take messages from the queues (LMPOP)", ("LMPOP", 1, uploads[0], "RIGHT", "COUNT", 0)),
             ("run the scripts that take messages (EVAL)", ("EVAL", _NOTHING, len(uploads), *uploads)),
             ("record what is in hand (HSET, HDEL on unacked)", ("HDEL", "unacked", token)),
             ("record what is in hand (ZADD on unacked_index)", ("ZADD", "unacked_index", "XX", 0, token)),

@@ -7,42 +7,39 @@
 # always` each step waits for the disk, so it takes as many as the worker has room for, up to a mebibyte:
 # the one that goes beyond is taken, those behind it go back.
 # KEYS: unacked, unacked_index, lists…; ARGV: id of the first claim less its number, how many at most, for
-# each list its queue in JSON ("" for a consumer that acknowledges nothing). Redis does not undo what a
-# script did before it failed: if the claims can't be recorded (a key of another type, no permission), their
-# messages go back first. A thousand at most: Lua cannot pass on any number of arguments.
-# Of many lists nearly all are empty: those that are, are passed over a hundred at a time.
+# each list its queue in JSON ("" for a consumer that acknowledges nothing: it gets one). Redis does not undo
+# what a script did before it failed: if the claims can't be recorded (a key of another type, no permission),
+# their messages go back first. A thousand at most, of lists and of messages: Lua cannot pass on any number.
 CLAIM = """#!lua flags=allow-oom
-for first = 3, #KEYS, 100 do
-  local last = math.min(first + 99, #KEYS)
-  if #KEYS <= 102 or redis.call('EXISTS', unpack(KEYS, first, last)) > 0 then
-    for i = first, last do
-      local queue = ARGV[i]
-      local messages = redis.call('RPOP', KEYS[i], queue == '' and 1 or math.min(tonumber(ARGV[2]), 1000))
-      if messages then
-        local answer, size = {ARGV[1], i - 3}, 0
-        for n, message in ipairs(messages) do
-          if size > 1048576 then break end
-          size = size + #message
-          answer[n + 2] = message
-        end
-        for n = #messages, #answer - 1, -1 do redis.call('RPUSH', KEYS[i], messages[n]) end
-        if queue ~= '' then
-          local now, index, claims = redis.call('TIME')[1], {}, {}
-          for n = 0, #answer - 3 do
-            local id = ARGV[1] .. '-' .. n
-            index[2 * n + 1], index[2 * n + 2] = now, id
-            claims[2 * n + 1], claims[2 * n + 2] = id, '[' .. answer[n + 3] .. ',"",' .. queue .. ']'
-          end
-          local done = redis.pcall('ZADD', KEYS[2], unpack(index))
-          if type(done) == 'number' then done = redis.pcall('HSET', KEYS[1], unpack(claims)) end
-          if type(done) ~= 'number' then
-            for n = #answer, 3, -1 do redis.call('RPUSH', KEYS[i], answer[n]) end
-            return done
-          end
-        end
-        return answer
+for first = 3, #KEYS, 1000 do
+  local pop, place = {'LMPOP', math.min(1000, #KEYS - first + 1)}, {}
+  for i = first, first + pop[2] - 1 do pop[#pop + 1], place[KEYS[i]] = KEYS[i], i end
+  for _, word in ipairs({'RIGHT', 'COUNT', math.min(tonumber(ARGV[2]), 1000)}) do pop[#pop + 1] = word end
+  local found = redis.call(unpack(pop))
+  if found then
+    local list, messages = found[1], found[2]
+    local queue, answer, size = ARGV[place[list]], {ARGV[1], place[list] - 3}, 0
+    for n, message in ipairs(messages) do
+      if size > 1048576 or n > 1 and queue == '' then break end
+      size = size + #message
+      answer[n + 2] = message
+    end
+    for n = #messages, #answer - 1, -1 do redis.call('RPUSH', list, messages[n]) end
+    if queue ~= '' then
+      local now, index, claims = redis.call('TIME')[1], {}, {}
+      for n = 0, #answer - 3 do
+        local id = ARGV[1] .. '-' .. n
+        index[2 * n + 1], index[2 * n + 2] = now, id
+        claims[2 * n + 1], claims[2 * n + 2] = id, '[' .. answer[n + 3] .. ',"",' .. queue .. ']'
+      end
+      local done = redis.pcall('ZADD', KEYS[2], unpack(index))
+      if type(done) == 'number' then done = redis.pcall('HSET', KEYS[1], unpack(claims)) end
+      if type(done) ~= 'number' then
+        for n = #answer, 3, -1 do redis.call('RPUSH', list, answer[n]) end
+        return done
       end
     end
+    return answer
   end
 end
 return {ARGV[1]}"""

@@ -81,9 +81,9 @@ def _allow_worker(database: int, has_tenants: bool) -> tuple[_Selector, list[_Se
     parked = (*(f"{name}.dead" for name in (*(() if has_tenants else queues), "unacked")), "unacked.dead_lock")
     kombus = (*_CLAIMS, _BINDINGS, "*.celery.pidbox*", "celeryev.*", _RESULTS)
     channels = (_control(database), *_events(database), _RESULTS)
-    commands = (
+    commands = (  # rpop: workers of the version before take messages so, beside new ones
         f"{_CONNECT} client|tracking time info eval evalsha script|exists script|load"
-        " exists del expire llen lindex lpush rpush rpop lrem hget hset hdel hexists hlen hmget"
+        " exists del expire llen lindex lpush rpush lmpop rpop lrem hget hset hdel hexists hlen hmget"
         " zadd zrem zrange zrangebyscore sadd srem smembers get mget set setex getdel xadd xread xrange"
         " publish subscribe unsubscribe psubscribe punsubscribe"
     )
@@ -103,7 +103,7 @@ def _allow_flower(database: int, has_tenants: bool) -> tuple[_Selector, list[_Se
         _Selector("eval", (*_CLAIMS, _REPLIES)),
         _Selector("zrangebyscore", ("%R~unacked_index",)),
         _Selector("hset hmget", ("unacked_swept",)),
-        _Selector("llen rpop exists del", (_REPLIES, "celeryev.*")),
+        _Selector("llen lmpop rpush exists del", (_REPLIES, "celeryev.*")),
         _Selector("evalsha sadd srem smembers zadd zrem zrangebyscore exists del", (_BINDINGS,)),
     ]
 
