@@ -12,6 +12,7 @@ from history_sink_worker.search.notices import Notice, Notices
 from history_sink_worker.service.held_hints import HeldHints, TakenHints
 from history_sink_worker.service.redis_hints import RedisHints
 from history_sink_worker.service.redis_shelf import RedisShelf
+from stack.processes import wait_until
 from stack.redis import RedisServer
 
 LOG = Log("history/", "s")
@@ -79,7 +80,55 @@ def test_a_held_hint_that_could_not_be_sent_is_told_when_the_next_one_is(shelf: 
         if is_told:
             shelf.ask(partial(send, taken), None)
         taken.end(is_told)
-    assert [notice.offset for notice in notices.read(0.0) or ()] == [200, 100]
+    hints._look()
+    assert [notice.offset for notice in notices.read(0.0) or ()] == [100, 200]
+
+
+def end_save(hints: RedisHints, shelf: RedisShelf, log: Log, offset: int) -> None:
+    """As a save does whose result Redis is told of."""
+    held = HeldHints(hints)
+    held.hold()
+    held.put(log.root, hint_of(offset))
+    taken = held.take()
+    shelf.ask(partial(send, taken), None)
+    taken.end(is_told=True)
+
+
+def test_saves_along_with_results_tell_nothing_until_somebody_listens_and_then_all_since_the_look_before(
+    shelf: RedisShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("history_sink_worker.service.redis_hints.LOOK_SECONDS", 60.0)
+    notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    end_save(hints, shelf, LOG, 100)
+    hints._look()
+    end_save(hints, shelf, LOG, 200)
+    assert notices.read(0.0) is None  # the search worker looks at all logs now, before or after the next save
+    end_save(hints, shelf, LOG, 300)
+    assert notices.read(0.0) == []
+    hints._look()
+    assert notices.read(0.0) == [Notice(LOG, 300)]
+    end_save(hints, shelf, LOG, 400)
+    assert notices.read(0.0) == [Notice(LOG, 400)], "from now on at once"
+
+
+def test_a_save_is_told_of_soon_though_no_other_follows(shelf: RedisShelf) -> None:
+    notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    notices.read(0.0)
+    end_save(hints, shelf, LOG, 100)
+    wait_until(lambda: notices.read(0.0) == [Notice(LOG, 100)], timeout_seconds=5, what="the notice")
+
+
+def test_a_look_that_redis_does_not_answer_forgets_nothing(shelf: RedisShelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    notices.read(0.0)
+    monkeypatch.setattr("history_sink_worker.service.redis_hints.LOOK_SECONDS", 60.0)
+    end_save(hints, shelf, LOG, 100)
+    monkeypatch.setattr(shelf, "_paused_until", time.monotonic() + 60)
+    hints._look()
+    monkeypatch.setattr(shelf, "_paused_until", 0.0)
+    end_save(hints, shelf, LOG, 200)
+    hints._look()
+    assert notices.read(0.0) == [Notice(LOG, 200)]
 
 
 def test_of_more_than_can_be_kept_it_is_told_that_some_are_lost(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 NOTICES = "grown"
 """The stream that says which logs have grown: the newest `NOTICES_KEPT`, about. Whoever keeps an index makes it."""
 NOTICES_KEPT = 20_000
+LOOK_SECONDS = 0.5
+"""A process that knows of nobody who keeps an index looks so soon after a save, for all that it has saved meanwhile."""
 LOST, UNTOLD_KEPT = "lost", 1_000
 """In the place of a log: some are not told of. It is said where more than so many could not be told of."""
 
@@ -27,6 +29,7 @@ class RedisHints:
         self._keep_ms = max(1, int(settle_seconds * 1000 / 2))
         self._lock = threading.Lock()
         self._untold: dict[str, int] = {}
+        self._is_heard = self._is_looking = False
 
     def get(self, root: str) -> Hint | None:
         """The hint of the log at `root`; None where there is none that can be read."""
@@ -48,7 +51,8 @@ class RedisHints:
 
         def put(client: "redis.Redis") -> bool:
             pipeline = client.pipeline(transaction=False)
-            self.add(pipeline, root, hint)
+            self._add_hint(pipeline, root, hint)
+            self._add_notice(pipeline, root, hint.offset)
             kept, _ = pipeline.execute(raise_on_error=False)  # a user who may not tell may yet remember
             if isinstance(kept, Exception):
                 raise kept
@@ -60,10 +64,35 @@ class RedisHints:
             self.tell_later(root, hint)
 
     def add(self, pipeline: Any, root: str, hint: Hint) -> int:
-        """The same as commands of a pipeline; how many."""
-        pipeline.set(self._key(root), _encode(hint), px=self._keep_ms)
-        self._add_notice(pipeline, root, hint.offset)
-        return 2
+        """The same as commands of a pipeline; how many. Until somebody is known to keep an index, none tells of it."""
+        self._add_hint(pipeline, root, hint)
+        if self._is_heard:
+            self._add_notice(pipeline, root, hint.offset)
+            return 2
+        self.tell_later(root, hint)
+        with self._lock:
+            is_looking, self._is_looking = self._is_looking, True
+        if not is_looking:
+            look = threading.Timer(LOOK_SECONDS, self._look)
+            look.daemon = True
+            look.start()
+        return 1
+
+    def _look(self) -> None:
+        """Whether there is a stream. If not, nobody needs to know what was saved until now."""
+        with self._lock:
+            told, self._untold, self._is_looking = self._untold, {}, False
+        replies = self._shelf.ask(self._ask_for_stream, None)
+        self._is_heard = replies == [1]
+        if self._is_heard or replies is None:
+            with self._lock:
+                self._untold = {**told, **self._untold}
+            self.tell_untold()
+
+    def _ask_for_stream(self, client: "redis.Redis") -> list[Any]:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.exists(f"{self._shelf.name}:{NOTICES}")
+        return pipeline.execute(raise_on_error=False)  # this user may not be let ask
 
     def tell_later(self, root: str, hint: Hint) -> None:
         """Redis may not have taken it: that the log has moved is told when Redis takes something again."""
@@ -74,7 +103,7 @@ class RedisHints:
 
     def tell_untold(self) -> None:
         """Redis has just taken something: tell what it did not take before. Most often that is nothing."""
-        if not self._untold:
+        if not self._untold or self._is_looking:
             return
         with self._lock:
             told, self._untold = self._untold, {}
@@ -89,6 +118,9 @@ class RedisHints:
         if not self._shelf.ask(tell, False):
             with self._lock:
                 self._untold = {**told, **self._untold}
+
+    def _add_hint(self, pipeline: Any, root: str, hint: Hint) -> None:
+        pipeline.set(self._key(root), _encode(hint), px=self._keep_ms)
 
     def _add_notice(self, pipeline: Any, root: str, offset: int) -> None:
         notice: Any = {"root": root, "offset": offset}
