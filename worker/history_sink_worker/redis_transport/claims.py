@@ -14,7 +14,6 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -26,6 +25,7 @@ from history_sink_worker.outage import Outage
 from history_sink_worker.redis_transport.endings import Ending, tell
 from history_sink_worker.redis_transport.returns import BrokerAccess, Return, give_back, park
 from history_sink_worker.redis_transport.scripts import DEFER, SWEEP
+from history_sink_worker.redis_transport.teller import Teller
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 _OURS = "claim-"
 # Whose message waits for its time, and for no process: that it comes back is no sign of a worker that died.
 _DEFERRED = f"{_OURS}later-"
+LINGER_SECONDS = 0.005
+"""Redis may be told of an end so much later while this process has other tasks in hand: more of them go at once."""
 _Errors = tuple[type[Exception], ...]
 
 
@@ -52,7 +54,7 @@ class Claims:
         self._is_turning = self._has_news = False
         # Celery's handler of SIGQUIT cancels what runs, which may give messages back while this thread is settling.
         self._settling = threading.RLock()
-        self._teller = ThreadPoolExecutor(1, thread_name_prefix="acks")
+        self._teller = Teller(self._settle, self._linger_seconds)
         self._swept_at = float("-inf")
         self._outage = Outage()
 
@@ -83,7 +85,7 @@ class Claims:
         """
         self._entrusted.add(ending.claim)
         self._endings.append(ending)
-        self._teller.submit(self._settle)
+        self._teller.ask()
 
     def holds(self, claim: str) -> bool:
         """Whether this process has `claim`, here."""
@@ -178,7 +180,10 @@ class Claims:
         self._is_turning = True
         if self._has_news:  # what could not be told once waits for the next sweep
             self._has_news = False
-            self._teller.submit(self._settle)
+            self._teller.ask()
+
+    def _linger_seconds(self) -> float:
+        return LINGER_SECONDS if len(self._held) > len(self._entrusted) else 0.0
 
     def _settle(self) -> None:
         with self._settling, self.tolerating():
