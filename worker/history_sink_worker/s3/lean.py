@@ -6,10 +6,12 @@ costs three times the processor time for the same bytes on the wire. What is not
 
 import re
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,8 +27,10 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import create_urllib3_context, get_cert_path
 from urllib3 import BaseHTTPResponse, exceptions
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from history_sink_worker.s3 import hooks, wire
+from history_sink_worker.s3.exchange import Answer, ask
 from history_sink_worker.s3.lean_answers import find_error, leads_elsewhere, read_object
 from history_sink_worker.s3.signature import sign
 from history_sink_worker.store import Blob, Get, PastEnd, Put
@@ -70,7 +74,7 @@ class LeanWay:
             kind = urllib3.HTTPSConnectionPool
             options |= {"ssl_context": create_urllib3_context(), "cert_reqs": "CERT_REQUIRED"}
             options["ca_certs"] = get_cert_path(verify)  # type: ignore[arg-type]  # a path, too
-        self._pool = kind(host, port, **options)
+        self._pool, self._timeout = kind(host, port, **options), timeout
 
     def put(self, request: Put) -> str:
         """The new ETag. Raises as boto3 would, or `NotPlain`."""
@@ -79,12 +83,14 @@ class LeanWay:
             condition = {"If-Match": wire.quote_etag(request.if_match)}
         headers = {**condition, **{f"x-amz-meta-{name}": value for name, value in request.meta.items()}}
         answer = self._ask("PutObject", "PUT", request.key, headers, request.body)
-        return wire.read_etag(answer.headers["ETag"])
+        return wire.read_etag(answer.headers["etag"])
 
     def get(self, request: Get) -> Blob | PastEnd:
         """What was asked for. Raises as boto3 would, or `NotPlain`."""
         header = wire.range_header(request)
-        with closing(self._ask("GetObject", "GET", request.key, {"Range": header} if header else {})) as answer:
+        answer = self._ask("GetObject", "GET", request.key, {"Range": header} if header else {})
+        assert isinstance(answer, BaseHTTPResponse)
+        with closing(answer):
             length = int(answer.headers["Content-Length"])
             size = wire.check_range(request, answer.headers.get("Content-Range"), length)
             if size is None:
@@ -95,7 +101,7 @@ class LeanWay:
 
     def _ask(
         self, operation: str, method: str, key: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> BaseHTTPResponse:
+    ) -> BaseHTTPResponse | Answer:
         """The answer, that is no error; of a GET its beginning. `hooks` tells of it as of boto3's."""
         path, began_at = f"/{key}", time.monotonic()  # as botocore names it to `hooks`
         try:
@@ -112,38 +118,59 @@ class LeanWay:
 
     def _send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
-    ) -> tuple[BaseHTTPResponse, bytes]:
+    ) -> tuple[BaseHTTPResponse | Answer, bytes]:
         """An answer, and what of its body is not the object's."""
         now = datetime.now(UTC)
         signed = sign(method, self._host, path, headers, body or b"", self._keys(), self._region, now)
+        signed["User-Agent"] = "history-sink"  # which is not signed: a proxy may change it
         with self._in_botocores_words():
+            if body is not None:
+                whole = self._exchange(method, path, {"Host": self._host, **signed}, body)
+                return whole, whole.body
             answer = self._pool.urlopen(
                 method,
                 path,
-                body,
-                {"User-Agent": "history-sink", **signed},  # which is not signed: a proxy may change it
+                None,
+                signed,
                 retries=False,
                 redirect=False,
                 assert_same_host=False,
                 preload_content=False,
                 decode_content=False,
             )
-            return answer, b"" if method == "GET" and answer.status < 300 else answer.read()
+            return answer, b"" if answer.status < 300 else answer.read()
+
+    def _exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """On one of the pool's connections, which goes back to it where it can be used again."""
+        connection: Any = self._pool._get_conn()
+        is_kept = False
+        try:
+            if connection.is_closed:
+                connection.timeout = self._timeout.connect_timeout
+                connection.connect()
+            connection.sock.settimeout(self._timeout.read_timeout)
+            answer = ask(connection.sock, method, path, headers, body)
+            is_kept = not answer.is_last
+            return answer
+        finally:
+            if not is_kept:
+                connection.close()
+            self._pool._put_conn(connection)
 
     @contextmanager
     def _in_botocores_words(self) -> Iterator[None]:
         """urllib3's errors as botocore's `URLLib3Session` says them."""
         try:
             yield
-        except exceptions.SSLError as error:
+        except (exceptions.SSLError, ssl.SSLError, CertificateError) as error:
             raise SSLError(endpoint_url=self._endpoint, error=error) from error
         except (exceptions.NewConnectionError, socket.gaierror) as error:
             raise EndpointConnectionError(endpoint_url=self._endpoint, error=error) from error
         except exceptions.ConnectTimeoutError as error:
             raise ConnectTimeoutError(endpoint_url=self._endpoint, error=error) from error
-        except exceptions.ReadTimeoutError as error:
+        except (exceptions.ReadTimeoutError, TimeoutError) as error:
             raise ReadTimeoutError(endpoint_url=self._endpoint, error=error) from error
-        except exceptions.ProtocolError as error:
+        except (exceptions.ProtocolError, HTTPException, OSError) as error:
             raise ConnectionClosedError(endpoint_url=self._endpoint, error=error, request=None) from error
         except Exception as error:
             raise HTTPClientError(error=error) from error

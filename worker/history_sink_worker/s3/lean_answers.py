@@ -11,13 +11,14 @@ from botocore.utils import parse_timestamp
 from urllib3 import BaseHTTPResponse
 
 from history_sink_worker.s3 import wire
+from history_sink_worker.s3.exchange import Answer
 from history_sink_worker.store import Info
 
 _META = "x-amz-meta-"
 _ELSEWHERE = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException")
 
 
-def find_error(operation: str, answer: BaseHTTPResponse, content: bytes) -> ClientError | None:
+def find_error(operation: str, answer: BaseHTTPResponse | Answer, content: bytes) -> ClientError | None:
     """The error in an answer; None: it is none. Raises `ResponseParserError` for a 200 that is no XML."""
     status = answer.status
     if status < 300:
