@@ -28,21 +28,41 @@ from history_sink_worker.upkeep import Upkeep
 
 def configure(settings: BrokerSettings) -> dict[str, Any]:
     """Celery's settings, each with its reason."""
+    return {**_DELIVERY, **_connection(settings), **_queues(settings), **_results(settings), **_MESSAGES}
+
+
+_DELIVERY = {
+    # Acknowledged when the store has confirmed, and not before.
+    "task_acks_late": True,
+    # A pool process that was killed gives its message back.
+    "task_reject_on_worker_lost": True,
+    # Else a task that was refused would come back for ever.
+    "task_acks_on_failure_or_timeout": True,
+    # What is prefetched waits behind one worker while others idle, and is in flight when it dies.
+    "worker_prefetch_multiplier": 1,
+    # Its state is stored before the task runs. With the result backend away that fails, and Celery then
+    # acknowledges a message that nobody has stored.
+    "task_track_started": False,
+    # A PUT under way is finished sooner than it is cancelled and done again.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+}
+_MESSAGES = {
+    # The library writes msgpack: JSON would wrap base64 into base64. Any other program may write JSON.
+    "accept_content": ["json", "msgpack"],
+    # Of what the worker itself sends, which includes its answers to `inspect`: stock clients read it.
+    "task_serializer": "json",
+    # Flower shows what happened without asking anybody to switch it on.
+    "worker_send_task_events": True,
+    # Celery's own would log the bodies of messages that it cannot use.
+    "worker_consumer": "history_sink_worker.intake.consumer:Consumer",
+}
+
+
+def _connection(settings: BrokerSettings) -> dict[str, Any]:
     is_redis = (settings.broker_url or "").startswith(("redis://", "rediss://", "redis+socket://"))
     return {
         "broker_url": settings.broker_url,
         "broker_use_ssl": tls_of(settings.broker_url or ""),
-        # Acknowledged when the store has confirmed, and not before.
-        "task_acks_late": True,
-        # A pool process that was killed gives its message back.
-        "task_reject_on_worker_lost": True,
-        # Else a task that was refused would come back for ever.
-        "task_acks_on_failure_or_timeout": True,
-        # What is prefetched waits behind one worker while others idle, and is in flight when it dies.
-        "worker_prefetch_multiplier": 1,
-        # Its state is stored before the task runs. With the result backend away that fails, and Celery then
-        # acknowledges a message that nobody has stored.
-        "task_track_started": False,
         # A worker may start before its broker, and outlive it.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -51,13 +71,24 @@ def configure(settings: BrokerSettings) -> dict[str, Any]:
         "broker_channel_error_retry": True,
         # Where the transport has heartbeats: a connection that died in silence is noticed within 30 s.
         "broker_heartbeat": 10,
-        # A PUT under way is finished sooner than it is cancelled and done again.
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_transport_options": _redis_options(settings) if is_redis else _other_options(settings),
-        # The library writes msgpack: JSON would wrap base64 into base64. Any other program may write JSON.
-        "accept_content": ["json", "msgpack"],
-        # Of what the worker itself sends, which includes its answers to `inspect`: stock clients read it.
-        "task_serializer": "json",
+    }
+
+
+def _queues(settings: BrokerSettings) -> dict[str, Any]:
+    return {
+        # A worker without -Q takes the first three and no other (see `search_step`). Reads are never stuck behind
+        # uploads.
+        "task_queues": [_queue(name) for name in queues_of(settings.tenants)],
+        "task_default_queue": MAINTENANCE_QUEUE,
+        "task_create_missing_queues": False,
+        # With tenants each task is sent to one of theirs by name: what names none goes nowhere.
+        "task_routes": {} if settings.tenants else {name: {"queue": queue} for name, queue in QUEUE_OF_TASK.items()},
+    }
+
+
+def _results(settings: BrokerSettings) -> dict[str, Any]:
+    return {
         # Stock clients read it, and kombu's JSON carries bytes.
         "result_serializer": "json",
         "result_accept_content": ["json"],
@@ -74,17 +105,6 @@ def configure(settings: BrokerSettings) -> dict[str, Any]:
         "redis_socket_timeout": 2,
         "redis_socket_connect_timeout": 1,
         "redis_retry_on_timeout": False,
-        # A worker without -Q takes the first three and no other (see `search_step`). Reads are never stuck behind
-        # uploads.
-        "task_queues": [_queue(name) for name in queues_of(settings.tenants)],
-        "task_default_queue": MAINTENANCE_QUEUE,
-        "task_create_missing_queues": False,
-        # With tenants each task is sent to one of theirs by name: what names none goes nowhere.
-        "task_routes": {} if settings.tenants else {name: {"queue": queue} for name, queue in QUEUE_OF_TASK.items()},
-        # Flower shows what happened without asking anybody to switch it on.
-        "worker_send_task_events": True,
-        # Celery's own would log the bodies of messages that it cannot use.
-        "worker_consumer": "history_sink_worker.intake.consumer:Consumer",
     }
 
 
