@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from forked_process import ForkedWorker
+from forked_process import ForkedWorker, operate
 from history_sink import HistorySink
 from history_sink_worker.belonging import KEY, Home, find_place, find_refusal
 from history_sink_worker.doctor.belonging import judge_note
@@ -54,12 +54,6 @@ def expect_refusal(environment: Mapping[str, str], *named: str) -> None:
     lines = [line for line in said.splitlines() if "another store's" in line]
     assert len(lines) == 1, said
     assert all(name in lines[0] for name in (*named, "history-sink-worker move")), lines
-
-
-def operate(environment: Mapping[str, str], *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "history_sink_worker.cli.main", *arguments]
-    env = {**os.environ, **environment}
-    return subprocess.run(command, env=env, input=answer, capture_output=True, text=True, timeout=60, check=False)
 
 
 def starts(environment: Mapping[str, str], directory: Path) -> bool:

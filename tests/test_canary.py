@@ -2,9 +2,6 @@
 
 import base64
 import json
-import os
-import subprocess
-import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -14,7 +11,7 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from forked_process import ForkedWorker
+from forked_process import ForkedWorker, operate
 from history_sink import HistorySink
 from stack.minio import MinioServer
 from stack.processes import free_port, wait_until
@@ -79,14 +76,7 @@ class Talker:
             return text
 
     def command(self, *arguments: str) -> str:
-        ended = subprocess.run(
-            [sys.executable, "-m", "history_sink_worker.cli.main", *arguments],
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        ended = operate(self.environment, *arguments)
         return ended.stdout + ended.stderr
 
 

@@ -1,9 +1,7 @@
 """`history-sink-worker doctor` on real servers with wrong settings."""
 
 import json
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from forked_process import operate
 from history_sink_worker.cli.doctor import examine
 from history_sink_worker.doctor.findings import Finding
 from history_sink_worker.service.service import make_service
@@ -56,9 +55,7 @@ def texts(findings: list[Finding], level: str) -> str:
 
 
 def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "history_sink_worker.cli.main", "doctor", *arguments]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(NAMESPACE)}
-    return subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, timeout=60, check=False)
+    return operate(environment, "doctor", *arguments)
 
 
 def test_what_is_in_order_is_said_to_be_so(found: dict[str, str], minio_server: MinioServer) -> None:

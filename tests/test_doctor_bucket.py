@@ -1,14 +1,12 @@
 """What doctor says of a bucket's own rules and of the settings: decided without a server, and on a real MinIO."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forked_process import operate
 from history_sink.protocol.names import KNOWN, NAMESPACE, SINKS_ALONE
 from history_sink_worker.doctor.bucket import ask_store
 from history_sink_worker.doctor.facts import RetentionFacts
@@ -162,10 +160,8 @@ def test_the_settings_in_effect_are_printed_and_no_secret(found: dict[str, str],
     secret.write_text(found.pop(f"{NAMESPACE}S3_SECRET_KEY"))
     more = {f"{NAMESPACE}S3_SECRET_KEY_FILE": str(secret), f"{NAMESPACE}IDLE_SECONDS": "90"}
     more[f"{NAMESPACE}RESULT_URL"] = "redis://somebody:a-password-77@127.0.0.1:1/0?socket_timeout=2"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(NAMESPACE)}
     for arguments in ((), ("--json",)):
-        command = [sys.executable, "-m", "history_sink_worker.cli.main", "doctor", *arguments]
-        ended = subprocess.run(command, env={**kept, **found, **more}, capture_output=True, text=True, check=False)
+        ended = operate({**found, **more}, "doctor", *arguments)
         for word in (secret.read_text(), found[f"{NAMESPACE}S3_ACCESS_KEY"], "a-password-77", "somebody"):
             assert word not in ended.stdout + ended.stderr
         if not arguments:

@@ -1,9 +1,6 @@
 """Hints and the due list on a real Redis: never the truth, never in the way."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +10,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from forked_process import ForkedWorker
+from forked_process import ForkedWorker, operate
 from history_sink.protocol.chain import START, walk
 from history_sink.protocol.upload import Upload
 from history_sink_worker.archive.hint import Hint, KnownHints
@@ -202,10 +199,7 @@ def test_a_log_that_went_idle_is_folded_and_swept_by_itself(
 
 
 def tidy(environment: Mapping[str, str], *arguments: str) -> list[dict[str, object]]:
-    command = [sys.executable, "-m", "history_sink_worker.cli.main", "tidy", "--json", *arguments]
-    ended = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = operate(environment, "tidy", "--json", *arguments)
     assert ended.returncode == 0, ended.stderr
     return [json.loads(line) for line in ended.stdout.splitlines()]
 

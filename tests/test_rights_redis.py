@@ -1,9 +1,6 @@
 """Redis's ACL users, over TLS: with them everything works, and what they forbid fails. By the server's own ACL LOG."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +13,7 @@ from celery import Celery
 from redis.exceptions import NoPermissionError
 
 from command import Command
-from forked_process import ForkedWorker
+from forked_process import ForkedWorker, operate
 from history_sink import HistorySink
 from history_sink_worker.belonging import KEY
 from history_sink_worker.rights.redis_acl import FLOWER, PRODUCER, USERS, WORKER, user_line
@@ -99,9 +96,7 @@ class Place:
         return {(user, what) for user, what in denied if what != "client|setinfo"}
 
     def operate(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "history_sink_worker.cli.main", *arguments]
-        environment = {**os.environ, **self.operator}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = operate(self.operator, *arguments)
         assert done.returncode == 0, (done.stdout, done.stderr)
         return done.stdout
 
@@ -247,8 +242,7 @@ def test_a_script_may_no_more_than_its_user(place: Place) -> None:
 
 
 def test_the_command_prints_lines_without_passwords(place: Place) -> None:
-    command = [sys.executable, "-m", "history_sink_worker.cli.main", "acl", FLOWER, "--database", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = operate({}, "acl", FLOWER, "--database", "3")
     (line,) = done.stdout.splitlines()
     found = re.search(rf"redis://{FLOWER}:(\w+)@", done.stderr)
     assert found

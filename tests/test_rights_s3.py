@@ -1,8 +1,6 @@
 """The store's policies, on a real MinIO: with them each kind of worker does its work, and what they forbid fails."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from forked_process import ForkedWorker
+from forked_process import ForkedWorker, operate
 from history_sink import Fault, HistorySink
 from history_sink_worker.gate.store_probe import look
 from history_sink_worker.rights.s3_policies import ROLES, policy
@@ -165,19 +163,9 @@ def test_the_probe_of_a_readers_gate_does_not_write(
 
 
 def test_the_command_prints_the_policy_of_this_bucket(bucket: str) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "history_sink_worker.cli.main",
-        "policy",
-        "reader",
-        "--bucket",
-        bucket,
-        "--prefix",
-        "p",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    command = ("policy", "reader", "--bucket", bucket, "--prefix", "p")
+    done = operate({}, *command)
     assert json.loads(done.stdout) == policy("reader", bucket, "p/")
-    refused = subprocess.run([*command, "--prefix", "*"], capture_output=True, text=True, timeout=60, check=False)
+    refused = operate({}, *command, "--prefix", "*")
     assert refused.returncode == 1
     assert "pattern" in refused.stderr

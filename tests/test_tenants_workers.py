@@ -1,15 +1,14 @@
 """Workers of tenants, and their operator, on real servers."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from forked_process import operate
 from history_sink import HistorySink, Recalled
 from history_sink_worker.rights.redis_acl import WORKER
 from history_sink_worker.rights.s3_policies import policy
@@ -48,10 +47,8 @@ def save(site: TenantSite, tenant: str, session: str, sink: HistorySink | None =
         assert flushed, flushed
 
 
-def operate(site: TenantSite, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "history_sink_worker.cli.main", *arguments]
-    environment = {**os.environ, **site.environment, **{f"{NAMESPACE}{name}": value for name, value in more.items()}}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+def run(site: TenantSite, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    return operate({**site.environment, **{f"{NAMESPACE}{name}": value for name, value in more.items()}}, *arguments)
 
 
 def count_connections(site: TenantSite) -> int:
@@ -123,27 +120,27 @@ def test_an_operator_says_which_tenant(site: TenantSite) -> None:
         with site.client("history-producer-bob") as client:
             client.lpush("history.bob.upload", "no message")
         wait_until(lambda: bool(site.letters(BOB)), timeout_seconds=30, what="a letter")
-        untold = operate(site, "dead", "list")
+        untold = run(site, "dead", "list")
         assert untold.returncode == 1
         assert "there are 2 tenants: set CODETETHER_HISTORY_TENANT to one of them" in untold.stderr
-        assert operate(site, "dead", "list", TENANT="cid").returncode == 1
-        letters = {tenant: operate(site, "dead", "list", "--json", TENANT=tenant).stdout for tenant in (ANN, BOB)}
+        assert run(site, "dead", "list", TENANT="cid").returncode == 1
+        letters = {tenant: run(site, "dead", "list", "--json", TENANT=tenant).stdout for tenant in (ANN, BOB)}
         assert letters[ANN] == ""
         assert json.loads(letters[BOB])["queue"] == "history.bob.upload"
-        replayed = operate(site, "dead", "replay", "--all", TENANT=BOB)
+        replayed = run(site, "dead", "replay", "--all", TENANT=BOB)
         assert "sent again" in replayed.stdout, replayed
         wait_until(lambda: bool(site.letters(BOB)), timeout_seconds=30, what="it to come back to where it was")
         assert site.letters(ANN) == []
-        assert operate(site, "delete", "kept", "--yes", TENANT=BOB).returncode != 0
-        assert operate(site, "delete", "kept", "--yes", TENANT=ANN).returncode == 0
-        assert operate(site, "verify", TENANT=ANN).returncode == 0
-        assert operate(site, "tidy", "--all", TENANT=BOB).returncode == 0
+        assert run(site, "delete", "kept", "--yes", TENANT=BOB).returncode != 0
+        assert run(site, "delete", "kept", "--yes", TENANT=ANN).returncode == 0
+        assert run(site, "verify", TENANT=ANN).returncode == 0
+        assert run(site, "tidy", "--all", TENANT=BOB).returncode == 0
 
 
 @on_redis
 def test_a_doctor_finds_no_right_missing(site: TenantSite) -> None:
     with running(site.worker()):
-        said = operate(site, "doctor")
+        said = run(site, "doctor")
     assert 'tenants: 2, each below "history/*/": ann, bob' in said.stdout
     assert "may not" not in said.stdout
     assert "every key" not in said.stdout

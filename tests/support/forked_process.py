@@ -1,16 +1,20 @@
-"""Workers, each in a process of its own, all forked from one that has loaded what they import: the nursery.
+"""Workers, and commands for their operators, each in a process of its own, all forked from one that has loaded what
+they import: the nursery.
 
-A worker that begins with its imports takes a second of processor time for them, and the suite starts hundreds.
+One that begins with its imports takes a second of processor time for them, and the suite starts hundreds.
 """
 
 import gc
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -36,6 +40,7 @@ _LOADED = (
     "celery.worker.components",
     "celery.worker.strategy",
     "kombu.transport.redis",
+    "history_sink_worker.cli.commands",
     "history_sink_worker.gate.consumer_pause",
     "history_sink_worker.health.watcher",
     "history_sink_worker.intake.consumer",
@@ -61,7 +66,29 @@ class ForkedProcess(Process):
         python, option, *argv = self.command
         assert (python, option) == (sys.executable, "-m")
         directory = str(self._directory or os.getcwd())
-        return _nursery().fork({"argv": argv, "env": self._environment, "log": log.name, "directory": directory})
+        files = [os.devnull, log.name, log.name]
+        return _nursery().fork({"argv": argv, "env": self._environment, "files": files, "directory": directory})
+
+
+def operate(environment: Mapping[str, str], *arguments: str, answer: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run ``history-sink-worker ARGUMENT…`` with these variables, and none of ours; `answer` is what it may read.
+
+    Whoever tests what a user meets before the command begins starts it as a user does.
+    """
+    argv = ["history_sink_worker.cli.main", *arguments]
+    with tempfile.TemporaryDirectory() as directory:
+        files = [Path(directory, name) for name in ("in", "out", "err")]
+        files[0].write_text(answer)
+        for path in files[1:]:
+            path.touch()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CODETETHER_")}
+        order = {"argv": argv, "env": {**kept, **environment}, "directory": os.getcwd()}
+        child = _nursery().fork({**order, "files": [str(path) for path in files]})
+        try:
+            status = child.wait(60)
+        finally:
+            child.send_signal(signal.SIGKILL)
+        return subprocess.CompletedProcess(argv, status, files[1].read_text(), files[2].read_text())
 
 
 class ForkedWorker(Worker):
@@ -167,11 +194,10 @@ def _find_status(pid: int, statuses: dict[int, int]) -> int | None:
 def _become(order: dict[str, Any], nursery: int) -> None:
     os.setsid()
     die_with_parent(nursery)
-    nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(order["log"], os.O_WRONLY | os.O_APPEND)
-    for number, file in enumerate((nothing, log, log)):
+    for number, name in enumerate(order["files"]):
+        file = os.open(name, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY)
         os.dup2(file, number)
-    os.close(nothing)
-    os.close(log)
+        os.close(file)
     os.chdir(order["directory"])
     os.environ.clear()
     os.environ.update(order["env"])

@@ -1,8 +1,6 @@
 """One worker with its queues and its dead letters, for the tests of those."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ from celery import Celery
 from celery.result import AsyncResult
 from kombu import Connection
 
-from forked_process import ForkedProcess, ForkedWorker
+from forked_process import ForkedWorker, operate
 from history_sink_worker.dead import letter_format
 from history_sink_worker.dead.letter_format import Letter
 from stack.minio import MinioServer
@@ -103,15 +101,6 @@ class Office:
 
     def command(self, *arguments: str, status: int = 0, stdin: str = "") -> str:
         """What ``history-sink-worker dead`` prints."""
-        command = [sys.executable, "-m", "history_sink_worker.cli.main", "dead", *arguments]
-        if not stdin:
-            log_path = self.directory / "command.log"
-            forked = ForkedProcess("the command", command, log_path=log_path, environment=self.environment)
-            forked.launch()
-            assert forked.wait(timeout_seconds=30) == status, forked.log()
-            return forked.log()
-        ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=30, check=False, env=self.environment, input=stdin
-        )
+        ended = operate(self.environment, "dead", *arguments, answer=stdin)
         assert ended.returncode == status, ended.stderr
         return ended.stdout + ended.stderr
