@@ -1,15 +1,12 @@
 """A queue's messages go to one store: workers note it beside the queue, and one with another does not start."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from forked_process import ForkedWorker, operate
+from forked_process import ForkedWorker, operate, run_module
 from history_sink import HistorySink
 from history_sink_worker.belonging import KEY, Home, find_place, find_refusal
 from history_sink_worker.doctor.belonging import judge_note
@@ -43,10 +40,7 @@ def first(asked: Mapping[str, str], tmp_path: Path) -> Iterator[Worker]:
 
 def expect_refusal(environment: Mapping[str, str], *named: str) -> None:
     """A worker with these variables ends by itself, has never been ready, and names both stores."""
-    command = [sys.executable, "-m", "celery", "-A", "history_sink_worker", "worker", "-P", "threads", "-n", "second@b"]
-    ended = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = run_module(environment, "celery", "-A", "history_sink_worker", "worker", "-P", "threads", "-n", "second@b")
     said = ended.stdout + ended.stderr
     assert ended.returncode != 0
     assert "second@b ready" not in said

@@ -1,9 +1,7 @@
 """What a worker says of itself while its servers come and go: an orchestrator's and Prometheus' view."""
 
 import json
-import os
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -15,7 +13,7 @@ import pytest
 from celery import Celery
 from prometheus_client.parser import text_string_to_metric_families
 
-from forked_process import ForkedWorker
+from forked_process import ForkedWorker, operate
 from history_sink import Fault, HistorySink
 from operations import expressions, metrics_of
 from stack.minio import MinioServer
@@ -89,9 +87,7 @@ class Watched:
         wait_until(is_there, timeout_seconds=25, what=f"{name} of {at_least} or more")
 
     def command(self, *arguments: str, **more: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "history_sink_worker.cli.main", *arguments]
-        environment = {**os.environ, **self.environment, **more}
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+        ended = operate({**self.environment, **more}, *arguments)
         return ended.returncode, ended.stdout + ended.stderr
 
 

@@ -13,6 +13,7 @@ from unittest.mock import MagicMock
 import pytest
 from celery import Celery
 
+from forked_process import run_module
 from history_sink_worker import startup
 from history_sink_worker.service.service import service
 from history_sink_worker.store import Rejected, Unfit
@@ -30,13 +31,13 @@ NAMESPACE = "CODETETHER_HISTORY_"
 
 def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """`celery -A history_sink_worker …`, which is to end by itself, with nothing of our own environment's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(NAMESPACE)}
-    command = [sys.executable, "-m", "celery", "-A", "history_sink_worker", *arguments]
-    return subprocess.run(command, env={**kept, **environment}, capture_output=True, text=True, timeout=60, check=False)
+    return run_module(environment, "celery", "-A", "history_sink_worker", *arguments)
 
 
 def test_all_missing_variables_are_named_at_once() -> None:
-    ended = run({}, "worker")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(NAMESPACE)}
+    command = [sys.executable, "-m", "celery", "-A", "history_sink_worker", "worker"]
+    ended = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode != 0
     assert "Traceback" not in ended.stderr
     for name in ("BROKER_URL", "S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY", "S3_SECRET_KEY"):

@@ -71,11 +71,15 @@ class ForkedProcess(Process):
 
 
 def operate(environment: Mapping[str, str], *arguments: str, answer: str = "") -> "subprocess.CompletedProcess[str]":
-    """Run ``history-sink-worker ARGUMENT…`` with these variables, and none of ours; `answer` is what it may read.
+    """Run ``history-sink-worker ARGUMENT…``; see `run_module`."""
+    return run_module(environment, "history_sink_worker.cli.main", *arguments, answer=answer)
 
-    Whoever tests what a user meets before the command begins starts it as a user does.
+
+def run_module(environment: Mapping[str, str], *argv: str, answer: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run ``python -m MODULE ARGUMENT…`` to its end, with these variables and none of ours; it may read `answer`.
+
+    Whoever tests what a user meets before the module's own work begins starts it as a user does.
     """
-    argv = ["history_sink_worker.cli.main", *arguments]
     with tempfile.TemporaryDirectory() as directory:
         files = [Path(directory, name) for name in ("in", "out", "err")]
         files[0].write_text(answer)
