@@ -27,6 +27,8 @@ WORKER = (search_step, search_task, tasks)
 SESSION = 130
 """Messages of a session."""
 ITEMS = 120
+BATCH = 1000
+"""Messages that are made at a time."""
 _WORDS, _STREAM = 60_000, 2_000_000
 _STOP_WORDS = 40
 """So many of the most frequent words nobody asks for: a third of the texts are made of them."""
@@ -102,12 +104,15 @@ def make_messages(count: int, seed: int, start: int = 0, with_texts: bool = True
 
 def build_ours(folder: Path, batches: Iterator[list[Message]]) -> None:
     """As a search worker does, from the lines on."""
-    index = Index(folder / "index", is_writer=True)
+    index, count = Index(folder / "index", is_writer=True), 0
     for batch in batches:
         for session, number, line, _ in batch:
             what = extract(line)
             index.add(Place(session, None, number, number + 1, number), what, what.project)
-        index.commit()
+        count += len(batch)
+        if count % COMMIT_MESSAGES == 0:
+            index.commit()
+    index.commit()
     index.close()
 
 
@@ -170,12 +175,12 @@ def build(who: str, folder: Path, count: int, seed: int) -> Progress:
 
 
 def make_batches(progress: Progress, file: Path, count: int, seed: int) -> Iterator[list[Message]]:
-    """The messages, so many at a time as are committed together; and note what it took to build them in."""
+    """The messages, some at a time; and note what it took to build them in."""
     messages = make_messages(count, seed, progress.messages)
     began, making = time.process_time(), 0.0
     while True:
         thread_began = time.thread_time()
-        batch = list(islice(messages, COMMIT_MESSAGES))
+        batch = list(islice(messages, BATCH))
         text_bytes = sum(len(extract(line).text) for _, _, line, _ in batch)
         making += time.thread_time() - thread_began
         if batch:

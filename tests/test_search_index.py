@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from history_sink_worker.archive.names import Log
 from history_sink_worker.life.deletion import delete
 from history_sink_worker.search import indexer as indexer_module
 from history_sink_worker.search.feed import Feed
-from history_sink_worker.search.index import Index
+from history_sink_worker.search.fields import SCHEMA_VERSION
 from history_sink_worker.search.indexer import Indexer
 from history_sink_worker.search.notices import Notice, Notices
 from history_sink_worker.search.pace import Pace
@@ -426,6 +427,65 @@ def test_a_folder_has_one_writer(tmp_path: Path) -> None:
     assert InUse.__name__ in done.stderr
 
 
-def test_an_index_of_another_version_is_left_and_a_new_one_is_built(tmp_path: Path) -> None:
-    Index(tmp_path / "index-0-old")
-    assert not list(Index(tmp_path / "index-1-new").cursors())
+def test_an_index_of_another_version_is_not_asked_and_a_new_one_takes_its_place(
+    sink: HistorySink, work: Service, tmp_path: Path
+) -> None:
+    save(sink, "versions", talk("versions", 3))
+    home = tmp_path / "own"
+    built = built_anew(work, home)
+    state = State.read(home)
+    assert state is not None
+    old = home / f"index-{SCHEMA_VERSION - 1}-older"
+    current(home).folder.rename(old)
+    replace(state, folder=old.name).write(home)
+    indexer = make_indexer(work, home)
+    assert not old.exists()
+    assert list(indexer._feed.index.cursors()) == []
+    settle(indexer)
+    assert read_contents(indexer._feed.index) == built
+    assert current(home).folder.name.startswith(f"index-{SCHEMA_VERSION}-")
+    indexer.close()
+
+
+def test_a_first_build_commits_at_its_own_pace(sink: HistorySink, work: Service, tmp_path: Path) -> None:
+    for name in ("first-a", "first-b"):
+        save(sink, name, talk(name, 2))
+    pace = Pace(tick=0.0, commit=-1.0, build=60.0, beat=0.0)  # one log a turn
+    indexer = make_indexer(work, tmp_path / "own", None, pace)
+    indexer._committed_at = 1000.0
+    indexer.turn(1001.0)
+    assert not indexer._feed.draft.is_empty
+    indexer.turn(1061.0)
+    assert indexer._feed.draft.is_empty
+    settle(indexer)
+    save(sink, "first-a", talk("first-a", 3))
+    indexer._wanted.add(work.log("first-a"), 0, time.time())
+    indexer.turn(indexer._committed_at + 1.0)
+    assert indexer._feed.draft.is_empty
+    indexer.close()
+
+
+def test_who_speaks_in_a_part_is_told_by_a_line_before_it(sink: HistorySink, work: Service, tmp_path: Path) -> None:
+    events: list[dict[str, object]] = []
+    for number, role in enumerate(("user", "assistant", "user")):
+        message = f"m{number}"
+        part = {"id": f"p{number}", "type": "text", "messageID": message, "text": f"the dugong {number}"}
+        events.append({"type": "message.updated.1", "data": {"info": {"id": message, "role": role}}})
+        events.append({"type": "message.part.updated.1", "data": json.dumps({"part": part})})
+    tool = {"id": "t", "type": "tool", "messageID": "m2", "tool": "bash", "state": {"output": "a dugong"}}
+    events.insert(5, {"type": "message.part.updated.1", "data": {"part": tool}})
+    indexer = make_indexer(work, tmp_path / "own", notices_of(work))
+    for count in (3, 5, len(events)):  # one look ends between a message and its part
+        save(sink, "opencode", events[:count])
+        indexer.turn(time.time())
+        settle(indexer)
+    index = indexer._feed.index
+
+    def find(role: str) -> set[int]:
+        scope = Scope(session="opencode", role=role)
+        return {each.place.number for each in index.search(index.read("dugong"), scope, 10)}
+
+    assert (find("user"), find("assistant"), find("tool")) == ({1, 6}, {3}, {5})
+    contents = read_contents(index)
+    indexer.close()
+    assert contents == built_anew(work, tmp_path / "anew")

@@ -20,6 +20,7 @@ from bench.peer_search import NAME, measure_peer
 from bench.recall_queue import measure_queue
 from bench.scene import Scene
 from history_sink.protocol.chain import split_lines
+from history_sink_worker.search.draft import COMMIT_MESSAGES
 from history_sink_worker.search.extraction import Extract, extract
 from history_sink_worker.search.index import Index
 from history_sink_worker.search.places import Place, Scope
@@ -172,7 +173,7 @@ def build(folder: Path, texts: Texts) -> Index:
     for number, (place, _, line) in enumerate(texts.messages):
         what = extract(line)
         index.add(place, what, what.project)
-        if number % 5000 == 4999:
+        if (number + 1) % COMMIT_MESSAGES == 0:
             index.commit()
     index.commit()
     return index

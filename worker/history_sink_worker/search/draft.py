@@ -7,8 +7,8 @@ from history_sink_worker.search.extraction import Extract
 from history_sink_worker.search.index import Index
 from history_sink_worker.search.places import Cursor, Place
 
-COMMIT_MESSAGES = 5000
-"""So many are committed at once; a log may have any number."""
+COMMIT_MESSAGES = 20_000
+"""So many are committed at once; a log may have any number. Of fewer, each would be merged twice."""
 
 Name = tuple[str, str | None]
 """A log's session and branch."""

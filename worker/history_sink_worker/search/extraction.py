@@ -31,6 +31,7 @@ _CALLS = {"function_call", "custom_tool_call", "local_shell_call", "web_search_c
 _TIMES = ("timestamp", "created_at", "createdAt", "time", "ts", "date")
 _FOLDERS = ("cwd", "project", "projectPath", "workdir", "directory")
 _ENVELOPES = ("message", "payload", "data", "part", "info", "item", "record")
+_ANY_ENVELOPE = frozenset(_ENVELOPES)
 _INNER = {"role", "content", "parts", "type", "text", "message", "payload", "cwd", "part", "info", "toolCallId"}
 _REPEATS = {"progress", "file-history-snapshot", "queue-operation", "last-prompt"}
 """Claude Code's: what they say is a message of its own elsewhere in the file, or nobody's words."""
@@ -42,7 +43,8 @@ class Extract(NamedTuple):
     """`said` is what somebody said; `done` are calls, results, thinking and all else. `role` is "" where none is known.
 
     `at` is a Unix time in seconds, None where the line has none; `project` the folder that it names, or "".
-    `is_sealed`: it was encrypted by its writer, and nothing of it can be indexed.
+    `is_sealed`: it was encrypted by its writer, and nothing of it can be indexed. `message` is the id of a message of
+    OpenCode's: of the one that the line tells of, or, where `role` is "", of the one that the line is a part of.
     """
 
     said: str = ""
@@ -51,6 +53,7 @@ class Extract(NamedTuple):
     at: float | None = None
     project: str = ""
     is_sealed: bool = False
+    message: str = ""
 
     @property
     def text(self) -> str:
@@ -97,13 +100,13 @@ def _extract_object(value: dict[str, Any]) -> Extract:
     parts: Parts = collect(layers[-1], layers[:-1], is_speech)
     if role == "user" and parts.has_result and not parts.said:
         role = "tool"
-    return Extract(_join(parts.said), _join(parts.done), role, at, project)
+    return Extract(_join(parts.said), _join(parts.done), role, at, project, message=_find_message(layers, role))
 
 
 def _layers(value: dict[str, Any]) -> list[dict[str, Any]]:
     """The line's object, and the objects that it is an envelope of, the innermost last."""
     layers = [value]
-    while len(layers) < 4:
+    while len(layers) < 4 and not _ANY_ENVELOPE.isdisjoint(layers[-1]):
         for name in _ENVELOPES:
             inner = layers[-1].get(name)
             if name == "data" and isinstance(inner, str) and inner[:1] == "{":
@@ -122,6 +125,13 @@ def _layers(value: dict[str, Any]) -> list[dict[str, Any]]:
 def _is_spoken_part(part: dict[str, Any]) -> bool:
     """OpenCode's: a text on a line of its own; who speaks was told on an earlier one."""
     return part.get("type") == "text" and "messageID" in part
+
+
+def _find_message(layers: list[dict[str, Any]], role: str) -> str:
+    """See `Extract`."""
+    if not role:
+        return _text(layers[-1].get("messageID"))
+    return _text(layers[-1].get("id")) if len(layers) > 1 and layers[-2].get("info") is layers[-1] else ""
 
 
 def _find_folder(layers: list[dict[str, Any]]) -> str:

@@ -206,8 +206,8 @@ class Indexer:
         _log.info("search index purged", messages=self._feed.index.count_messages())
 
     def _commit(self, now: float) -> None:
-        is_due = now - self._committed_at >= self._pace.commit or self._wanted.is_urgent
-        if is_due and not self._feed.draft.is_empty:
+        pause = self._pace.commit if self._is_level else self._pace.build
+        if not self._feed.draft.is_empty and (self._wanted.is_urgent or now - self._committed_at >= pause):
             self._feed.draft.commit()
             self._committed_at = time.time()
         self._wanted.note_commit()

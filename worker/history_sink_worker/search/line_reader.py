@@ -11,6 +11,7 @@ from history_sink_worker.search.sealed import open_line
 from history_sink_worker.task_errors import unexpected
 
 _log = log.get("history_sink_worker")
+_SPEAKERS_KEPT = 8
 
 
 class LineReader:
@@ -21,7 +22,7 @@ class LineReader:
         self._start = cursor
         self._parts_at = int(cursor.branch.partition("-")[0]) if cursor.branch else 0
         self._offset, self._chain, self._messages = cursor.offset, bytes.fromhex(cursor.chain), cursor.messages
-        self._project, self._sealed = cursor.project, cursor.sealed
+        self._project, self._sealed, self._speakers = cursor.project, cursor.sealed, dict(cursor.speakers)
 
     @property
     def cursor(self) -> Cursor:
@@ -33,13 +34,14 @@ class LineReader:
             messages=self._messages,
             project=self._project,
             sealed=self._sealed,
+            speakers=dict(self._speakers),
         )
 
     def take(self, line: bytes, walk: Walk) -> bool:
         """Index the line before `walk`. Commits, in the middle of a log, where much has come together."""
         draft, start = self._draft, self._start
         if walk.offset >= self._parts_at:
-            what = _extract(open_line(start.session, line))
+            what = self._find_speaker(_extract(open_line(start.session, line)))
             self._project = what.project or self._project
             self._sealed += what.is_sealed
             place = Place(start.session, start.branch, walk.offset - len(line), walk.offset, self._messages)
@@ -50,6 +52,16 @@ class LineReader:
             draft.move(self.cursor)
             draft.commit()
         return False
+
+    def _find_speaker(self, what: Extract) -> Extract:
+        """A part of OpenCode's does not say who speaks: a line before it does, which tells of its message."""
+        if not what.message or not what.role:
+            return what._replace(role=self._speakers.get(what.message, "")) if what.message else what
+        self._speakers.pop(what.message, None)
+        self._speakers[what.message] = what.role
+        if len(self._speakers) > _SPEAKERS_KEPT:
+            del self._speakers[next(iter(self._speakers))]
+        return what
 
 
 def _extract(line: bytes) -> Extract:

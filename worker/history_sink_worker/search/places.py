@@ -1,6 +1,6 @@
 """What an index keeps: where a message lies, how far each log is indexed, and where to look. Plain data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -16,7 +16,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a log is indexed: a junction, and what the LIST showed then. `chain` is hex; times are Unix seconds."""
+    """How far a log is indexed: a junction, and what the LIST showed then. `chain` is hex; times are Unix seconds.
+
+    `speakers`: roles by message, of the last messages whose parts do not say it.
+    """
 
     session: str
     branch: str | None
@@ -28,6 +31,7 @@ class Cursor:
     written_at: float = 0.0
     project: str = ""
     sealed: int = 0
+    speakers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

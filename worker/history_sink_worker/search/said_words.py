@@ -7,12 +7,10 @@ from array import array
 from collections.abc import Iterable
 from zlib import crc32
 
-_LOW_BITS = 0xFFFF
-
 
 def pack(words: Iterable[bytes]) -> bytes:
     """Each word once, as its two bytes, in the order of the words: the same for the same text in each process."""
-    return array("H", map(_LOW_BITS.__and__, map(crc32, dict.fromkeys(words)))).tobytes()
+    return array("H", array("I", map(crc32, dict.fromkeys(words))).tobytes())[::2].tobytes()  # of each four bytes two
 
 
 def count(packed: bytes, numbers: frozenset[int]) -> int:
@@ -22,4 +20,4 @@ def count(packed: bytes, numbers: frozenset[int]) -> int:
 
 def number_of(word: str) -> int:
     """The two bytes that stand for a word."""
-    return crc32(word.encode("utf-8", "replace")) & _LOW_BITS
+    return array("H", pack([word.encode("utf-8", "replace")]))[0]
