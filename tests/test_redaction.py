@@ -244,6 +244,18 @@ def test_a_text_that_is_full_of_candidates_takes_no_square_of_time() -> None:
         assert "[REDACTED:private_key]" in after
 
 
+def test_a_text_that_stands_twice_in_a_line_is_looked_at_once() -> None:
+    seen, text = list[str](), "what a tool printed, " * 20
+
+    def engine(each: str) -> str:
+        seen.append(each)
+        return each
+
+    redaction = Redaction(environment={}, engine=engine, state_folder=Path("/nonexistent"))
+    redaction(line_of({"message": {"content": text}, "toolUseResult": {"stdout": text}}))
+    assert seen.count(text) == 1
+
+
 @given(st.text(alphabet="ab=. \n-", max_size=200), st.integers(0, 300))
 def test_long_texts_are_cut_into_pieces_that_make_them_again(text: str, count: int) -> None:
     whole = text * count

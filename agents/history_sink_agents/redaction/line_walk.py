@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 from history_sink_agents.redaction.opaque import is_opaque
-from history_sink_agents.redaction.strings import SHORT_CHARACTERS, Change, is_json, redact_json
+from history_sink_agents.redaction.strings import Change, is_json, redact_json
 
 Scrub = Callable[[str], str]
 """Takes a text, and returns it without its secrets."""
 
 NAMED_CHARACTERS = 300
 _CACHED_TEXTS = 8192
+_PLAIN_CHARACTERS = 64
 _NESTED = 8
 _ROUNDS = 4
 _TELLS = re.compile(
@@ -29,7 +30,11 @@ def cache_short(scrub: Scrub) -> Change:
 
 
 def redact_line(line: str, scrub: Scrub, short: Change) -> str:
-    """The line without its secrets. What is no JSON is looked at as text. The same again changes nothing."""
+    """The line without its secrets. What is no JSON is looked at as text. The same again changes nothing.
+
+    Agents write one tool's result twice into a line, so a text that comes again in it is not looked at again.
+    """
+    scrub = cache(scrub)
     for _ in range(_ROUNDS):
         change = partial(_redact_string, scrub, short, 0)
         after = redact_json(line, change, short)
@@ -49,7 +54,7 @@ def _redact_string(scrub: Scrub, short: Change | None, depth: int, key: str, tex
             after = scrub(inner)
             return after if after == inner or is_json(after) else inner
     tells = not is_key and len(text) <= NAMED_CHARACTERS and _tells(key)
-    if not tells and len(text) <= SHORT_CHARACTERS and _PLAIN.fullmatch(text):
+    if not tells and len(text) <= _PLAIN_CHARACTERS and _PLAIN.fullmatch(text):
         return text
     text = _scrub_coloured(text, scrub) if _ESCAPE in text else scrub(text)
     return _scrub_named(key, text, scrub) if tells else text

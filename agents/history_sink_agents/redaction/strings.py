@@ -12,7 +12,7 @@ LEAST_CHARACTERS = 8
 
 _scanstring: Callable[[str, int, bool], tuple[str, int]] = decoder.scanstring  # type: ignore[attr-defined]  # public in json since 2.6, unknown to typeshed
 
-SHORT_CHARACTERS = 64
+SHORT_CHARACTERS = 128
 """Keys and shorter values come again and again."""
 
 _NEXT = re.compile(r'["{}\[\]]')
@@ -54,23 +54,22 @@ def is_json(text: str) -> bool:
 def _find_changes(value: Any, change: Change, short: Change, short_characters: int) -> dict[Place, str]:
     """What becomes of the strings of a value whose objects are tuples of pairs; of those only that change."""
     changes: dict[Place, str] = {}
-
-    def look(named: str, text: str, is_key: bool) -> None:
-        after = (short if len(text) <= short_characters else change)(named, text, is_key)
-        if after is not text and after != text:
-            changes[named, text, is_key] = after
-
     rest: list[tuple[str, Any]] = [("", [value])]  # lists and objects, each by the key that it goes by
     while rest:
         around, value = rest.pop()
         label = ""  # what a "name" said in this object
         for key, each in value if type(value) is tuple else zip(repeat(None), value):
             if key is not None and len(key) >= LEAST_CHARACTERS:
-                look(around, key, True)
+                after = (short if len(key) <= short_characters else change)(around, key, True)
+                if after is not key and after != key:
+                    changes[around, key, True] = after
             if type(each) is str:
                 label = each if key in _NAMES else label
                 if len(each) >= LEAST_CHARACTERS:
-                    look(around if key is None else (label or around) if key in _VALUES else key, each, False)
+                    named = around if key is None else (label or around) if key in _VALUES else key
+                    after = (short if len(each) <= short_characters else change)(named, each, False)
+                    if after is not each and after != each:
+                        changes[named, each, False] = after
             elif type(each) in (list, tuple):
                 rest.append((around if key is None else key, each))
                 label = ""
