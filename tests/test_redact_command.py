@@ -49,7 +49,7 @@ def test_it_writes_what_would_be_archived(command: Command, tmp_path: Path) -> N
     file = write(tmp_path / "a.jsonl", '{"a" : 1}', json.dumps({"a": TOKEN}))
     done = command("redact", "--write", "--rules", file)
     assert done.out == b'{"a" : 1}\n{"a": "[REDACTED:github_token]"}\n'
-    assert done.err.startswith("rules redact=3/redact-secret-0.1.0b15/")
+    assert done.err.startswith("rules redact=4/redact-secret-0.1.0b15/")
 
 
 def test_wrong_usage_and_wrong_configuration_are_said(command: Command, tmp_path: Path) -> None:

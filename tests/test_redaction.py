@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import test_redaction_notations
 from bench import planted_credentials
 from bench.planted_secrets import Mint, Planted, opaque, plant
 from history_sink import ConfigurationError, Filtered
@@ -184,7 +185,7 @@ HARMLESS = [
 
 @pytest.mark.parametrize("code", HARMLESS)
 def test_types_names_of_secrets_and_tokens_of_pages_are_no_secrets_any_more(code: str) -> None:
-    first = REDACTION.for_rules("s", REDACTION.rules.replace("=3/", "=1/"))
+    first = REDACTION.for_rules("s", REDACTION.rules.replace("=4/", "=1/"))
     assert first is not None
     assert b"REDACTED" not in REDACTION(line_of({"content": code}))
     assert b"REDACTED" in first(line_of({"content": code}))
@@ -210,7 +211,7 @@ def test_a_secret_beside_such_is_still_found(code: str) -> None:
 def test_a_session_that_was_begun_by_older_rules_goes_on_by_them_here_and_on_another_machine(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    old = Redaction(environment={}, state_folder=tmp_path / "old").for_rules("", REDACTION.rules.replace("=3/", "=1/"))
+    old = Redaction(environment={}, state_folder=tmp_path / "old").for_rules("", REDACTION.rules.replace("=4/", "=1/"))
     assert old is not None
     archive, history = MemoryArchive(), [message(text) for text in HARMLESS]
     with MemorySink(archive, filters=[old]) as sink:  # as before the upgrade of the library
@@ -404,18 +405,20 @@ class TestOnASink:
 
 
 @pytest.mark.parametrize(
-    ("walk", "made"), [("1", "59f323ddaf55a865"), ("2", "f1d38be19ba2af9a"), ("3", "d77a4abfa5353fcb")]
+    ("walk", "made"),
+    [("1", "59f323ddaf55a865"), ("2", "f1d38be19ba2af9a"), ("3", "d77a4abfa5353fcb"), ("4", "17e015fce3e939b7")],
 )
 def test_the_rules_make_the_bytes_that_their_name_stands_for(walk: str, made: str) -> None:
     """Who changes what comes out makes `WALK` another: sessions that go on would part from what is stored."""
     lines = [each.line for each in plant(1, 2) if each.kind != "rsa"]  # those are drawn by the system
     lines += [line_of({"content": text.format(name="API_KEY", value=Mint(1).text(30))}) for text in SURROUNDED]
     lines += [line_of({"content": text}) for text in HARMLESS] if walk != "1" else []
-    lines += [each.line for each in planted_credentials.plant(1)] if walk == "3" else []
+    lines += [each.line for each in planted_credentials.plant(1)] if walk in "34" else []
+    lines += [each.line for each in test_redaction_notations.plant(1)] if walk == "4" else []
     redaction = REDACTION.for_rules("s", f"redact={walk}/redact-secret-0.1.0b15/0d7c3943")
     assert redaction is not None
     assert hashlib.sha256(b"\n".join(map(redaction, lines))).hexdigest()[:16] == made
-    assert REDACTION.rules.startswith("redact=3/")
+    assert REDACTION.rules.startswith("redact=4/")
 
 
 @given(

@@ -12,7 +12,7 @@ from bench.planted_credentials import plant
 from history_sink_agents.redaction import Redaction
 
 REDACTION = Redaction(environment={}, state_folder=Path("/nonexistent"))
-FIRST, SECOND = (REDACTION.for_rules("", REDACTION.rules.replace("=3/", f"={walk}/")) for walk in "12")
+FIRST, SECOND = (REDACTION.for_rules("", REDACTION.rules.replace("=4/", f"={walk}/")) for walk in "12")
 LEAST_SHARE = 0.94
 KNOWN_TO_STAY = {"xfreerdp", "net use", "java call"}
 

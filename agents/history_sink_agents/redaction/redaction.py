@@ -11,9 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from history_sink import ConfigurationError, Filtered
-from history_sink_agents.redaction.code_context import DEFAULT_PASSWORD, is_code, is_harmless
+from history_sink_agents.redaction.code_context import (
+    DEFAULT_PASSWORD,
+    is_certainly_code,
+    is_code,
+    is_harmless,
+)
 from history_sink_agents.redaction.code_names import is_a_name
-from history_sink_agents.redaction.credentials import hide_credentials
+from history_sink_agents.redaction.credentials import FOURTH, THIRD, hide_credentials
 from history_sink_agents.redaction.engine import Engine, IsHarmless, RedactSecret
 from history_sink_agents.redaction.line_walk import cache_short, redact_line
 from history_sink_agents.redaction.named import hide_named
@@ -22,7 +27,7 @@ from history_sink_agents.redaction.record import Record
 from history_sink_agents.redaction.secret_names import LEAST_CHARACTERS, find_values
 from history_sink_agents.restored import find_own_state_folder
 
-WALK = "3"
+WALK = "4"
 """The version of all that is not the engine. Whatever makes other bytes of a line makes it another."""
 
 
@@ -38,7 +43,8 @@ class _Version:
 _VERSIONS: Mapping[str, _Version] = {
     "1": _Version(is_a_name, hide_named),
     "2": _Version(is_harmless, hide_named),
-    WALK: _Version(is_code, hide_credentials, (DEFAULT_PASSWORD,)),
+    "3": _Version(is_code, partial(hide_credentials, grammar=THIRD), (DEFAULT_PASSWORD,)),
+    WALK: _Version(is_certainly_code, partial(hide_credentials, grammar=FOURTH), (DEFAULT_PASSWORD,)),
 }
 """Sessions that were begun by an older one go on by it."""
 
