@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from history_sink_worker.rights.s3_policies import policy
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import Denied, Get, List, Put
 from stack.minio import MinioServer
-from stack.processes import wait_until
+from stack.processes import free_port, wait_until
 from stack.worker import Worker
 from tenant_site import ANN, BOB, NAMESPACE, TenantSite, running_site
 
@@ -49,6 +50,11 @@ def save(site: TenantSite, tenant: str, session: str, sink: HistorySink | None =
 
 def run(site: TenantSite, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
     return operate({**site.environment, **{f"{NAMESPACE}{name}": value for name, value in more.items()}}, *arguments)
+
+
+def fetch(port: int, page: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def count_connections(site: TenantSite) -> int:
@@ -192,7 +198,13 @@ def test_a_tenant_whose_prefix_the_store_refuses_holds_up_no_other(site: TenantS
     }
     rights["Statement"].append(statement)
     access_key, secret_key = site.minio.create_user(rights)
-    credential = {"S3_ACCESS_KEY": access_key, "S3_SECRET_KEY": secret_key, "TENANTS": f"{ANN},{BOB}"}
+    port = free_port()
+    credential = {
+        "S3_ACCESS_KEY": access_key,
+        "S3_SECRET_KEY": secret_key,
+        "TENANTS": f"{ANN},{BOB}",
+        "HTTP_ADDRESS": str(port),
+    }
     with running(site.worker("both", credential)) as worker, site.sink(ANN) as refused, site.sink(BOB) as other:
         for number in range(5):
             assert refused.save(f"s{number}", [{"text": "words"}]).state == "enqueued"
@@ -201,6 +213,14 @@ def test_a_tenant_whose_prefix_the_store_refuses_holds_up_no_other(site: TenantS
             assert other.save(f"s{number}", [{"text": "words"}]).state == "enqueued"
             assert other.flush(f"s{number}", 10)
         assert "store away" not in worker.process.log()
+        assert f'history_sink_tenant_refused{{tenant="{ANN}"}} 1.0' in fetch(port, "metrics")
+        ready = json.loads(fetch(port, "ready"))
+        assert ready["ready"]
+        assert ready["notes"] == [f"the store refuses tenant {ANN}, whose uploads wait"]
+        examined = run(site, "doctor", **credential)
+        assert examined.returncode == 1
+        assert f"tenants: the store refuses {ANN}, whose uploads wait" in examined.stdout
+        assert f"refuses {BOB}" not in examined.stdout
     with running(site.worker("restored", {"TENANTS": f"{ANN},{BOB}"})), site.sink(ANN) as sink:
         for number in range(5):
             wait_until(lambda: len(sink.status(f"s{number}").logs) == 1, what="what had waited", timeout_seconds=90)  # noqa: B023

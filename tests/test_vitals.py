@@ -48,6 +48,18 @@ def test_a_broker_that_may_forget_is_a_note_to_who_is_ready() -> None:
     assert judged(forgets=()).notes == ()
 
 
+def test_a_tenant_that_the_store_refuses_is_a_note_and_a_number_of_its_own() -> None:
+    health = judged(refused_tenants=("ann",))
+    assert (health.is_ready, health.notes) == (True, ("the store refuses tenant ann, whose uploads wait",))
+
+    def refused(**changes: Any) -> list[dict[str, str]]:
+        families = VitalsCollector(lambda: dataclasses.replace(WELL, **changes)).collect()
+        return [each.labels for one in families if one.name == "history_sink_tenant_refused" for each in one.samples]
+
+    assert refused(refused_tenants=("ann", "bob")) == [{"tenant": "ann"}, {"tenant": "bob"}]
+    assert refused() == []
+
+
 def test_a_store_that_is_full_does_not_matter_to_who_only_reads() -> None:
     assert judged(store_away="full", writes=False).is_ready
 

@@ -328,7 +328,7 @@ def test_whatever_alerts_and_dashboard_ask_for_is_measured(watched: Watched, pre
     measured = {name for name, _ in [*watched.samples(), *prefork.samples()]}
     asked = set().union(*map(metrics_of, expressions().values()))
     assert len(asked) > 20
-    assert asked <= measured
+    assert asked - measured == {"history_sink_tenant_refused"}  # where a tenant is refused: test_tenants_workers
 
 
 @pytest.mark.system

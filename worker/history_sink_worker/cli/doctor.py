@@ -16,14 +16,14 @@ from history_sink.protocol.broker_urls import REDIS_SCHEMES, for_redis_py
 from history_sink.protocol.tenants import queues_of
 from history_sink_worker.cli.console import open_service
 from history_sink_worker.doctor.belonging import examine_note
-from history_sink_worker.doctor.bucket import ask_store
+from history_sink_worker.doctor.bucket import ask_store, find_refused
 from history_sink_worker.doctor.findings import Finding, exit_status, judge_other_broker, judge_redis, judge_store
 from history_sink_worker.doctor.other_broker import ask_other_broker
 from history_sink_worker.doctor.redis_server import ask_redis
 from history_sink_worker.doctor.retention import judge_retention
 from history_sink_worker.doctor.search_index import examine_search
 from history_sink_worker.doctor.settings_in_effect import InEffect, settings_in_effect
-from history_sink_worker.doctor.tenants import judge_doors, judge_tenants, worth_telling
+from history_sink_worker.doctor.tenants import judge_doors, judge_homes, judge_tenants, worth_telling
 from history_sink_worker.service.service import Service
 from history_sink_worker.settings import BrokerSettings
 
@@ -82,6 +82,8 @@ def examine(work: Service, is_read_only: bool = False) -> Iterator[Finding]:
     yield from examine_search(work.settings.search_dir)
     found = ask_store(work, is_read_only)
     yield from judge_store(found, settle_seconds, is_read_only)
+    if found.error is None:
+        yield from judge_homes(find_refused(work, is_read_only))
     yield from judge_retention(found.retention, work.settings.prefix, settle_seconds)
 
 

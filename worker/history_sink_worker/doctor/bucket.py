@@ -77,6 +77,24 @@ def _try_rights(work: Service, key: str) -> dict[str, str | None]:
     return {right: _ask(work, request)[1] for right, request in tries.items()}
 
 
+def find_refused(work: Service, is_read_only: bool) -> dict[str, str]:
+    """What the store denies below tenants' own prefixes, by tenant."""
+    told = {}
+    for each in work.each() if work.settings.broker.tenants else ():
+        prefix = each.settings.prefix
+        key = f"{prefix}{PROBE}doctor-{secrets.token_hex(8)}"
+        try:
+            work.reading_store.perform(List(prefix))
+            if not is_read_only:
+                work.reading_store.perform(Put(key, b"doctor\n", {}))
+                _ask(work, Delete((key,)))  # who may not delete leaves these few bytes
+        except Denied as error:
+            told[str(each.settings.tenant)] = str(error)
+        except StoreError:  # that the store is away is told of all
+            continue
+    return told
+
+
 def _ask(work: Service, request: Request) -> tuple[Any, str | None]:
     try:
         return work.reading_store.perform(request), None

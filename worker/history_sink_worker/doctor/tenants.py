@@ -27,6 +27,13 @@ def judge_doors(facts: RedisFacts, tenants: tuple[str, ...]) -> Iterator[Finding
         yield Finding("problem", _NAME, text, advice)
 
 
+def judge_homes(refused: Mapping[str, str]) -> Iterator[Finding]:
+    """Whom the store refuses, by tenant, with what it said."""
+    for tenant, reason in refused.items():
+        advice = "give these credentials the rights that `history-sink-worker policy compactor` prints"
+        yield Finding("problem", _NAME, f"the store refuses {tenant}, whose uploads wait: {reason}", advice)
+
+
 def worth_telling(backlogs: Mapping[str, Backlog], tenants: tuple[str, ...]) -> Mapping[str, Backlog]:
     """Of tenants, who may be many, the queues in which something waits."""
     return {name: each for name, each in backlogs.items() if each.messages or not tenants}

@@ -142,12 +142,13 @@ class ConsumerPause(bootsteps.StartStopStep):
         consumer, taking = self._consumer, self._consumer.task_consumer
         # Not Celery's `cancel_task_queue`: it deselects a queue for good, and a reconnect would start without it.
         taken = {queue.name for queue in taking.queues}
+        with self._lock:
+            barred = self._barred.find(time.time())
+        CHART.note(refused_tenants=tuple(sorted(barred)))
         if not self._gate.is_open:
             for name in find_writing(taken):
                 taking.cancel_by_queue(name)
         else:
-            with self._lock:
-                barred = self._barred.find(time.time())
             for name in find_writing(taken):
                 if tenant_of(name) in barred:
                     taking.cancel_by_queue(name)

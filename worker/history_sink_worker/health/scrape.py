@@ -26,6 +26,7 @@ class VitalsCollector(Collector):
         yield from _states(vitals, now)
         yield from _queues(vitals, now)
         yield from _letters(vitals, now)
+        yield from _tenants(vitals.refused_tenants)
         if vitals.search is not None:
             yield from _search(vitals.search, now)
         if vitals.pool_pids:
@@ -78,6 +79,18 @@ def _letters(vitals: Vitals, now: float) -> Iterator[GaugeMetricFamily]:
     if letters.oldest_at is not None:
         age_seconds = max(0.0, now - letters.oldest_at)
         yield _gauge("dead_letters_oldest_age_seconds", "Age of the oldest dead letter.", age_seconds)
+
+
+def _tenants(refused: Iterable[str]) -> Iterator[GaugeMetricFamily]:
+    family = GaugeMetricFamily(
+        "history_sink_tenant_refused",
+        "1 for each tenant whose uploads wait, as the store refuses them; the others are absent.",
+        labels=["tenant"],
+    )
+    for tenant in refused:
+        family.add_metric([tenant], 1)
+    if family.samples:
+        yield family
 
 
 def _search(search: SearchVitals, now: float) -> Iterator[GaugeMetricFamily]:

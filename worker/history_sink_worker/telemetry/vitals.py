@@ -80,6 +80,8 @@ class Vitals:
     """Why uploads wait."""
     reads_away: str | None = None
     """Why reads are refused."""
+    refused_tenants: tuple[str, ...] = ()
+    """Whose uploads wait, as the store refuses them, and not this worker."""
     broker_away: str | None = None
     forgets: tuple[str, ...] | None = None
     """Why the broker may lose what it has acknowledged; None: not known, or it is no Redis."""
@@ -121,8 +123,9 @@ def judge(vitals: Vitals, now: float) -> Health:
     is_live = stuck_seconds < STUCK_SECONDS
     reasons = [] if is_live else [f"stuck: the event loop has not turned for {stuck_seconds:.0f} s"]
     reasons += _obstacles(vitals)
-    notes = tuple(f"the broker may forget: {doubt}" for doubt in vitals.forgets or ())
-    return Health(is_live, not reasons, tuple(reasons), tuple(_late_queues(vitals.backlogs, now)), notes)
+    notes = [f"the broker may forget: {doubt}" for doubt in vitals.forgets or ()]
+    notes += [f"the store refuses tenant {each}, whose uploads wait" for each in vitals.refused_tenants]
+    return Health(is_live, not reasons, tuple(reasons), tuple(_late_queues(vitals.backlogs, now)), tuple(notes))
 
 
 def _obstacles(vitals: Vitals) -> list[str]:
