@@ -154,7 +154,18 @@ def test_sealed_lines_behind_clear_ones_are_opened_wherever_pieces_end(tmp_path:
     stored = clear + sealing.for_session("s")(b'{"secret":1}') + b"\n" + b'{"enc'
     for size in range(1, len(stored)):
         pieces = iter([stored[at : at + size] for at in range(0, len(stored), size)])
-        assert b"".join(Opening([sealing]).open_log("s", pieces)) == clear + b'{"secret":1}\n{"enc'
+        opening = Opening([sealing])
+        assert b"".join(opening.open_log("s", pieces)) == clear + b'{"secret":1}\n{"enc'
+        assert (opening.opened, opening.sealed) == (1, 0)
+
+
+@pytest.mark.parametrize("start", [b"", b'{"enc":"x"}\n'])
+def test_lines_in_the_clear_are_not_counted_as_opened(start: bytes, tmp_path: Path) -> None:
+    opening = Opening([Sealing(Keyring(parse_keys(make_master()[1], "")[0]), tmp_path)])
+    stored = start + b'{"a":1}\n{"b":2}\n'
+    assert b"".join(opening.open_log("s", iter([stored]))) == stored
+    assert opening.open_range("history/s/history.jsonl", stored) == stored
+    assert (opening.opened, opening.sealed) == (0, 0)
 
 
 def test_what_a_payload_says_of_filters_is_names_and_counts_or_is_refused() -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import entry_points
-from itertools import chain
+from itertools import chain, tee
 from typing import Protocol, runtime_checkable
 
 from history_sink.protocol.lines import ENVELOPE
@@ -50,7 +50,8 @@ def find_opener(filters: Iterable[object]) -> Opener | None:
 class Opening:
     """What reads go through. `say` is told, of a session, that a line of it stays sealed.
 
-    `opened` and `sealed` count lines: for who has an `Opening` of its own, and one thread.
+    `opened` counts sealed lines that were opened, and `sealed` those that were not: for who has an `Opening` of its
+    own, and one thread.
     """
 
     def __init__(self, filters: Iterable[object], say: Callable[[str], None] = lambda session_id: None) -> None:
@@ -75,7 +76,7 @@ class Opening:
         if self._opener is None:
             yield from pieces
         else:
-            yield from self._tell(session_id, self._opener.open_lines(session_id, split(pieces), is_whole))
+            yield from self._open(self._opener, session_id, split(pieces), is_whole)
 
     def open_range(self, key: str, data: bytes, start: int = 0) -> bytes:
         """Bytes of the log at `key`, from the offset `start` on. The lines that are whole in it are opened.
@@ -89,20 +90,21 @@ class Opening:
         whole, newline, rest = data.rpartition(b"\n")
         lines = (line + newline for line in whole.split(b"\n")) if newline else ()
         is_whole = start == 0 and key.endswith(_LOG)
-        opened = b"".join(self._tell(session_id, self._opener.open_lines(session_id, lines, is_whole)))
+        opened = b"".join(self._open(self._opener, session_id, lines, is_whole))
         if rest.startswith(ENVELOPE):
             self.sealed += 1
             self._say(session_id)
         return opened + rest
 
-    def _tell(self, session_id: str, lines: Iterator[bytes]) -> Iterator[bytes]:
-        for line in lines:
-            if isinstance(line, Sealed):
+    def _open(self, opener: Opener, session_id: str, lines: Iterable[bytes], is_whole: bool) -> Iterator[bytes]:
+        given, asked = tee(lines)
+        for line, opened in zip(given, opener.open_lines(session_id, asked, is_whole), strict=True):
+            if isinstance(opened, Sealed):
                 self.sealed += 1
                 self._say(session_id)
-            else:
+            elif opened != line:
                 self.opened += 1
-            yield line
+            yield opened
 
 
 def _pass_clear(pieces: Iterator[bytes]) -> Generator[bytes, None, Iterator[bytes]]:
