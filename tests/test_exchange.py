@@ -79,6 +79,16 @@ def test_whole_answers_are_not_refused(headers: list[int], body: int) -> None:
     assert (found.status, dict(found.headers), found.body, found.is_last) == read_by_http_client(data)
 
 
+@pytest.mark.parametrize("code", [102, 103, 199])
+def test_an_answer_behind_a_provisional_one_is_not_left_for_the_next_request(code: int) -> None:
+    early = f"HTTP/1.1 {code} Early\r\nLink: </x>\r\n\r\n".encode()
+    stream = BytesIO(early + early + b"HTTP/1.1 412 No\r\nContent-Length: 3\r\n\r\nabc")
+    found = read_answer(stream)
+    assert (found.status, found.body, found.is_last, stream.read()) == (412, b"abc", False, b"")
+    with pytest.raises(HTTPException):
+        read_answer(BytesIO(early))
+
+
 def test_a_header_that_would_be_two_is_not_sent() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, pytest.raises(ValueError, match="line break"):

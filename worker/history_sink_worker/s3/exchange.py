@@ -40,7 +40,7 @@ def ask(sock: socket.socket, method: str, path: str, headers: Mapping[str, str],
 def read_answer(stream: BinaryIO) -> Answer:
     """To a request other than HEAD. Raises OSError, HTTPException: it is not whole, or no HTTP."""
     status = 100
-    while status == 100:  # more is to come
+    while status < 200:  # the answer itself is to come, and must not be taken for that to the next request
         line = _read_line(stream)
         if not line:
             raise RemoteDisconnected("closed without an answer")
@@ -51,7 +51,7 @@ def read_answer(stream: BinaryIO) -> Answer:
         status, headers = int(code), _read_headers(stream)
     is_last = version == "HTTP/1.0" or "close" in headers.get("connection", "").lower()
     length = headers.get("content-length", "").partition(",")[0]  # of several the first one counts
-    if status < 200 or status in (204, 304):
+    if status in (204, 304):
         return Answer(status, headers, b"", is_last)
     if "chunked" in headers.get("transfer-encoding", "").lower():
         return Answer(status, headers, _read_chunks(stream), is_last)
