@@ -52,7 +52,12 @@ def place(redis_server: RedisServer) -> Iterator[Place]:
     place.client.close()
 
 
-def test_a_result_and_a_hint_are_three_commands_and_one_round_trip(place: Place) -> None:
+def test_a_result_and_a_hint_are_three_commands_and_one_round_trip(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("history_sink_worker.service.redis_hints.LOOK_SECONDS", 60.0)
+    place.held.hold()
+    place.held.put(f"{ROOT}warm", HINT)
     place.results.mark_as_done("warm", TOLD, request())
     place.held.hold()
     place.held.put(ROOT, HINT)

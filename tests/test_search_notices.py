@@ -1,5 +1,6 @@
 """What workers tell of logs that have grown, on a real Redis: the furthest counts, and nobody listens for nothing."""
 
+import threading
 import time
 from functools import partial
 from typing import Any
@@ -111,15 +112,44 @@ def test_saves_along_with_results_tell_nothing_until_somebody_listens_and_then_a
     assert notices.read(0.0) == [Notice(LOG, 400)], "from now on at once"
 
 
+def test_a_process_that_ends_soon_after_its_first_save_has_told_of_it(
+    shelf: RedisShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("history_sink_worker.service.redis_hints.LOOK_SECONDS", 60.0)
+    notices = Notices(shelf, "history/")
+    notices.read(0.0)
+    end_save(RedisHints(shelf, settle_seconds=7200), shelf, LOG, 100)
+    assert notices.read(0.0) == [Notice(LOG, 100)]
+
+
 def test_a_save_is_told_of_soon_though_no_other_follows(shelf: RedisShelf) -> None:
     notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    hints._look()
     notices.read(0.0)
     end_save(hints, shelf, LOG, 100)
     wait_until(lambda: notices.read(0.0) == [Notice(LOG, 100)], timeout_seconds=5, what="the notice")
 
 
+def test_a_thread_that_cannot_be_started_fails_no_save_and_the_next_one_looks(
+    shelf: RedisShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    hints._look()
+    notices.read(0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(threading.Timer, "start", refuse_to_start)
+        end_save(hints, shelf, LOG, 100)
+    end_save(hints, shelf, LOG, 200)
+    wait_until(lambda: notices.read(0.0) == [Notice(LOG, 200)], timeout_seconds=5, what="the notice")
+
+
+def refuse_to_start(_: threading.Timer) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_a_look_that_redis_does_not_answer_forgets_nothing(shelf: RedisShelf, monkeypatch: pytest.MonkeyPatch) -> None:
     notices, hints = Notices(shelf, "history/"), RedisHints(shelf, settle_seconds=7200)
+    hints._look()
     notices.read(0.0)
     monkeypatch.setattr("history_sink_worker.service.redis_hints.LOOK_SECONDS", 60.0)
     end_save(hints, shelf, LOG, 100)

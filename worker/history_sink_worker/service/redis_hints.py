@@ -29,7 +29,8 @@ class RedisHints:
         self._keep_ms = max(1, int(settle_seconds * 1000 / 2))
         self._lock = threading.Lock()
         self._untold: dict[str, int] = {}
-        self._is_heard = self._is_looking = False
+        self._is_heard: bool | None = None
+        self._is_looking = False
 
     def get(self, root: str) -> Hint | None:
         """The hint of the log at `root`; None where there is none that can be read."""
@@ -66,6 +67,8 @@ class RedisHints:
     def add(self, pipeline: Any, root: str, hint: Hint) -> int:
         """The same as commands of a pipeline; how many. Until somebody is known to keep an index, none tells of it."""
         self._add_hint(pipeline, root, hint)
+        if self._is_heard is None:
+            self._look()  # at once: a process may end before it would look later
         if self._is_heard:
             self._add_notice(pipeline, root, hint.offset)
             return 2
@@ -73,10 +76,16 @@ class RedisHints:
         with self._lock:
             is_looking, self._is_looking = self._is_looking, True
         if not is_looking:
-            look = threading.Timer(LOOK_SECONDS, self._look)
-            look.daemon = True
-            look.start()
+            self._look_later()
         return 1
+
+    def _look_later(self) -> None:
+        look = threading.Timer(LOOK_SECONDS, self._look)
+        look.daemon = True
+        try:
+            look.start()
+        except RuntimeError:  # too many threads, or the process is ending: with a later save, if there is one
+            self._is_looking = False
 
     def _look(self) -> None:
         """Whether there is a stream. If not, nobody needs to know what was saved until now."""
