@@ -1,5 +1,6 @@
 """The watch over what agents do to their files: each generation is archived byte for byte, and nothing twice."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -238,6 +239,33 @@ def test_a_rewrite_on_the_same_inode_is_a_new_generation(place: WatchedHome) -> 
         file.write(before.replace(b"words", b"other words"))
     place.watch_once()
     assert place.logs(f"claude.{claude.session}") == [before, claude.path.read_bytes()]
+
+
+@pytest.mark.parametrize("keeps_time", [False, True])
+@pytest.mark.parametrize("at", [10, 10_000])
+def test_a_rewrite_of_the_same_size_is_a_new_generation(place: WatchedHome, keeps_time: bool, at: int) -> None:
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 500)
+    before, told = claude.path.read_bytes(), claude.path.stat()
+    place.watch_once()
+    with claude.path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"#")
+    os.utime(claude.path, ns=(told.st_atime_ns, told.st_mtime_ns + (0 if keeps_time else 1)))
+    place.watch_once()
+    is_hidden = keeps_time and at == 10_000  # neither the time nor the edges tell
+    assert place.logs(f"claude.{claude.session}") == [before] + ([] if is_hidden else [claude.path.read_bytes()])
+
+
+def test_a_file_that_was_only_touched_is_sent_no_second_time(place: WatchedHome) -> None:
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 50)
+    place.watch_once()
+    os.utime(claude.path)
+    assert place.watch_once() == 0
+    claude.talk(50, 51)
+    assert place.watch_once() == 1
+    assert place.logs(f"claude.{claude.session}") == [claude.path.read_bytes()]
 
 
 def test_a_file_that_comes_back_shorter_and_grows_as_it_was_is_the_same(place: WatchedHome) -> None:

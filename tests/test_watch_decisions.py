@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +15,7 @@ from history_sink import Listing, LogEnd
 from history_sink.testing import MemorySink
 from history_sink_agents.formats import Found
 from history_sink_agents.watch import attach as attaching
-from history_sink_agents.watch import sources
+from history_sink_agents.watch import sources, torn
 from history_sink_agents.watch.attach import attach
 from history_sink_agents.watch.backlog import Backlog, Job
 from history_sink_agents.watch.look import Look, Mark, decide, decide_whole
@@ -25,7 +25,7 @@ from history_sink_agents.watch.runner import back_off
 from history_sink_agents.watch.sources import Batch, FileSource, LineSource, LineTooLong
 
 MARK = Mark(1, 2, 100, 5, 100, "head", "tail", LogEnd(3, 100, "ab" * 32))
-SAME = Look(1, 2, 100, 5, "head", "tail")
+SAME = Look(1, 2, 100, 5, 0, "head", "tail")
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,9 @@ SAME = Look(1, 2, 100, 5, "head", "tail")
     [
         (None, SAME, ("attach", "new")),
         (MARK, SAME, ("nothing", "unchanged")),
-        (MARK, replace(SAME, mtime_ns=9), ("nothing", "unchanged")),
+        (MARK, replace(SAME, mtime_ns=9), ("attach", "touched")),
+        (MARK, replace(SAME, ctime_ns=9), ("nothing", "unchanged")),
+        (MARK, replace(SAME, ctime_ns=9, tail="other"), ("attach", "rewritten")),
         (MARK, replace(SAME, size_bytes=101, mtime_ns=9), ("append", "grown")),
         (MARK, replace(SAME, inode=3), ("attach", "replaced")),
         (MARK, replace(SAME, device=3), ("attach", "replaced")),
@@ -91,6 +93,41 @@ def test_a_line_that_is_too_long_is_refused_before_it_is_read(monkeypatch: pytes
         found.extend(line for batch in FileSource(BytesIO(body), len(body)).read(0) for line in batch.lines)
     assert found == [b"short\n"]
     assert len(read_all(b"x" * 99 + b"\n")) == 1
+
+
+def test_of_a_line_that_has_no_end_yet_only_what_is_new_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[int]()
+
+    def count(file: BinaryIO, start: int, size: int) -> bytes:
+        read.append(size)
+        return sources.read_at(file, start, size)
+
+    monkeypatch.setattr(torn, "read_at", count)
+    path, lines = tmp_path / "file.jsonl", torn.TornLines()
+    found = Found("claude", tmp_path, path.name, "claude.file", "lines")
+    mark = replace(MARK, position=3)
+
+    def has_ended(body: bytes) -> bool:
+        read.clear()
+        path.write_bytes(body)
+        with path.open("rb") as file:
+            return lines.has_ended(found, file, mark, sources.look_at(file, 3))
+
+    assert not has_ended(b"{}\n" + b"x" * 10_000)
+    assert not has_ended(b"{}\n" + b"x" * 10_007)
+    assert read == [7]
+    assert has_ended(b"{}\n" + b"y\n" + b"y" * 10_007)  # another one, in its place
+    assert not has_ended(b"{}\n" + b"x" * 10_000)
+    assert has_ended(b"{}\n" + b"x" * 10_000 + b"\n")
+    assert read == [1]
+    monkeypatch.setattr(sources, "LINE_BYTES", 20_000)
+    monkeypatch.setattr(torn, "LINE_BYTES", 20_000)
+    for _ in range(2):
+        with pytest.raises(LineTooLong, match="byte 3"):
+            has_ended(b"{}\n" + b"x" * 30_000)
+    assert read == []
 
 
 def test_positions_of_made_lines_count_lines(monkeypatch: pytest.MonkeyPatch) -> None:

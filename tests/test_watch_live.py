@@ -1,6 +1,7 @@
 """The watch as it runs: told by the system of what changes, through outages, beside agents that delete."""
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from agent_writers import ClaudeCode, Codetether, Codex, Gemini, OpenCode
 from history_sink import LogEnd, Message, ProducerSettings, Receipt, SessionId, Unavailable
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.formats import Found
-from history_sink_agents.watch import carry, deliveries, handover, runner, watch
+from history_sink_agents.watch import backlog, carry, deliveries, handover, runner, watch
 from history_sink_agents.watch.carry import Carried, Carrier
 from history_sink_agents.watch.command import _say
 from history_sink_agents.watch.deliveries import Unconfirmed
@@ -89,6 +90,22 @@ def test_files_folders_and_agents_that_come_later_are_found(place: WatchedHome) 
         wait_until(lambda: place.has(codex.path.read_bytes()))
         segment = codex.rewind(4)
         wait_until(lambda: place.has(segment.read_bytes()))
+
+
+@pytest.mark.parametrize("folder", [".claude", ".claude/projects/-made-up"])
+def test_a_folder_that_is_removed_and_made_anew_is_watched_again(place: WatchedHome, folder: str) -> None:
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 3)
+    with place.watching():
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+        time.sleep(0.5)  # the system is asked
+        body = claude.path.read_bytes()
+        shutil.rmtree(place.home / folder)
+        ClaudeCode(place.home).append(body)
+        time.sleep(1.0)
+        claude.talk(3, 6)
+        wait_until(lambda: place.has(claude.path.read_bytes()), 20)  # long before all files are looked at
+    assert len(place.sent) == 6
 
 
 def test_a_document_is_archived_when_nobody_writes_to_it_any_more(place: WatchedHome) -> None:
@@ -293,6 +310,33 @@ def test_a_watch_whose_words_nobody_reads_goes_on(
     claude.talk(0, 3)
     assert program.run_once() == 0
     assert place.has(claude.path.read_bytes())
+
+
+def test_a_file_that_may_not_be_read_for_a_while_is_archived_when_it_may(
+    place: WatchedHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The superuser may read whatever its permissions say, so it is the opening that fails."""
+    claude, other = ClaudeCode(place.home), ClaudeCode(place.home, 2)
+    claude.talk(0, 3)
+    begin = backlog.open_file
+
+    def refuse(found: Found) -> BinaryIO:
+        if found.path == claude.path:
+            raise PermissionError(13, "Permission denied")
+        return begin(found)
+
+    with place.watching():
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+        with monkeypatch.context() as patch:
+            for module in (backlog, runner):
+                patch.setattr(module, "open_file", refuse)
+            claude.talk(3, 6)
+            other.talk(0, 3)
+            wait_until(lambda: any(f"{claude.path}: cannot be read: Permission denied" in said for said in place.said))
+            wait_until(lambda: place.has(other.path.read_bytes()))
+        claude.talk(6, 7)
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+    assert len(place.sent) == 10
 
 
 def test_only_one_watch_runs_at_a_time(place: WatchedHome) -> None:

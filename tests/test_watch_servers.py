@@ -18,7 +18,7 @@ import pytest
 
 from agent_writers import ClaudeCode, Codetether, Codex, Copilot, Gemini, OpenCode, Pi, line_of, settle, uuid_of
 from bench.memory import now_megabytes, peak_megabytes
-from command import Command
+from command import COMMAND, Command
 from history_sink import HistorySink, Unavailable
 from stack.minio import MinioServer
 from stack.redis import RedisServer
@@ -240,6 +240,26 @@ def test_what_is_away_for_a_while_is_waited_for(
         server.start()
         wait_until(lambda: archived.has(name, claude.path), 90)
         assert archived.count_beside(name) == 0
+
+
+def test_where_no_more_state_can_be_written_all_is_archived(
+    environment: Mapping[str, str], worker: Worker, tmp_path: Path
+) -> None:
+    """As on a disk that is full: no file of this process may be longer than a few kilobytes."""
+    del worker
+    variables = producer_environment(environment)
+    command = Command({**variables, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")})
+    sessions = [ClaudeCode(tmp_path, number) for number in range(601, 661)]
+    with HistorySink.from_env(variables) as sink:
+        archived = Archived(sink)
+        for count in (5, 9):
+            for claude in sessions:
+                claude.talk(count - 4, count)
+            limited = ["prlimit", "--fsize=16384", COMMAND, "watch", "--once"]
+            ended = subprocess.run(limited, env=command.environment, capture_output=True, timeout=100, check=False)
+            assert (ended.returncode, b" 0 problems" in ended.stderr) == (0, True), ended.stderr
+            assert b"all files are compared with the store" in ended.stderr
+            assert all(archived.has(f"claude.{claude.session}", claude.path) for claude in sessions)
 
 
 @pytest.mark.timeout(120 + FILES)

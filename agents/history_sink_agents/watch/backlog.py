@@ -39,7 +39,7 @@ class Job:
     file: BinaryIO | None = None
     inode: tuple[int, int] = (0, 0)
     attempts: int = 0
-    version: tuple[int, int, int, int] | None = None
+    version: tuple[int, int, int, int, int] | None = None
 
     @property
     def key(self) -> Key:

@@ -16,6 +16,7 @@ from history_sink_agents.watch.handover import Handover, Parcel
 from history_sink_agents.watch.look import Look, Mark, Step, decide, decide_whole, is_unchanged
 from history_sink_agents.watch.sources import FileSource, LineSource, hash_edges, hash_whole, look_at
 from history_sink_agents.watch.state import State
+from history_sink_agents.watch.torn import TornLines
 
 QUIET_SECONDS = 2.0
 """A file that is rewritten in place is read when nobody has written to it for so long."""
@@ -49,6 +50,7 @@ class Carrier:
         self._handover = handover
         self._state = state
         self._now = now
+        self._torn = TornLines()
 
     def carry(self, found: Found, file: BinaryIO | None, give_way: Callable[[], object] = lambda: None) -> Carried:
         """Archive what is new. `file` is open, but for a session in a database.
@@ -72,8 +74,11 @@ class Carrier:
         step = decide(mark, look)
         if step.action == "nothing":
             if mark is not None and not is_unchanged(mark, look):
-                self._state.set_mark(found, replace(mark, size_bytes=look.size_bytes, mtime_ns=look.mtime_ns))
+                seen = replace(mark, size_bytes=look.size_bytes, mtime_ns=look.mtime_ns, ctime_ns=look.ctime_ns)
+                self._state.set_mark(found, seen)
             return Carried(*step)
+        if step.action == "append" and mark is not None and not self._torn.has_ended(found, file, mark, look):
+            return Carried("nothing", "torn")
         source = FileSource(file, look.size_bytes, between=give_way)
         return self._hand_over(found, Parcel(found.session, source, mark, step), self._keep(found, file, look))
 
@@ -121,7 +126,8 @@ class Carrier:
             edges = hash_edges(file, place.position)
             end = None if place.is_inside else place.end
             size, inode = look.size_bytes if is_final else _UNFINISHED, (look.device, look.inode)
-            self._state.set_mark(found, Mark(*inode, size, look.mtime_ns, place.position, *edges, end, manifest))
+            mark = Mark(*inode, size, look.mtime_ns, place.position, *edges, end, manifest, look.ctime_ns)
+            self._state.set_mark(found, mark)
 
         return keep
 

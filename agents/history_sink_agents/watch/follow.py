@@ -15,12 +15,13 @@ _GROUP_MILLISECONDS, _STEP_MILLISECONDS = 100, 50
 
 
 def follow(homes: Sequence[Path], stop: Event) -> Iterator[set[str]]:
-    """Yield the paths that have changed, and an empty set now and then. Ends when `stop` is set.
+    """Yield the paths that have changed, and an empty set now and then. Ends when `stop` is set, or a home is deleted:
+    the system tells nothing of one that is made anew in its place.
 
     They begin as the homes do, also where a home is a link: macOS tells the real path. Where the system cannot tell
     (too many folders, say), all that is yielded is empty sets.
     """
-    from watchfiles import watch
+    from watchfiles import Change, watch
 
     real = {os.path.realpath(home): str(home) for home in homes}
     while homes and not stop.is_set():
@@ -36,6 +37,8 @@ def follow(homes: Sequence[Path], stop: Event) -> Iterator[set[str]]:
                 ignore_permission_denied=True,
             ):
                 yield {_find_name(path, real) for _, path in changes}
+                if any(kind is Change.deleted and path in real for kind, path in changes):
+                    return
         except (OSError, RuntimeError) as error:
             if all(map(os.path.isdir, homes)):
                 log.warning("the system does not tell of changes, so the files are looked at now and then: %s", error)

@@ -21,7 +21,7 @@ class Mark:
 
     `position` counts bytes of a file, or lines of a database's session. `end` is where the log is behind them; None:
     the file was found whole inside a longer log, so what comes next may or may not be there. `head` and `tail` are
-    hashes of the first and of the last `EDGE_BYTES` before `position`. `size_bytes` and `mtime_ns` are of the file when
+    hashes of the first and of the last `EDGE_BYTES` before `position`. `size_bytes` and the times are of the file when
     it was looked at. `manifest` is the hash of the line in the session's manifest that tells of this file.
     """
 
@@ -34,6 +34,7 @@ class Mark:
     tail: str
     end: LogEnd | None
     manifest: str = ""
+    ctime_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Look:
     inode: int
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int = 0
     head: str | None = None
     tail: str | None = None
 
@@ -57,12 +59,11 @@ class Step(NamedTuple):
 
 def is_unchanged(mark: Mark | None, look: Look) -> bool:
     """Whether nothing has touched the file since the mark, as far as its inode tells."""
-    return mark is not None and (mark.device, mark.inode, mark.size_bytes, mark.mtime_ns) == (
-        look.device,
-        look.inode,
-        look.size_bytes,
-        look.mtime_ns,
-    )
+    return mark is not None and _tell(mark) == _tell(look) and mark.ctime_ns == look.ctime_ns
+
+
+def _tell(each: Mark | Look) -> tuple[int, int, int, int]:
+    return each.device, each.inode, each.size_bytes, each.mtime_ns
 
 
 def decide(mark: Mark | None, look: Look) -> Step:
@@ -76,12 +77,16 @@ def decide(mark: Mark | None, look: Look) -> Step:
     if (mark.head, mark.tail) != (look.head, look.tail):
         return Step("attach", "rewritten")
     if look.size_bytes == mark.position:
-        return Step("nothing", "unchanged")
+        # Written to, and no longer than it was: perhaps rewritten between the edges. Only all of it can tell.
+        return Step("nothing", "unchanged") if look.mtime_ns == mark.mtime_ns else Step("attach", "touched")
     return Step("append", "grown") if mark.end else Step("attach", "grown")
 
 
 def decide_whole(mark: Mark | None, look: Look) -> Step:
-    """The same for a file that is rewritten in place: each change is a new version."""
-    if is_unchanged(mark, look):
+    """The same for a file that is rewritten in place: each change is a new version.
+
+    The time of its last change counts not: a link or other permissions change it, and each look reads all of the file.
+    """
+    if mark is not None and _tell(mark) == _tell(look):
         return Step("nothing", "unchanged")
     return Step("attach", "new" if mark is None else "rewritten")

@@ -34,8 +34,8 @@ _FAILED = "failed with "
 _RETRY_SECONDS, _LAST_RETRY_SECONDS = 5.0, 600.0
 
 
-Told = tuple[int, int, int, int]
-"""What a file's inode tells: device, inode, size, time of the last change."""
+Told = tuple[int, int, int, int, int]
+"""What a file's inode tells: device, inode, size, when it was written to, when anything of it changed."""
 
 
 class Runner:
@@ -95,7 +95,7 @@ class Runner:
             stat = os.stat(found.name, follow_symlinks=False)
         except OSError:  # it has vanished: what is in the archive stays
             return False
-        told = version or (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        told = version or _tell(stat)
         if self._is_seen(found, told):
             return False
         with self._lock:
@@ -145,7 +145,7 @@ class Runner:
         try:
             file = job.file or (None if found.kind == "database" else open_file(found))
             try:
-                told = job.version or _tell(file)
+                told = job.version or (None if file is None else _tell(os.fstat(file.fileno())))
                 carried = self._carrier.carry(found, file, partial(self._give_way, depth + 1))
             finally:
                 if file is not None and file is not job.file:
@@ -230,8 +230,5 @@ def back_off(first_seconds: float, failures: int, longest_seconds: float) -> flo
     return min(first_seconds * 2.0 ** min(failures, 30), longest_seconds)
 
 
-def _tell(file: object) -> Told | None:
-    if file is None:
-        return None
-    stat = os.fstat(file.fileno())  # type: ignore[attr-defined]  # an open file
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+def _tell(stat: os.stat_result) -> Told:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

@@ -56,8 +56,6 @@ class FileSource:
         """See `Source`."""
         for first, stop in self._find_spans(start):
             size = stop - first
-            if size > LINE_BYTES:
-                raise LineTooLong(f"the line at byte {first} has {size} bytes, more than the archive's {LINE_BYTES}")
             guard: AbstractContextManager[object] = self._reading_long if size > LONG_BYTES else nullcontext()
             with guard:
                 data = read_at(self._file, first, size)
@@ -74,8 +72,10 @@ class FileSource:
             chunk = read_at(self._file, at, min(BATCH_BYTES, self._size_bytes - at))
             if not chunk:
                 return
+            check_length(begin, at)
             first, last = chunk.find(b"\n") + 1, chunk.rfind(b"\n") + 1
             if first and begin < at:  # the rest of a line that began before this chunk
+                check_length(begin, at + first)
                 yield begin, at + first
                 begin = at + first
             if first and begin < at + last:
@@ -83,7 +83,14 @@ class FileSource:
                 begin = at + last
             at += len(chunk)
         if self._is_whole and begin < at:
+            check_length(begin, at)
             yield begin, at
+
+
+def check_length(start: int, stop: int) -> None:
+    """Raise `LineTooLong` where the line that begins at `start` goes on to `stop`, or beyond."""
+    if stop - start > LINE_BYTES:
+        raise LineTooLong(f"the line at byte {start} has more than the {LINE_BYTES} bytes that the archive takes")
 
 
 def read_at(file: BinaryIO, start: int, size: int) -> bytes:
@@ -134,14 +141,19 @@ def look_at(file: BinaryIO, position: int | None) -> Look:
     head = tail = None
     if position is not None and told.st_size >= position:
         head, tail = hash_edges(file, position)
-    return Look(told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, head, tail)
+    return Look(told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns, head, tail)
 
 
 def hash_edges(file: BinaryIO, position: int) -> tuple[str, str]:
     """Hashes of the first bytes, and of the last before `position`."""
     size = min(EDGE_BYTES, position)
-    head = sha256(read_at(file, 0, size)).hexdigest()
-    return head, sha256(read_at(file, position - size, size)).hexdigest()
+    return sha256(read_at(file, 0, size)).hexdigest(), hash_before(file, position)
+
+
+def hash_before(file: BinaryIO, position: int) -> str:
+    """The hash of the last bytes before `position`."""
+    size = min(EDGE_BYTES, position)
+    return sha256(read_at(file, position - size, size)).hexdigest()
 
 
 def hash_whole(file: BinaryIO, size_bytes: int) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -59,24 +60,29 @@ class Watch:
 
     def run(self, stop: Event) -> None:
         """Follow the files until `stop` is set."""
-        next_look = 0.0
         while not stop.is_set():
-            homes = self._existing()
-            for changed in follow(homes, stop):
+            homes, next_look = self._existing(), 0.0
+            for changed in follow([path for path, *_ in homes], stop):
                 self._note(changed)
                 self._do_due()
                 if time.monotonic() >= next_look + (_PATIENCE_SECONDS if self._is_busy else 0.0):
                     next_look = self._reconcile()
                 if self._existing() != homes:
-                    next_look = 0.0
                     break  # the system is asked about the new one, too
 
     @property
     def _is_busy(self) -> bool:
         return len(self._runner.backlog) > _MANY
 
-    def _existing(self) -> list[Path]:
-        return [home.path for home in self._homes if home.path.is_dir()]
+    def _existing(self) -> list[tuple[Path, int, int]]:
+        """Homes that are there, and what tells them from others that were made in their place."""
+        existing = []
+        for home in self._homes:
+            with suppress(OSError):
+                told = os.stat(home.path)
+                if stat.S_ISDIR(told.st_mode):
+                    existing.append((home.path, told.st_dev, told.st_ino))
+        return existing
 
     def _reconcile(self) -> float:
         start = time.thread_time()
@@ -119,7 +125,7 @@ class Watch:
         stamp = _stamp(path) if is_all else 0
         for found in self._files.get(path, ()):
             session, _, part = found.session.removeprefix(f"{found.agent}.").partition(".")
-            version: Told = (*counts.pop(session, (0, 0)), 0, stamp if part else 0)
+            version: Told = (*counts.pop(session, (0, 0)), 0, stamp if part else 0, 0)
             if is_all or not part:
                 count += self._runner.look(found, version)
         if counts and not is_all:  # of sessions that are new
