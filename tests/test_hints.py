@@ -223,6 +223,37 @@ def test_tidy_finds_what_the_due_list_has_lost(
     assert totals["problems"] == 0
 
 
+def test_an_answer_that_comes_late_is_not_taken_for_another_logs(
+    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_shelf, "PAUSE_SECONDS", 0.0)
+    hints = RedisHints(make_shelf(own_redis.url()), 7200)
+    for number in range(2):
+        hints.put(f"history/s{number}/", replace(HINT, offset=number))
+    own_redis.process.pause()
+    assert hints.get("history/s0/") is None
+    own_redis.process.resume()
+    assert hints.get("history/s1/") == replace(HINT, offset=1)
+
+
+def test_a_restart_of_redis_costs_no_hint(own_redis: RedisServer) -> None:
+    hints = RedisHints(make_shelf(own_redis.url()), 7200)
+    hints.put("history/s/", HINT)
+    assert hints.get("history/s/") == HINT
+    own_redis.process.kill()
+    own_redis.start()
+    assert hints.get("history/s/") == HINT
+
+
+def test_a_fork_does_not_ask_on_its_parents_connection(url: str) -> None:
+    shelf = make_shelf(url)
+    assert shelf.get("key") is None
+    inherited = shelf._here.connection
+    inherited.pid += 1
+    assert shelf.get("key") is None
+    assert shelf._here.connection is not inherited
+
+
 def test_hints_of_several_logs_cost_one_round_trip(redis_server: RedisServer) -> None:
     shelf = RedisShelf(redis_server.new_database(), "http://store", "bucket")
     hints = RedisHints(shelf, settle_seconds=7200)

@@ -84,8 +84,8 @@ class Results:
 
         def add(pipe: Any) -> int:
             others = taken.add(pipe) if taken else 0
-            pipe.set(key, value, ex=backend.expires)
-            pipe.publish(key, value)
+            pipe.execute_command("SET", key, value, "EX", backend.expires)  # quicker than redis-py's methods
+            pipe.execute_command("PUBLISH", key, value)
             return others + 2
 
         if self._end is not None:
