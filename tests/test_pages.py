@@ -241,6 +241,20 @@ def test_pinned_invariant_miss_a_page_below_its_minimum(pages: Pages, sink: Memo
         pages.set_kind(3, "constraint")
 
 
+def test_a_context_of_others_must_have_each_pin_and_none_below_its_minimum(pages: Pages) -> None:
+    pages.append(RULE)
+    pages.pin(1)
+    pages.pin(5)
+    assert [fault.number for fault in pages.check_context([SYSTEM, RULE])] == [5]
+    assert pages.check_context([SYSTEM, RULE, RULE]) == []
+    for level, missed in (("structured", []), ("pointer", [3])):
+        pages.degrade(3, level)  # type: ignore[arg-type]  # it is one
+        shown = pages.assemble(10_000).messages
+        pages.pin(3)
+        assert [fault.number for fault in pages.check_context(shown)] == missed, level
+        pages.unpin(3)
+
+
 def test_duplicate_tool_a_call_whose_result_was_evicted_runs_again(pages: Pages) -> None:
     again = {"role": "assistant", "tool_calls": [{"id": "c2", "function": {"name": "grep", "arguments": '{"a":1.0}'}}]}
     other = {"role": "assistant", "tool_calls": [{"id": "c3", "function": {"name": "grep", "arguments": '{"a":2}'}}]}
@@ -253,8 +267,22 @@ def test_duplicate_tool_a_call_whose_result_was_evicted_runs_again(pages: Pages)
     assert pages.find_duplicate("rg", {"a": 1}) is None
     assert [(each.kind, each.number) for each in pages.append(other, {**again, "n": 1})] == [("duplicate_tool", 7)]
     assert pages.update(pages.messages) == [], "told once"
+    assert pages.update([SYSTEM, {**again, "n": 3}, *pages.messages[1:]]) == [], "it was not made before that"
+    pages.update([*HISTORY, again])
     pages.fetch(3)
     assert pages.append({**again, "n": 2}) == []
+
+
+def test_duplicate_tool_where_one_message_has_a_call_and_its_result(sink: MemorySink) -> None:
+    state = {"status": "completed", "input": {"a": 1}, "output": "found " * 500}
+    tool = {"type": "tool", "tool": "grep", "callID": "c1", "state": state}
+    message = {"info": {"id": "m", "role": "assistant"}, "parts": [tool]}
+    sink.save("both", [message])
+    pages = Pages([message], archive=Archive(sink, "both"))
+    assert pages.degrade(0, "pointer") is None
+    fault = pages.find_duplicate("grep", {"a": 1})
+    assert fault is not None
+    assert fault.number == 0
 
 
 def test_refetch_is_counted_with_its_bytes(pages: Pages, sink: MemorySink) -> None:
@@ -315,6 +343,16 @@ def test_invariants_count_first_then_the_newest(pages: Pages) -> None:
     assert pages.assemble(room - 1).messages == [SYSTEM, RULE]
     context = pages.assemble(room, measure=lambda message: 1)
     assert (len(context.messages), context.size, context.budget) == (5, 5, room)
+
+
+def test_what_is_newer_comes_first_and_the_bootstrap_before_older_pins() -> None:
+    said = [{"role": "user", "content": text} for text in "abcd"]
+    assert Pages(said).assemble(2 * measure_bytes(said[0])).messages == said[2:]
+    pages = Pages([RULE, SYSTEM])
+    pages.pin(0)
+    context = pages.assemble(measure_bytes(RULE))
+    assert context.messages == [SYSTEM]
+    assert [(fault.kind, fault.number) for fault in context.faults] == [("pinned_invariant_miss", 0)]
 
 
 def test_what_is_left_out_is_said(pages: Pages) -> None:
@@ -437,6 +475,11 @@ def test_of_equal_messages_the_pinned_one_stays_the_pinned_one() -> None:
     twice.pin(1)
     twice.update([yes, SAID])
     assert pinned(twice) == [yes], "none can tell which of them went"
+    thrice = Pages([yes, yes, yes, SAID])
+    thrice.pin(0)
+    thrice.pin(2)
+    thrice.update([yes, yes, SAID])
+    assert pinned(thrice) == [yes], "one is still there"
     undone = Pages([yes, yes])
     undone.pin(1)
     for messages in ([yes], [yes, SAID]):
@@ -454,6 +497,11 @@ def test_an_edited_message_keeps_its_pin_and_kind_and_nothing_else(pages: Pages)
     assert pinned(pages) == [rule]
     assert [page.kind for page in pages.pages] == ["bootstrap", "conversation", "conversation", "evidence", "plan"]
     assert (pages.pages[3].level, pages.pages[3].handle) == ("full", None)
+    pages.update([{"role": "user", "content": "Be long."}, *pages.messages[1:]])
+    assert pages.pages[0].kind == "conversation", "nobody has given it its kind"
+    both: list[Any] = [{"role": "user", "content": text} for text in ("Never", "push.")]
+    pages.update([pages.messages[0], *both, *pages.messages[2:]])
+    assert pinned(pages) == [], "two stand in the place of one: neither is that one"
 
 
 def test_an_undo_lets_go_and_a_redo_brings_back(pages: Pages) -> None:
@@ -468,6 +516,15 @@ def test_an_undo_lets_go_and_a_redo_brings_back(pages: Pages) -> None:
     assert (pages.pages[3].level, pages.pages[3].handle) == ("pointer", handle)
 
 
+def test_where_a_message_is_in_the_archive_is_known_after_an_undo_too(pages: Pages) -> None:
+    pages.degrade(3, "pointer")
+    pages.fetch(3)
+    handle = pages.pages[3].handle
+    pages.update(HISTORY[:1])
+    pages.update(HISTORY)
+    assert (pages.pages[3].level, pages.pages[3].handle) == ("full", handle)
+
+
 def test_a_fork_has_its_own_pages(pages: Pages) -> None:
     pages.pin(1)
     fork = pages.fork(3)
@@ -476,6 +533,18 @@ def test_a_fork_has_its_own_pages(pages: Pages) -> None:
     fork.append(SAID)
     assert pinned(pages) == [RULE]
     assert len(pages.pages) == 5
+    for count in (-1, 6, True):
+        with pytest.raises(Malformed, match="messages: there are 5"):
+            pages.fork(count)
+
+
+def test_of_many_equal_messages_the_first_is_the_first_again() -> None:
+    yes = {"role": "user", "content": "yes"}
+    history = [{"role": "user", "content": f"{number % 3}"} for number in range(1200)]
+    pages = Pages([SYSTEM, yes, *history, yes, SAID])
+    pages.pin(1)
+    pages.update([RULE, SAID, yes, *history, yes, RULE])  # too many to be compared pair by pair
+    assert [number for number, page in enumerate(pages.pages) if page.is_pinned] == [2]
 
 
 def test_a_history_of_ten_thousand_messages_is_taken_in_a_moment() -> None:

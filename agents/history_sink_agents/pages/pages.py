@@ -89,7 +89,12 @@ class Pages:
         return self._put(messages, (), self._slots)
 
     def fork(self, count: int) -> "Pages":
-        """The pages of another history, which begins with the first `count` messages of this one."""
+        """The pages of another history, which begins with the first `count` messages of this one.
+
+        Raises `Malformed` where there are not so many.
+        """
+        if type(count) is not int or not 0 <= count <= len(self._slots):
+            raise Malformed(f"there are no {count!r:.20} messages: there are {len(self._slots)}")
         return Pages(self.messages[:count], self.encode(), self._archive)
 
     def pin(self, number: int) -> PageFault | None:
