@@ -79,7 +79,7 @@ torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte 
 aof: $(STAMP) ## what Redis's appendfsync costs, and what it loses at a kill and without power
 	@$(BIN)/python -m torture.aof
 
-bench: $(STAMP) ## ours beside naive and the floor, about five minutes (FULL=1: all, twelve; ONLY=store,resolve: some; AGAINST=commit: an older build)
+bench: $(STAMP) ## ours beside naive and the floor, about six minutes (FULL=1: all, below twenty; ONLY=store,resolve: some; AGAINST=commit: an older build)
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	@$(BIN)/python -m bench $(if $(FULL),--full) $(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST))
 

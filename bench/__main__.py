@@ -10,11 +10,11 @@ from functools import partial
 from importlib import import_module
 from typing import TypeAlias
 
-from bench import against
+from bench.against import PARTS
 from bench.figures import Findings, write_findings
 from bench.machine import describe_machine
 from bench.options import Options
-from bench.report import RESULTS, describe_findings, write_report
+from bench.report import BUILDS, RESULTS, describe_findings, write_report
 from bench.scene import Scene
 from stack.interruption import end_by_signals
 from stack.processes import NotReady
@@ -40,6 +40,7 @@ MEASURES = (
     "watch",
     "claude_store",
     "flush",
+    "cores",
 )
 Measure: TypeAlias = Callable[[Scene, Options], Findings]
 
@@ -47,29 +48,30 @@ Measure: TypeAlias = Callable[[Scene, Options], Findings]
 def main() -> int:
     """0: measured, whether or not the goals are held. 1: something did not start or finish."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="all of it, about twelve minutes; else about five")
-    parser.add_argument("--only", default=",".join(MEASURES), metavar="NAME,…", help=", ".join(MEASURES))
+    parser.add_argument("--full", action="store_true", help="all of it, below twenty minutes; else about six")
+    parser.add_argument("--only", metavar="NAME,…", help=f"{', '.join(MEASURES)}; with --against {', '.join(PARTS)}")
     parser.add_argument("--against", metavar="COMMIT", help="this build beside that one, and nothing else")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same work")
     arguments = parser.parse_args()
-    names = arguments.only.split(",")
-    if unknown := set(names) - {*MEASURES}:
-        parser.error(f"no such measure: {', '.join(sorted(unknown))}")
-    measures: dict[str, Measure] = {name: partial(_import_and_measure, name) for name in names}
+    measures: dict[str, Measure] = {name: partial(_import_and_measure, name) for name in MEASURES}
     if arguments.against:
-        measures = {"against": partial(against.measure, commit=arguments.against)}
+        measures = {name: partial(part, commit=arguments.against) for name, part in PARTS.items()}
+    names = arguments.only.split(",") if arguments.only else [*measures]
+    if unknown := set(names) - {*measures}:
+        parser.error(f"no such measure: {', '.join(sorted(unknown))}")
     end_by_signals()
     options = Options(arguments.full, arguments.seed)
+    scope = BUILDS if arguments.against else options.scope
     try:
-        run(measures, options)
+        run({name: measures[name] for name in names}, options, scope)
     except NotReady as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    print(f"report and plots: {write_report(options.scope)}")
+    print(f"report and plots: {write_report(scope)}")
     return 0
 
 
-def run(measures: Mapping[str, Measure], options: Options) -> None:
+def run(measures: Mapping[str, Measure], options: Options, scope: str) -> None:
     """One measure after the other, each written and shown as soon as it is done."""
     machine = describe_machine()
     for name, measure in measures.items():
@@ -83,7 +85,7 @@ def run(measures: Mapping[str, Measure], options: Options) -> None:
                 "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%MZ"),
                 "seconds": round(time.monotonic() - began),
                 "seed": options.seed,
-                "scope": options.scope,
+                "scope": scope,
                 "machine": machine,
             },
         )

@@ -1,138 +1,70 @@
-"""`make bench AGAINST=COMMIT`: what this build costs, as a share of what an older one does."""
+"""`make bench AGAINST=COMMIT`: what this build costs, as a share of what an older one does.
 
-import json
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+Each part starts both builds anew, so that none has what another part has left in a worker's memory.
+"""
+
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from bench import floor
-from bench.builds import Build, start_builds
-from bench.figures import Cell, Findings, Goal, Table, median
+from bench.builds import ROOT, Build, profile_save, search_path, start_builds, unpack
+from bench.comparison import OF_FLOOR, RATE, Comparison, write_messages
+from bench.figures import Findings, Table, median
+from bench.measures.producer import make_message
 from bench.measures.throughput import run_queue
 from bench.options import Options
 from bench.saving import make_uploads
 from bench.scene import THREADS, Place, Scene
-from bench.transcripts import Json, make_transcript, real_or_made
+from bench.transcripts import make_transcript, real_or_made
 
 SESSIONS = 64
 _PLAIN_MESSAGES = 10_000
-_MIDDLE_MESSAGES = 200
+_PLAIN = "10,000 messages of a plain client, one new: "
 _MIDDLE_KEY = "history/middle-0/history.jsonl"
-_RATE, _OF_FLOOR = "saves a second, 64 sessions at once", "saves a second, against the floor"
-_WORKER, _PRODUCER = "CPU ms per save: worker", "CPU ms per save: producer"
-_PEAK = "worker's peak MB: ready, one save, one read"
-_GOALS = {
-    _RATE: 1.6,
-    _WORKER: 0.5,
-    _PRODUCER: 0.6,
-    "Redis commands of the worker per save": 0.5,
-    "round trips to Redis of the worker per save": 0.5,
-    "ms until one save alone is durable, p50": 0.8,
-    "ms to resolve a message in the middle, p50": 0.8,
-    "ms for a whole history of 10,000, one new, p50": 0.3,
-    "the same, CPU ms of the worker": 0.3,
-    _PEAK: 0.75,
-}
-"""Shares of what 6b45b24 had, the build of 2026-11-23."""
-_FLOOR_GOAL = 1.05
+_LONG_BYTES = 200e6
 
 
-class Comparison:
-    """Figures by what they are of: a pair, of the older build and of this one, for each round."""
+class Part(Protocol):
+    """Measures some figures of the build `commit`, and of this one."""
 
-    def __init__(self, builds: tuple[Build, Build]) -> None:
-        self.builds = builds
-        self.pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
-
-    def add(self, what: str, older: float, newer: float) -> None:
-        self.pairs[what].append((older, newer))
-
-    def alternate(self, number: int, run: Callable[[Build], dict[str, float]]) -> None:
-        """Both builds, each first in every other round; a figure for each name."""
-        order = self.builds if number % 2 else [*reversed(self.builds)]
-        found = {build.name: run(build) for build in order}
-        older, newer = (found[build.name] for build in self.builds)
-        for what, figure in older.items():
-            self.add(what, figure, newer[what])
-
-    def ratio(self, what: str) -> float:
-        """Of this build's figure to the older one's: the rounds' median."""
-        return median([newer / older for older, newer in self.pairs[what]])
+    def __call__(self, scene: Scene, options: Options, commit: str) -> Findings: ...
 
 
-class Work:
-    """The messages that are saved, as files that both builds read."""
-
-    def __init__(self, directory: Path, plain_messages: int) -> None:
-        self.saves = write_messages(directory / "saves.jsonl", real_or_made(679).messages)
-        self.middle = write_messages(directory / "middle.jsonl", make_transcript(_MIDDLE_MESSAGES, seed=2).messages)
-        self.whole = write_messages(directory / "whole.jsonl", make_transcript(plain_messages, seed=3).messages)
-
-
-def write_messages(path: Path, messages: Sequence[Json]) -> Path:
-    """A file of them, a line each, for `Build.run`."""
-    path.write_text("".join(json.dumps(message, ensure_ascii=False) + "\n" for message in messages))
-    return path
-
-
-def measure(scene: Scene, options: Options, commit: str) -> Findings:
-    """Both builds in turn, and what the queue and the store alone do in the same minutes."""
-    times = options.pick(3, 9)
-    work = Work(scene.stack.directory, _PLAIN_MESSAGES + times)
-    bare = scene.place()
+def saves(scene: Scene, options: Options, commit: str) -> Findings:
+    """Many sessions at once; what the queue and the store alone do in the same minutes; and the worker's commands."""
+    messages, bare = _saved(scene), scene.place()
     with start_builds(scene, commit) as builds, scene.stock_worker("floor", bare):
-        comparison = Comparison(builds)
-        comparison.alternate(0, partial(_rest, work))
-        floors = []
+        comparison, floors = Comparison(builds), []
         for number in range(options.pick(3, 7)):
-            comparison.alternate(number, partial(save, work, f"s{number}", options.pick(2.0, 4.0)))
+            given = {"name": f"s{number}", "sessions": SESSIONS, "seconds": options.pick(2.0, 4.0)}
+            comparison.alternate(number, partial(_burst, messages, given))
             floors.append(_floor(scene, bare, number, options.pick(2.0, 3.0)))
-            comparison.alternate(number, partial(_wait, work, number, options.pick(60, 150)))
         for number in range(options.pick(1, 3)):
-            comparison.alternate(number, partial(count, work, f"c{number}"))
-        comparison.alternate(1, partial(_plain, work, times))
-    for (older, newer), least in zip(comparison.pairs[_RATE], floors, strict=True):
-        comparison.add(_OF_FLOOR, older / least, newer / least)
-    return _report(comparison, commit, floors)
+            comparison.alternate(number, partial(_count, messages, f"c{number}"))
+    for (older, newer), least in zip(comparison.pairs[RATE], floors, strict=True):
+        comparison.add(OF_FLOOR, older / least, newer / least)
+    shown = median(floors)
+    return comparison.report(
+        "saves", [f"The floor, no-op tasks and then raw PUTs, had a median of {shown:.0f} a second."]
+    )
 
 
-def _rest(work: Work, build: Build) -> dict[str, float]:
-    """The log that is read from later; its messages are sent at once."""
-    build.run("plain", work.middle, name="middle", times=1)
-    build.run("lone", work.saves, name="warm", times=1)
-    build.run("read", work.middle, name="middle", key=_MIDDLE_KEY, times=1)
-    return {_PEAK: build.peak_megabytes()}
+def _saved(scene: Scene) -> Path:
+    return write_messages(scene.stack.directory / "saves.jsonl", real_or_made(679).messages)
 
 
-def save(work: Work, name: str, seconds: float, build: Build) -> dict[str, float]:
-    found = build.run("burst", work.saves, name=name, sessions=SESSIONS, seconds=seconds)
-    rate = {_RATE: found.pop("rate")}
-    return rate | {f"CPU ms per save: {who}": used for who, used in found.items()}
+def _burst(messages: Path, given: Mapping[str, Any], build: Build) -> dict[str, float]:
+    found = build.run("burst", messages, **given)
+    return {RATE: found.pop("rate"), **{f"CPU ms per save: {who}": used for who, used in found.items()}}
 
 
-def _wait(work: Work, number: int, times: int, build: Build) -> dict[str, float]:
-    alone = build.run("lone", work.saves, name=f"lone{number}", times=times)
-    read = build.run("read", work.middle, name="middle", key=_MIDDLE_KEY, times=times)
-    return {
-        "ms until one save alone is durable, p50": median(alone["milliseconds"]),
-        "ms to resolve a message in the middle, p50": median(read["milliseconds"]),
-    }
-
-
-def count(work: Work, name: str, build: Build) -> dict[str, float]:
-    found = build.run("count", work.saves, name=name, sessions=256)
+def _count(messages: Path, name: str, build: Build) -> dict[str, float]:
+    found = build.run("count", messages, name=name, sessions=256)
     return {
         "Redis commands of the worker per save": found["commands"],
         "round trips to Redis of the worker per save": found["round trips"],
-    }
-
-
-def _plain(work: Work, times: int, build: Build) -> dict[str, float]:
-    found = build.run("plain", work.whole, name="whole", times=times)
-    return {
-        "ms for a whole history of 10,000, one new, p50": median(found["ms"]),
-        "the same, CPU ms of the worker": median(found["CPU ms: worker"]),
     }
 
 
@@ -146,27 +78,117 @@ def _floor(scene: Scene, bare: Place, number: int, seconds: float) -> float:
     return 1 / (task_seconds / tasks + put_seconds / puts)
 
 
-def _report(comparison: Comparison, commit: str, floors: Sequence[float]) -> Findings:
-    rows: list[tuple[Cell, ...]] = []
-    for what, pairs in comparison.pairs.items():
-        older, newer = (median([pair[index] for pair in pairs]) for index in (0, 1))
-        ratios = [pair[1] / pair[0] for pair in pairs]
-        rows.append((what, older, newer, median(ratios), min(ratios), max(ratios)))
-    goals = [
-        Goal(f"against {commit}: {what}", comparison.ratio(what), "at least" if what == _RATE else "at most", bound)
-        for what, bound in _GOALS.items()
-    ]
-    of_floor = median([newer for _, newer in comparison.pairs[_OF_FLOOR]])
-    goals.insert(1, Goal("saves a second against the floor", of_floor, "at least", _FLOOR_GOAL))
-    columns = ("measure", commit, "now", "ratio (median)", "least", "most")
-    return Findings(
-        name="against",
-        title=f"This build against {commit}",
-        goals=tuple(goals),
-        tables=(Table("Both builds in one run, in turn; a ratio for each round", columns, tuple(rows)),),
-        notes=(
-            f"Each build has a worker of {THREADS} threads, a Redis (fsync always) and a store of its own; "
-            "the packages beneath are the same. "
-            f"The floor, no-op tasks and raw PUTs, had a median of {median(floors):.0f} a second.",
-        ),
-    )
+def waits(scene: Scene, options: Options, commit: str) -> Findings:
+    """One save alone, and one read; before them, a worker's memory at rest."""
+    messages, times = _saved(scene), options.pick(60, 150)
+    middle = write_messages(scene.stack.directory / "middle.jsonl", make_transcript(200, seed=2).messages)
+
+    def rest(build: Build) -> dict[str, float]:
+        build.run("plain", middle, name="middle", times=1)
+        build.run("lone", messages, name="warm", times=1)
+        build.run("read", middle, name="middle", key=_MIDDLE_KEY, times=1)
+        return {"worker's peak MB: ready, one save, one read": build.peak_megabytes()}
+
+    def wait(name: str, build: Build) -> dict[str, float]:
+        alone = build.run("lone", messages, name=name, times=times)
+        read = build.run("read", middle, name="middle", key=_MIDDLE_KEY, times=times)
+        return {
+            "ms until one save alone is durable, p50": median(alone["milliseconds"]),
+            "ms to resolve a message in the middle, p50": median(read["milliseconds"]),
+        }
+
+    with start_builds(scene, commit) as builds:
+        comparison = Comparison(builds)
+        comparison.alternate(0, rest)
+        for number in range(options.pick(3, 7)):
+            comparison.alternate(number, partial(wait, f"lone{number}"))
+    return comparison.report("waits")
+
+
+_BARE = "bare LPUSH of the same bytes: ms p50"
+
+
+def producer(scene: Scene, options: Options, commit: str) -> Findings:
+    """A save of 3 KB, for the agent, beside the least that it can take: Redis's own command with the same bytes."""
+    messages = write_messages(scene.stack.directory / "saves.jsonl", [make_message(number) for number in range(200)])
+    with start_builds(scene, commit) as builds:
+        comparison = Comparison(builds)
+        for number in range(options.pick(8, 12)):
+
+            def run(build: Build, name: str = f"r{number}") -> dict[str, float]:
+                found = build.run("produce", messages, name=name, times=100)
+                for what in ("save", "append"):
+                    found[f"{what}, beyond a bare LPUSH: ms p50"] = found[f"{what}: ms p50"] - found[_BARE]
+                return {f"producer, {what}": figure for what, figure in found.items()}
+
+            comparison.alternate(number, run)
+    return comparison.report("producer")
+
+
+def plain(scene: Scene, options: Options, commit: str) -> Findings:
+    """A whole history of a stock client; beside it the same client's, for a task that does nothing with it."""
+    times = options.pick(2, 4)
+    made = make_transcript(_PLAIN_MESSAGES + times, seed=3).messages
+    messages, bare, floors = write_messages(scene.stack.directory / "whole.jsonl", made), scene.place(), []
+    with start_builds(scene, commit) as builds, scene.stock_worker("floor", bare) as nothing:
+        least = Build("floor", search_path(ROOT), scene, bare, nothing.pid)
+        comparison = Comparison(builds)
+        for number in range(2):
+
+            def run(build: Build, name: str = f"r{number}") -> dict[str, float]:
+                found = build.run("plain", messages, name=name, times=times)
+                return {_PLAIN + what: median(each) for what, each in found.items()}
+
+            comparison.alternate(number, run)
+            served = {"task": floor.served.name, "queue": "celery"}
+            floors.append(median(least.run("plain", messages, name=f"r{number}", times=times, **served)["ms"]))
+        comparison.add(_PLAIN + "worker's peak MB", *(build.peak_megabytes() for build in builds))
+        for (older, newer), floor_ms in zip(comparison.pairs[_PLAIN + "ms"], floors, strict=True):
+            comparison.add(_PLAIN + "ms, against the floor", older / floor_ms, newer / floor_ms)
+    shown = median(floors)
+    return comparison.report("plain", [f"The same history for a task that does nothing took {shown:,.0f} ms."])
+
+
+def restore(scene: Scene, options: Options, commit: str) -> Findings:
+    """A long log: saved, folded, and read back into a file."""
+    block = make_transcript(500, seed=3, scale=5.0)
+    times = round(_LONG_BYTES / sum(map(len, block.lines)))
+    messages = write_messages(scene.stack.directory / "block.jsonl", block.messages)
+    none = write_messages(scene.stack.directory / "none.jsonl", [])
+
+    def fill(build: Build) -> dict[str, float]:
+        build.run("fill", messages, name="long", times=times)
+        return {"200 MB saved and folded: worker's peak MB": build.peak_megabytes()}
+
+    def read_back(build: Build) -> dict[str, float]:
+        return {f"200 MB read back: {what}": each for what, each in build.run("restore", none, name="long").items()}
+
+    with start_builds(scene, commit) as builds:
+        comparison = Comparison(builds)
+        comparison.alternate(0, fill)
+        for number in range(options.pick(2, 4)):
+            comparison.alternate(number, read_back)
+    return comparison.report("restore")
+
+
+def profile(scene: Scene, options: Options, commit: str) -> Findings:
+    """Where a worker's processor time goes."""
+    messages = write_messages(scene.stack.directory / "saves.jsonl", make_transcript(300, seed=1).messages)
+    trees = (unpack(commit, scene.stack.directory / "older"), ROOT)
+    older, newer = (profile_save(tree, scene.place(), messages) for tree in trees)
+    rows = tuple((what, older[what], newer[what]) for what in older)
+    return Findings("profile", "One save, by both builds", tables=(Table(_PROFILE, ("what", commit, "now"), rows),))
+
+
+_PROFILE = (
+    "Milliseconds of a worker's processor time for a save, in one thread without its event loop; all but the first row "
+    "under cProfile, which multiplies them"
+)
+PARTS: dict[str, Part] = {
+    "saves": saves,
+    "waits": waits,
+    "producer": producer,
+    "plain": plain,
+    "restore": restore,
+    "profile": profile,
+}

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,8 @@ def plain(side: Side) -> Figures:
     for number in range(side.given["times"] + 1):
         messages: Sequence[Any] = side.messages[: len(side.messages) - side.given["times"] + number]
         meter, began = side.meter(), time.perf_counter()
-        sent = app.send_task(_UPLOAD, (side.names[0], messages), queue=_QUEUE)
+        task, queue = side.given.get("task", _UPLOAD), side.given.get("queue", _QUEUE)
+        sent = app.send_task(task, (side.names[0], messages), queue=queue)
         seconds = max(results.wait([str(sent.id)])) - began
         used = {f"CPU ms: {who}": 1000 * spent for who, spent in meter.used_seconds().items()}
         figures.append({"ms": 1000 * seconds, **used})
@@ -180,27 +181,41 @@ def restore(side: Side) -> Figures:
 
 def produce(side: Side) -> Figures:
     """Saves of the whole list with one message more, and appends of one: what each costs the agent's process."""
-    history = side.messages[:100]
-    found: dict[str, tuple[list[float], list[float]]] = {"save": ([], []), "append": ([], [])}
-    side.sink.save(side.names[0], history)
-    side.sink.append(side.names[0] + "-appended", history[0])
+    history, name = side.messages[:100], side.names[0]
+    side.sink.save(name, history)
+    sent = take_message(side, name)
+    acts: dict[str, Callable[[Any], object]] = {
+        "save": lambda message: side.sink.save(name, history),
+        "append": lambda message: side.sink.append(f"{name}-appended", message),
+        "bare LPUSH of the same bytes": lambda message: side.client.lpush(f"{name}-bare", sent),
+    }
+    found: dict[str, tuple[list[float], list[float]]] = {what: ([], []) for what in acts}
     for number in range(side.given["times"]):
         message = {**side.messages[number % len(side.messages)], "number": number}
         history.append(message)
-        for what in found:
+        for what, act in acts.items():
             began, used = time.perf_counter(), time.process_time()
-            if what == "save":
-                receipt = side.sink.save(side.names[0], history)
-            else:
-                receipt = side.sink.append(side.names[0] + "-appended", message)
+            act(message)
             found[what][1].append(1000 * (time.process_time() - used))
             found[what][0].append(1000 * (time.perf_counter() - began))
-            assert receipt.state == "enqueued"
+    side.client.delete(f"{name}-bare")
     return {
-        f"{what}, {unit}": median(each)
+        f"{what}: {unit}": median(each)
         for what, both in found.items()
         for unit, each in zip(("ms p50", "ms of processor p50"), both, strict=True)
     }
+
+
+def take_message(side: Side, name: str) -> bytes:
+    """An append as it lies in the queue, where it stays; the worker stands still meanwhile."""
+    os.kill(side.given["pids"]["worker"], signal.SIGSTOP)
+    try:
+        side.sink.append(f"{name}-appended", side.messages[1])
+        sent = side.client.lindex(_QUEUE, 0)
+        assert isinstance(sent, bytes)
+    finally:
+        os.kill(side.given["pids"]["worker"], signal.SIGCONT)
+    return sent
 
 
 _ACTIONS = {each.__name__: each for each in (fill, restore, produce, burst, count, lone, read, plain)}

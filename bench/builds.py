@@ -66,6 +66,17 @@ class Build:
         return peak_megabytes(self.worker_pid)
 
 
+def profile_save(tree: Path, place: Place, messages: Path) -> dict[str, float]:
+    """What `bench.one_save` finds of a build."""
+    environment = {**os.environ, **place.changed(idle_seconds="3600").environment, "PYTHONPATH": search_path(tree)}
+    command = [sys.executable, "-m", "bench.one_save", str(messages)]
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=_SIDE_TIMEOUT_SECONDS
+    )
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
 @contextmanager
 def start_builds(scene: Scene, commit: str) -> Iterator[tuple[Build, Build]]:
     """The older one and this one, each with a worker that is ready."""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -11,12 +12,12 @@ from typing import cast
 
 import pytest
 
-from bench.against import Comparison
 from bench.builds import Build, search_path
+from bench.comparison import RATE, REDIS_BYTES, Comparison
 from bench.figures import Findings, Goal, Plot, Table, quantile, read_all, write_findings
 from bench.folding import GOAL, RULES, SEEDS, least_worst, simulate
 from bench.http_meter import HttpMeter
-from bench.report import describe_findings, describe_run
+from bench.report import BUILDS, describe_builds, describe_findings, describe_run
 from bench.sizes import find_quantiles
 from bench.sizing import MONTH_SECONDS, Costs, Prices, size
 from bench.transcripts import Json, Transcript, draw_size, kind_of, make_transcript
@@ -104,7 +105,13 @@ FINDINGS = Findings(
     goals=(Goal("a", 1.0, "at most", 1.0), Goal("b", 0.79, "at least", 0.8, "79 of 100")),
     tables=(Table("Rates", ("who", "per second"), (("ours", 1234.5), ("naive", None))),),
     plots=(Plot("speed", "Speed", "x", "y", {"ours": ((1.0, 2.0), (3.0, 4.0))}),),
-    run={"scope": "quick", "date": "2026-01-01 00:00Z", "seconds": 60, "seed": 1, "machine": {"cores": "2"}},
+    run={
+        "scope": "quick",
+        "date": "2026-01-01 00:00Z",
+        "seconds": 60,
+        "seed": 1,
+        "machine": {"cores": "2", "load before": "0.50"},
+    },
 )
 
 
@@ -168,6 +175,16 @@ def test_builds_are_compared_round_by_round() -> None:
     assert order == ["now", "older", "older", "now", "now", "older"]
     assert comparison.pairs["ms"] == [(2.0, 1.0), (8.0, 2.0), (1.0, 3.0)]
     assert comparison.ratio("ms") == 0.5
+    for _ in range(2):
+        comparison.add(RATE, 50.0, 100.0)
+        comparison.add(REDIS_BYTES, 4.0, 1.0)
+    found = replace(comparison.report("part", ["A note."]), run={**FINDINGS.run, "scope": BUILDS})
+    text = describe_builds([found, found], "pictures/")
+    assert f"| {RATE} | 50 | 100 | 2 | 2 | 2 | ≥ 1.60 | held |\n" in text
+    assert f"| {REDIS_BYTES} | 4 | 1 | 0.25 | 0.25 | 0.25 | ≤ 1.40 now | held |\n" in text
+    assert text.count("| ms | 2 | 2 | 0.5 | 0.25 | 3 |  |  |\n") == 2
+    assert text.count("| measure | older | now |") == 1
+    assert "A note." in text
 
 
 def test_an_older_build_is_found_before_the_installed_one(tmp_path: Path) -> None:
