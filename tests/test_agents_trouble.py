@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from command import Command, Ended
+from forked_command import ForkedCommand
 from stack.redis import RedisServer
 
 BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
@@ -42,7 +43,7 @@ def test_a_user_without_a_home_is_told_so(words: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", ["watch --once", "watch"])
 def test_a_state_that_cannot_be_written_is_named(words: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    ended = Command({**AWAY, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "file")})(*words.split())
+    ended = ForkedCommand({**AWAY, "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "file")})(*words.split())
     assert ended.status == 1
     assert is_one_line(ended)
     assert str(tmp_path / "file") in ended.err
@@ -64,7 +65,7 @@ def test_a_state_that_cannot_be_written_is_named(words: str, tmp_path: Path) -> 
     ],
 )
 def test_what_is_not_there_is_named_before_anybody_is_asked(words: str, named: str, tmp_path: Path) -> None:
-    ended = Command({**AWAY, "HOME": str(tmp_path)})(*words.split())
+    ended = ForkedCommand({**AWAY, "HOME": str(tmp_path)})(*words.split())
     assert ended.status in (1, 2)
     assert is_one_line(ended), ended.err
     assert named in ended.err
@@ -72,7 +73,7 @@ def test_what_is_not_there_is_named_before_anybody_is_asked(words: str, named: s
 
 
 def test_a_session_without_a_name_is_none(tmp_path: Path) -> None:
-    ended = Command({**AWAY, "HOME": str(tmp_path)})("restore", "", "--into", "claude")
+    ended = ForkedCommand({**AWAY, "HOME": str(tmp_path)})("restore", "", "--into", "claude")
     assert (ended.status, "SESSION is empty" in ended.err) == (2, True)
 
 
@@ -82,7 +83,7 @@ def test_a_session_without_a_name_is_none(tmp_path: Path) -> None:
 )
 def test_a_broker_that_is_away_is_named(words: str, tmp_path: Path) -> None:
     put_old_session(tmp_path)
-    ended = Command({**AWAY, "HOME": str(tmp_path)})(*words.split())
+    ended = ForkedCommand({**AWAY, "HOME": str(tmp_path)})(*words.split())
     assert ended.status == 4
     assert is_one_line(ended), ended.err
     assert "broker" in ended.err
@@ -92,7 +93,7 @@ def test_a_broker_that_is_away_is_named(words: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", ["agents", "restore x --into claude", "prune --verified", "export x out", "recall x"])
 def test_a_worker_that_does_not_answer_is_named(words: str, redis_server: RedisServer, tmp_path: Path) -> None:
     put_old_session(tmp_path)
-    command = Command({BROKER_URL: redis_server.new_database(), "HOME": str(tmp_path)})
+    command = ForkedCommand({BROKER_URL: redis_server.new_database(), "HOME": str(tmp_path)})
     ended = command(*words.split(), "--timeout", "1")
     assert ended.status == 4
     assert is_one_line(ended), ended.err

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from command import Command
+from forked_command import ForkedCommand
 from history_sink import Fault, Malformed, Mismatch, NotFound, PointerHandle
 from history_sink.testing import MemorySink
 from history_sink_agents.browse import Browsed, ForeignFile, context_browse, export
@@ -388,11 +388,11 @@ def test_a_kill_leaves_one_part_that_the_next_export_takes(sink: MemorySink, tmp
 
 @pytest.mark.parametrize("command", ["export", "browse"])
 def test_the_commands_say_what_is_missing_and_take_any_sessions_name(command: str, tmp_path: Path) -> None:
-    ended = Command()(command, "-home-me-project", *[tmp_path / "turns"] * (command == "export"))
+    ended = ForkedCommand()(command, "-home-me-project", *[tmp_path / "turns"] * (command == "export"))
     assert ended.status == 2
     assert "CODETETHER_HISTORY_BROKER_URL is not set" in ended.err
     nobody = {"CODETETHER_HISTORY_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
-    ended = Command(nobody)(command, "s", *[tmp_path / "turns"] * (command == "export"), "--timeout", "1")
+    ended = ForkedCommand(nobody)(command, "s", *[tmp_path / "turns"] * (command == "export"), "--timeout", "1")
     assert ended.status == (4 if command == "export" else 3)
     assert not (tmp_path / "turns").exists()
 
@@ -400,6 +400,6 @@ def test_the_commands_say_what_is_missing_and_take_any_sessions_name(command: st
 @pytest.mark.parametrize("command", ["export", "browse"])
 def test_a_name_that_no_session_has_is_wrong_usage(command: str, tmp_path: Path) -> None:
     nobody = {"CODETETHER_HISTORY_BROKER_URL": f"redis://127.0.0.1:{free_port()}/0"}
-    ended = Command(nobody)(command, "org/repo", *[tmp_path / "turns"] * (command == "export"))
+    ended = ForkedCommand(nobody)(command, "org/repo", *[tmp_path / "turns"] * (command == "export"))
     assert ended.status == 2
     assert "a session id is 1 to 200 of" in ended.err

@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from celery import Celery
 
 from command import Command, number, objects, write
-from forked_command import forking
+from forked_command import ForkedCommand
 from history_sink import session_text
 from history_sink.cli.backfill import cut_steps
 from history_sink.cli.files import find_files, name_by_path
@@ -26,10 +26,9 @@ BROKER_URL = "CODETETHER_HISTORY_BROKER_URL"
 
 
 @pytest.fixture(scope="module")
-def run(environment: Mapping[str, str], worker: Worker) -> Iterator[Command]:
+def run(environment: Mapping[str, str], worker: Worker) -> Command:
     """The command, with a worker and a store behind it."""
-    with forking(producer_environment(environment)) as run:
-        yield run
+    return ForkedCommand(producer_environment(environment))
 
 
 # Save, and get it back

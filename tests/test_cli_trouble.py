@@ -14,6 +14,7 @@ import pytest
 
 import history_sink_commands
 from command import COMMAND, Command, number, objects, write
+from forked_command import ForkedCommand
 from forked_process import ForkedWorker
 from history_sink.protocol.contract import UPLOAD_QUEUE
 from stack.minio import MinioServer
@@ -30,13 +31,13 @@ NOBODY = {BROKER_URL: "redis://127.0.0.1:1/0"}
 @pytest.fixture(scope="module")
 def run(environment: Mapping[str, str], worker: Worker) -> Command:
     """The command, with a worker and a store behind it."""
-    return Command(producer_environment(environment))
+    return ForkedCommand(producer_environment(environment))
 
 
 @pytest.fixture
 def lonely(redis_server: RedisServer) -> Command:
     """The command, with a broker that no worker listens to."""
-    return Command({BROKER_URL: redis_server.new_database()})
+    return ForkedCommand({BROKER_URL: redis_server.new_database()})
 
 
 def test_check_finds_that_all_is_well(run: Command, worker: Worker) -> None:
@@ -66,7 +67,7 @@ def test_check_finds_that_the_store_is_away(redis_server: RedisServer, tmp_path:
     try:
         worker.start()
         minio.stop()
-        found = Command(producer_environment(environment))("check", "--json", "--timeout", "20")
+        found = ForkedCommand(producer_environment(environment))("check", "--json", "--timeout", "20")
     finally:
         worker.process.kill()
         minio.process.kill()
@@ -76,7 +77,7 @@ def test_check_finds_that_the_store_is_away(redis_server: RedisServer, tmp_path:
 
 
 def test_a_broker_that_is_away_is_named_and_says_to_try_again(tmp_path: Path) -> None:
-    run, files = Command(NOBODY), [write(tmp_path / f"{name}.jsonl", '{"n":0}') for name in "abc"]
+    run, files = ForkedCommand(NOBODY), [write(tmp_path / f"{name}.jsonl", '{"n":0}') for name in "abc"]
     saved = run("save", *files)
     assert saved.status == 4
     assert "127.0.0.1:1" in saved.err
@@ -91,7 +92,7 @@ def test_a_broker_that_is_slow_is_not_away(own_redis: RedisServer) -> None:
     resume = threading.Timer(3, own_redis.process.resume)
     resume.start()
     try:
-        listed = Command({BROKER_URL: own_redis.url()})("list", "--timeout", "0.5")
+        listed = ForkedCommand({BROKER_URL: own_redis.url()})("list", "--timeout", "0.5")
     finally:
         resume.join()
     assert listed.status == 4
@@ -125,7 +126,7 @@ def reader_only(redis_server: RedisServer, minio_server: MinioServer, tmp_path: 
     environment = variables(minio_server, redis_server.new_database(), minio_server.create_bucket())
     worker = ForkedWorker(environment, log_path=tmp_path / "worker.log", queues=["history.read"])
     worker.start()
-    yield Command(producer_environment(environment))
+    yield ForkedCommand(producer_environment(environment))
     worker.process.kill()
 
 
@@ -172,9 +173,9 @@ def test_ctrl_c_while_the_packages_are_loaded_ends_in_a_line(
 
 
 def test_a_missing_or_malformed_variable_is_named_and_never_quoted() -> None:
-    unset = Command()("list")
+    unset = ForkedCommand()("list")
     assert (unset.status, BROKER_URL in unset.err) == (2, True)
-    malformed = Command({BROKER_URL: "redis:/:secret@host"})("check")
+    malformed = ForkedCommand({BROKER_URL: "redis:/:secret@host"})("check")
     assert (malformed.status, BROKER_URL in malformed.err, "secret" in malformed.err) == (2, True, False)
 
 
@@ -195,7 +196,7 @@ def test_a_missing_or_malformed_variable_is_named_and_never_quoted() -> None:
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_asked(arguments: list[str]) -> None:
-    ended = Command(NOBODY)(*arguments)
+    ended = ForkedCommand(NOBODY)(*arguments)
     assert (ended.status, "Usage:" in ended.err) == (2, True)
 
 
@@ -206,7 +207,7 @@ def test_both_commands_tell_their_version() -> None:
 
 
 def test_latest_as_a_branch_is_led_to_its_option() -> None:
-    ended = Command(NOBODY)("resolve", "s", "--branch", "latest")
+    ended = ForkedCommand(NOBODY)("resolve", "s", "--branch", "latest")
     assert (ended.status, "--latest is the option" in ended.err) == (2, True)
 
 
@@ -258,6 +259,6 @@ def read_terminal(number: int) -> Iterator[bytes]:
 
 
 def test_help_names_the_exit_statuses_and_loads_nothing_heavy() -> None:
-    assert "130  ended by Ctrl-C" in Command()("--help").err + Command()("--help").out.decode()
+    assert "130  ended by Ctrl-C" in ForkedCommand()("--help").err + ForkedCommand()("--help").out.decode()
     heavy = "import sys, history_sink.cli; sys.exit(bool({'celery', 'kombu', 'redis', 'rich'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", heavy], timeout=30, check=False).returncode == 0

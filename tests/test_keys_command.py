@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from command import Command, number, write
+from forked_command import ForkedCommand
 from history_sink import HistorySink
 from stack.stack import producer_environment
 from stack.worker import Worker
 
 
 def make(tmp_path: Path, **variables: str) -> Command:
-    return Command({"XDG_STATE_HOME": str(tmp_path / "state"), **variables})
+    return ForkedCommand({"XDG_STATE_HOME": str(tmp_path / "state"), **variables})
 
 
 def test_make_says_what_a_loss_means_and_overwrites_nothing(tmp_path: Path) -> None:

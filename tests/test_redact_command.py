@@ -9,6 +9,7 @@ import pytest
 
 from bench.planted_secrets import Mint
 from command import Command, write
+from forked_command import ForkedCommand
 from history_sink import ConfigurationError, HistorySink, ProducerSettings
 from history_sink_agents.redaction import Redaction, make_filter
 from history_sink_agents.redaction.places import find_places
@@ -18,7 +19,7 @@ TOKEN = Mint(1).checked("ghp_")
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    return Command({"XDG_STATE_HOME": str(tmp_path / "state"), "MY_TOKEN": "hunter-hunter"})
+    return ForkedCommand({"XDG_STATE_HOME": str(tmp_path / "state"), "MY_TOKEN": "hunter-hunter"})
 
 
 def test_it_tells_rule_and_place_and_never_the_value(command: Command, tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_wrong_usage_and_wrong_configuration_are_said(command: Command, tmp_path
         ("[patterns]\na = '('", "a cannot"),
     ):
         (tmp_path / "own.toml").write_text(text)
-        wrong = Command({**command.variables, "CODETETHER_HISTORY_REDACT_FILE": str(tmp_path / "own.toml")})
+        wrong = ForkedCommand({**command.variables, "CODETETHER_HISTORY_REDACT_FILE": str(tmp_path / "own.toml")})
         done = wrong("redact", file)
         assert (done.status, said in done.err, done.err.count("\n")) == (2, True, 1), done.err
 

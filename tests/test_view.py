@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from command import Command
+from forked_command import ForkedCommand
 from history_sink import Fault, HistorySink, Hit, PointerHandle, Recalled, SessionId
 from history_sink.testing import MemorySink
 from history_sink_agents.browse.log import RANGE_BYTES, Log, find_log
@@ -617,7 +618,7 @@ def test_sizes_are_for_people() -> None:
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
-    ended = Command()("view")
+    ended = ForkedCommand()("view")
     assert (ended.status, ended.out) == (2, b"")
     assert "CODETETHER_HISTORY_BROKER_URL is not set" in ended.err
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['starlette'] = None\n")
@@ -626,7 +627,7 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     assert ended.err == "Error: view needs the extra: pip install 'history-sink[web]'\n"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = {"CODETETHER_HISTORY_BROKER_URL": "redis://127.0.0.1:1/0"}
-        ended = Command(nobody)("view", "--port", str(taken.getsockname()[1]))
+        ended = ForkedCommand(nobody)("view", "--port", str(taken.getsockname()[1]))
     assert ended.status == 1
     assert ended.err.startswith("Error: 127.0.0.1:")
 

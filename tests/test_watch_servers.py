@@ -19,6 +19,7 @@ import pytest
 from agent_writers import ClaudeCode, Codetether, Codex, Copilot, Gemini, OpenCode, Pi, line_of, settle, uuid_of
 from bench.memory import now_megabytes, peak_megabytes
 from command import COMMAND, Command
+from forked_command import ForkedCommand
 from history_sink import HistorySink, Unavailable
 from stack.minio import MinioServer
 from stack.redis import RedisServer
@@ -296,11 +297,11 @@ def test_it_ends_cleanly_when_it_is_told_to(environment: Mapping[str, str], work
 
 
 def test_without_a_queue_it_says_what_is_missing(tmp_path: Path) -> None:
-    command = Command({"HOME": str(tmp_path)})
+    command = ForkedCommand({"HOME": str(tmp_path)})
     ended = command("watch", "--once")
     assert (ended.status, "CODETETHER_HISTORY_BROKER_URL is not set" in ended.err) == (2, True)
     ClaudeCode(tmp_path).talk(0, 1)
-    away = Command({"HOME": str(tmp_path), "CODETETHER_HISTORY_BROKER_URL": "redis://127.0.0.1:1/0"})
+    away = ForkedCommand({"HOME": str(tmp_path), "CODETETHER_HISTORY_BROKER_URL": "redis://127.0.0.1:1/0"})
     ended = away("watch", "--once")
     assert (ended.status, "is away" in ended.err) == (4, True), ended.err
     assert "tried again" not in ended.err  # it ends

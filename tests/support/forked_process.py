@@ -1,5 +1,4 @@
-"""Workers, and commands for their operators, each in a process of its own, all forked from one that has loaded what
-they import: the nursery.
+"""Workers and commands, each in a process of its own, all forked from one that has loaded what they import: a nursery.
 
 One that begins with its imports takes a second of processor time for them, and the suite starts hundreds.
 """
@@ -14,19 +13,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from history_sink_commands import run_history_sink
 from stack.launch import die_with_parent
 from stack.processes import Child, Process
 from stack.worker import Worker
 
 _REPOSITORY = Path(__file__).parents[2]
-_LOADED = (
+_WORKERS = (
     "boto3.session",
     "celery.app.control",
     "celery.app.events",
@@ -50,6 +50,24 @@ _LOADED = (
     "history_sink_worker.task",
     "history_sink_worker.upkeep",
 )
+_COMMANDS = (
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.task",
+    "celery.backends.redis",
+    "history_sink.cli.backfill",
+    "history_sink.cli.main",
+    "history_sink_agents.browse.command",
+    "history_sink_agents.disk.prune_command",
+    "history_sink_agents.disk.survey_command",
+    "history_sink_agents.restore.command",
+    "history_sink_agents.sealing.command",
+    "history_sink_agents.watch.command",
+    "kombu.transport.redis",
+)
+"""The library's: the command imports most of them when it needs them."""
+_LOADED = {"workers": _WORKERS, "commands": _COMMANDS}
 _AT_HOME = "history_sink_worker.application"
 """It reads the environment when it is imported: each program's own."""
 
@@ -67,7 +85,7 @@ class ForkedProcess(Process):
         assert (python, option) == (sys.executable, "-m")
         directory = str(self._directory or os.getcwd())
         files = [os.devnull, log.name, log.name]
-        return _nursery().fork({"argv": argv, "env": self._environment, "files": files, "directory": directory})
+        return _nursery("workers").fork(argv, self._environment, files, directory)
 
 
 def operate(environment: Mapping[str, str], *arguments: str, answer: str = "") -> "subprocess.CompletedProcess[str]":
@@ -80,19 +98,25 @@ def run_module(environment: Mapping[str, str], *argv: str, answer: str = "") -> 
 
     Whoever tests what a user meets before the module's own work begins starts it as a user does.
     """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CODETETHER_")}
+    status, out, err = run_forked("workers", argv, {**kept, **environment}, answer.encode())
+    return subprocess.CompletedProcess(argv, status, out.decode(), err.decode())
+
+
+def run_forked(
+    nursery: str, argv: Sequence[str], environment: Mapping[str, str], stdin: bytes
+) -> tuple[int, bytes, bytes]:
+    """Run one to its end; how it ended, and its two outputs. `nursery` is a name of `_LOADED`."""
     with tempfile.TemporaryDirectory() as directory:
         files = [Path(directory, name) for name in ("in", "out", "err")]
-        files[0].write_text(answer)
-        for path in files[1:]:
-            path.touch()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("CODETETHER_")}
-        order = {"argv": argv, "env": {**kept, **environment}, "directory": os.getcwd()}
-        child = _nursery().fork({**order, "files": [str(path) for path in files]})
+        for path in files:
+            path.write_bytes(stdin if path.name == "in" else b"")
+        child = _nursery(nursery).fork(argv, environment, list(map(str, files)), os.getcwd())
         try:
             status = child.wait(60)
         finally:
             child.send_signal(signal.SIGKILL)
-        return subprocess.CompletedProcess(argv, status, files[1].read_text(), files[2].read_text())
+        return status, files[1].read_bytes(), files[2].read_bytes()
 
 
 class ForkedWorker(Worker):
@@ -102,10 +126,10 @@ class ForkedWorker(Worker):
 
 
 class _Nursery:
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
         pipe = subprocess.PIPE
         # A session of its own: Ctrl-C on the terminal is for us. It ends when we do, with its standard input.
-        command = [sys.executable, "-m", "tests.support.forked_process"]
+        command = [sys.executable, "-m", "tests.support.forked_process", kind]
         self._program = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, text=True, start_new_session=True, cwd=_REPOSITORY
         )
@@ -119,15 +143,15 @@ class _Nursery:
             answer: int | None = json.loads(self._program.stdout.readline())
         return answer
 
-    def fork(self, order: dict[str, Any]) -> Child:
-        pid = self.ask(order)
+    def fork(self, argv: Sequence[str], environment: Mapping[str, str], files: Sequence[str], directory: str) -> Child:
+        pid = self.ask({"argv": argv, "env": environment, "files": files, "directory": directory})
         assert pid is not None
         return _ForkedChild(self, pid)
 
 
 @cache
-def _nursery() -> _Nursery:
-    return _Nursery()
+def _nursery(kind: str) -> _Nursery:
+    return _Nursery(kind)
 
 
 @dataclass
@@ -158,7 +182,7 @@ class _ForkedChild:
 
 def main() -> None:
     """Read an order a line: fork a program and print its process id, or print a child's status (null: it runs)."""
-    for name in _LOADED:
+    for name in _LOADED[sys.argv[1]]:
         import_module(name)
     assert _AT_HOME not in sys.modules, "the nursery's environment would be each worker's"
     gc.freeze()  # else the first collection of a child copies all that it shares
@@ -177,7 +201,10 @@ def main() -> None:
             orders.close()
             _become(order, nursery)
             os.close(leaves)
-            runpy.run_module(order["argv"][0], run_name="__main__", alter_sys=True)
+            if order["argv"][0] == "history-sink":
+                run_history_sink()
+            else:
+                runpy.run_module(order["argv"][0], run_name="__main__", alter_sys=True)
             return
         os.close(leaves)
         os.read(is_out, 1)  # nothing, once it can be signalled as a group
