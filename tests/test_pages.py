@@ -504,6 +504,16 @@ def test_an_edited_message_keeps_its_pin_and_kind_and_nothing_else(pages: Pages)
     assert pinned(pages) == [], "two stand in the place of one: neither is that one"
 
 
+def test_a_message_that_is_edited_into_what_it_once_was_keeps_its_pin() -> None:
+    first, second = {"role": "user", "content": "one"}, {"role": "user", "content": "two"}
+    pages = Pages([first])
+    pages.degrade(0, "structured")  # so that its page is remembered
+    pages.update([second])
+    pages.pin(0)
+    pages.update([first])
+    assert (pages.pages[0].is_pinned, pages.pages[0].level) == (True, "structured")
+
+
 def test_an_undo_lets_go_and_a_redo_brings_back(pages: Pages) -> None:
     pages.pin(1)
     pages.degrade(3, "pointer")

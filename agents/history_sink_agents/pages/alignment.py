@@ -47,6 +47,10 @@ def align(pages: Sequence[Page], retired: Sequence[Page], keys: Sequence[str]) -
     spare = _take_again([*retired, *loose], new, found)
     left = set(map(id, spare))
     heirs = {now: pages[before] for before, now in swaps if found[now] is None and id(pages[before]) in left}
+    for before, now in swaps:
+        page = found[now]
+        if page is not None and pages[before].is_pinned and id(pages[before]) in left:  # edited into what it once was
+            found[now] = replace(page, is_pinned=True)
     is_undo = len(new) < len(old) and pairs == [(at, at) for at in range(len(new))]
     if not is_undo:
         _keep_pins((page for page in loose if id(page) in left), found)
