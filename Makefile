@@ -6,8 +6,10 @@ STAMP := .venv/.installed
 # In the order of tests/conftest.py: xdist's own begins with the files that have most tests, and ends with one process in
 # a file of few long ones.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
-# A third process for two cores: those with servers wait for about two fifths of their time.
-PYTEST_SERVERS := $(PYTEST) --numprocesses 3
+# Four processes for two cores, as tests with servers wait for about half of their time; three for those without, who
+# wait for a sixth of it.
+PYTEST_SERVERS := $(PYTEST) --numprocesses 4
+PYTEST_QUICK := $(PYTEST) --numprocesses 3 -m quick
 # Else each worker and each command that a test starts compiles all of ours anew, and each run all tests.
 unexport PYTHONDONTWRITEBYTECODE
 # What another system lacks shows in the standard library alone. Other packages' types are looked at once, for Linux: three
@@ -44,7 +46,7 @@ test: $(STAMP) ## the suite on real servers; the first run builds MinIO and vers
 	@$(PYTEST_SERVERS)
 
 test-quick: $(STAMP) ## the tests that need no server, about a minute
-	@$(PYTEST) --numprocesses 2 -m quick
+	@$(PYTEST_QUICK)
 
 test-system: $(STAMP) ## what wants Debian's Redis, RabbitMQ, promtool, Chromium (installs them), or Docker Compose (builds it)
 	@$(BIN)/python -m stack.packages
