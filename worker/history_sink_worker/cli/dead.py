@@ -3,20 +3,18 @@
 import base64
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import click
 
 from history_sink.errors import Malformed
 from history_sink.protocol.dashes import NamedGroup
-from history_sink_worker.cli.console import open_service
+from history_sink_worker.cli.console import giving_up, open_service
 from history_sink_worker.dead.letter_format import Letter
 from history_sink_worker.dead.letter_store import list_names, read_head, read_whole, remove
 from history_sink_worker.dead.replay import NotSent, Sender
 from history_sink_worker.service.service import Service
-from history_sink_worker.store import StoreError
 
 _ROW = "{time:20} {task_id:36} {attempts:>8} {bytes:>10} {session:24} {task:28} {reason}"
 _COLUMNS = ("time", "task_id", "attempts", "bytes", "session", "task", "reason")
@@ -41,7 +39,7 @@ def list_command(as_json: bool) -> None:
     work = open_service()
     if not as_json:
         click.echo(_ROW.format(**{column: column.replace("_", " ") for column in _COLUMNS}))
-    with _giving_up():
+    with giving_up():
         for name in list_names(work):
             fields = _summarize(work, name)
             if fields is not None:
@@ -55,7 +53,7 @@ def list_command(as_json: bool) -> None:
 def show_command(names: tuple[str, ...], content: bool) -> None:
     """Say all that is known of a letter, as JSON; its content only if asked for."""
     work = open_service()
-    with _giving_up():
+    with giving_up():
         for name in _choose(work, names, everything=False):
             fields = _summarize(work, name, content)
             if fields is not None:
@@ -72,7 +70,7 @@ def replay_command(names: tuple[str, ...], everything: bool) -> None:
     What still can't succeed comes back as a dead letter.
     """
     work, problems = open_service(), 0
-    with _giving_up(), closing(Sender(work.settings.broker.broker_url or "")) as sender:
+    with giving_up(), closing(Sender(work.settings.broker.broker_url or "")) as sender:
         for name in _choose(work, names, everything):
             problem = _replay(work, sender, name)
             click.echo(f"{name}: {problem or 'sent again'}", err=problem is not None)
@@ -100,7 +98,7 @@ def _replay(work: Service, sender: Sender, name: str) -> str | None:
 def drop_command(names: tuple[str, ...], everything: bool, yes: bool) -> None:
     """Delete letters for good, with their content. Asks first."""
     work = open_service()
-    with _giving_up():
+    with giving_up():
         chosen = _choose(work, names, everything)
         if chosen and not yes:
             click.confirm(f"Delete {len(chosen)} dead letters for good?", abort=True)
@@ -150,11 +148,3 @@ def _show_content(letter: Letter) -> dict[str, Any]:
         return {**shown, "body": letter.body.decode()}
     except UnicodeDecodeError:
         return {**shown, "body_base64": base64.b64encode(letter.body).decode()}
-
-
-@contextmanager
-def _giving_up() -> Iterator[None]:
-    try:
-        yield
-    except StoreError as error:
-        sys.exit(f"history-sink-worker: {error}")

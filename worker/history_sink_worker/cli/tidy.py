@@ -9,9 +9,8 @@ import click
 from rich.console import Console
 
 from history_sink.protocol.dashes import Named
-from history_sink_worker.cli.console import open_progress, open_service
+from history_sink_worker.cli.console import giving_up, open_progress, open_service
 from history_sink_worker.life.tidy import Tidied, find_logs, tidy
-from history_sink_worker.store import StoreError
 
 
 @click.command("tidy", cls=Named)
@@ -34,17 +33,14 @@ def tidy_command(idle_seconds: float, everything: bool, as_json: bool) -> None:
     """
     work = open_service()
     found, totals = 0, {"logs": 0, "compacted": 0, "folded_bytes": 0, "swept": 0, "problems": 0}
-    with open_progress(quiet=as_json) as progress:
+    with open_progress(quiet=as_json) as progress, giving_up():
         task = progress.add_task("", total=None)
-        try:
-            for found, each in enumerate(find_logs(work), 1):
-                done = tidy(work, each, idle_seconds, everything)
-                if done is not None:
-                    _add(totals, done)
-                    _report(done, as_json, progress.console)
-                progress.update(task, description=f"{found} logs seen, {totals['compacted']} compacted")
-        except StoreError as error:
-            sys.exit(f"history-sink-worker: {error}")
+        for found, each in enumerate(find_logs(work), 1):
+            done = tidy(work, each, idle_seconds, everything)
+            if done is not None:
+                _add(totals, done)
+                _report(done, as_json, progress.console)
+            progress.update(task, description=f"{found} logs seen, {totals['compacted']} compacted")
     totals["logs"] = found
     click.echo(json.dumps(totals) if as_json else _sentence(totals))
     sys.exit(1 if totals["problems"] else 0)
