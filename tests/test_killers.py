@@ -126,3 +126,23 @@ def test_lost_connections_and_an_operators_restarts_do_not_count(office: Office,
         assert len(os.listdir(begun)) == 3 + 1
     finally:
         worker.process.kill()
+
+
+@pytest.mark.parametrize("office", ["threads"], indirect=True)
+def test_a_cold_shutdown_of_threads_ends_with_what_runs_and_without_a_traceback(office: Office, tmp_path: Path) -> None:
+    worker = office.make_worker(*INCLUDE)
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    worker.start()
+    try:
+        office.send("linger", str(begun))
+        wait_until(partial(has_begun, begun, 1), timeout_seconds=20, what="the task to begin")
+        wait_until(lambda: office.redis.hlen("unacked") == 1, timeout_seconds=20, what="all other tasks' ends")
+        os.kill(worker.process.pid, signal.SIGQUIT)
+        time.sleep(1)  # it has been told, and the task still runs
+        (begun / "end").touch()
+        assert worker.process.wait(timeout_seconds=20) == 1
+        assert "Traceback" not in worker.process.log()
+        assert not office.redis.exists("unacked")
+    finally:
+        worker.process.kill()

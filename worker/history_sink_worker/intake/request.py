@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]  # left out of the stubs
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
-from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry
+from celery.exceptions import Ignore, InvalidTaskError, Reject, Retry, WorkerShutdown
+from celery.platforms import EX_FAILURE
 from celery.worker import state
 from celery.worker.request import Request as CeleryRequest
 
@@ -101,6 +102,13 @@ class Request(CeleryRequest):
             super().on_timeout(soft, timeout)
         else:
             self._bury(f"over its time limit of {timeout} s")
+
+    def cancel(self, *args: Any, **options: Any) -> None:
+        """As Celery's own. Threads can't be stopped: the worker ends with what they run, and gives the rest back."""
+        try:
+            super().cancel(*args, **options)
+        except NotImplementedError:  # a handler of signals raised it: what it broke into might have caught it
+            raise WorkerShutdown(EX_FAILURE) from None
 
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         # Celery would forget it. That will do for a read, whose client has gone.
