@@ -38,7 +38,10 @@ def _read(data: bytes) -> Iterator[Any]:
         except zlib.error:
             return
     elif data[:1] in (b"\x92", b"\x93"):  # a list of two or three, as Celery's bodies are
-        yield msgpack.unpackb(data)
+        try:
+            yield msgpack.unpackb(data)
+        except (ValueError, msgpack.UnpackException):
+            return
     elif len(data) > 20:
         try:
             yield base64.b64decode(data, validate=True)
