@@ -38,6 +38,7 @@ def read_redis(site: Site) -> list[bytes]:
             b"zset": lambda key: client.zrange(key, 0, -1),
             b"set": client.smembers,
             b"stream": client.xrange,
+            b"none": lambda key: None,  # it has just gone
         }
         return [
             each for key in client.scan_iter() for value in (readers[client.type(key)](key),) for each in unwrap(value)
