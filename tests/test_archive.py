@@ -1,9 +1,11 @@
 """Saves of one log on a model store: outcomes, what is written, and what it costs in requests."""
 
+from dataclasses import replace
+
 import pytest
 
 from history_sink.protocol.outcome import Parted
-from history_sink_worker.archive import compaction, context
+from history_sink_worker.archive import context, grow
 from history_sink_worker.archive import snapshot as look
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.archive.verdict import Verdict
@@ -11,6 +13,7 @@ from history_sink_worker.store import Corrupt, Delete, Get, Put, Reply, Request
 from logbook import Logbook, some_lines, upload_of
 from protocol.model_store import ModelStore
 
+MIB = 1024 * 1024
 HISTORY = some_lines(40)
 OTHER = [*HISTORY[:6], *some_lines(6, "x")]
 
@@ -200,14 +203,55 @@ def test_what_is_placed_again_is_told_by_what_its_name_holds_by_then(store: Mode
     assert [(log.messages, log.bytes) for log in book.survey().logs] == [(9, len(b"".join(HISTORY[:9])))]
 
 
-def test_a_log_too_long_for_memory_is_folded_in_parts(
+def test_a_log_too_long_for_memory_is_folded_part_by_part(
     book: Logbook, store: ModelStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("history_sink_worker.archive.compaction.FOLD_BYTES", len(HISTORY[0]) * 10)
+    part = 10 * len(HISTORY[0])
+    monkeypatch.setattr(grow, "PART_BYTES", part)
+    monkeypatch.setattr(grow, "COPY_FROM_BYTES", part)
     book.save_each(HISTORY)
-    assert book.compact(everything=False, idle=True).again_in_seconds == 0
-    book.save_whole(HISTORY)
+    assert book.compact(everything=False, idle=True).folded_bytes == len(b"".join(HISTORY[1:]))
+    assert book.requests == {"List": 1, "Head": 1, "Begin": 1, "Get": 1, "Send": 4, "Complete": 1}
     assert store.objects[book.log.base].body == b"".join(HISTORY)
+    more = [*HISTORY, *some_lines(35, "n")]
+    book.save_each(more, first=40)
+    book.compact()
+    assert book.requests == {"List": 1, "Head": 1, "Begin": 1, "Send": 4, "Copy": 4, "Complete": 1}
+    assert store.objects[book.log.base].body == b"".join(more)
+    assert not store.uploads
+
+
+@pytest.mark.parametrize("base_bytes", [0, 1, 5 * MIB - 1, 5 * MIB, 256 * MIB, 256 * MIB + 1, 10**9, 80 * 10**9])
+@pytest.mark.parametrize("tail_bytes", [1, 5 * MIB, 8 * MIB, 8 * MIB + 1, 3 * 10**8])
+def test_a_fold_is_cut_as_the_strictest_of_stores_wants_it(base_bytes: int, tail_bytes: int) -> None:
+    copies = grow.choose_copies(base_bytes, tail_bytes)
+    assert [start for start, _ in copies] == [0, *(end for _, end in copies)][: len(copies)]
+    copied = copies[-1][1] if copies else 0
+    rest = base_bytes + tail_bytes - copied
+    sizes = [end - start for start, end in copies] + [grow.PART_BYTES] * (rest // grow.PART_BYTES)
+    last = rest % grow.PART_BYTES or sizes.pop()
+    assert base_bytes - copied < grow.PART_BYTES
+    assert max(sizes, default=0) <= grow.COPY_AT_ONCE_BYTES
+    assert len({*sizes}) <= 1
+    assert not sizes or 5 * MIB <= sizes[0] >= last
+    assert len(sizes) < 10_000
+
+
+def test_an_extent_that_was_overwritten_is_reported_before_anything_is_copied(
+    book: Logbook, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grow, "PART_BYTES", 5 * len(HISTORY[0]))
+    book.save_whole(HISTORY[:10])
+    book.save_each(HISTORY, first=10)
+    key, blob = list(store.objects.items())[8]
+    store.objects[key] = replace(blob, body=blob.body.replace(b"m", b"n"))
+    before = store.objects[book.log.base]
+    other = Logbook(store.perform, lambda: store.now)
+    with pytest.raises(Corrupt, match="overwritten by a foreign writer"):
+        other.compact()
+    assert other.requests == {"List": 1, "Head": 1, "Get": 30, "Begin": 1, "Send": 1, "Abort": 1}
+    assert store.uploads == {}
+    assert store.objects[book.log.base] == before
 
 
 def test_an_idle_log_is_folded_sooner(book: Logbook) -> None:
@@ -354,12 +398,3 @@ def test_a_fold_of_more_than_is_remembered_reads_no_extent_twice(
     monkeypatch.setattr(context, "LINES_KEPT_BYTES", 100)
     other.compact()
     assert other.requests == {"List": 1, "Head": 40, "Get": 40, "Put": 1}
-
-
-def test_all_of_a_long_tail_is_folded_when_that_is_asked_for(
-    book: Logbook, store: ModelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(compaction, "FOLD_BYTES", 5 * len(HISTORY[0]))
-    book.save_each(HISTORY)
-    assert book.compact().folded_bytes == len(b"".join(HISTORY[1:]))
-    assert store.objects[book.log.base].body == b"".join(HISTORY)

@@ -15,14 +15,19 @@ import pytest
 from bench.builds import Build, search_path
 from bench.comparison import RATE, REDIS_BYTES, Comparison
 from bench.figures import Findings, Goal, Plot, Table, quantile, read_all, write_findings
-from bench.folding import GOAL, RULES, SEEDS, least_worst, simulate
+from bench.folding import GOAL, QUICK_RULES, RULES, SEEDS, copied_by_grow, least_worst, simulate
 from bench.http_meter import HttpMeter
 from bench.report import BUILDS, describe_builds, describe_findings, describe_run
 from bench.sizes import find_quantiles
 from bench.sizing import MONTH_SECONDS, Costs, Prices, size
 from bench.transcripts import Json, Transcript, draw_size, kind_of, make_transcript
-from history_sink_worker.archive.plan import FOLD_EXTENTS_ALWAYS, fold_is_due
-from history_sink_worker.archive.snapshot import COPY_FROM_BYTES
+from history_sink_worker.archive.grow import COPY_FROM_BYTES
+from history_sink_worker.archive.plan import (
+    COPIED_BYTES_PER_EXTENT,
+    COPIED_PER_TAIL,
+    FOLD_EXTENTS_LONG,
+    fold_is_due,
+)
 
 PUT = b"PUT /b/history/s/history.jsonl HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345"
 COPY = (
@@ -139,22 +144,29 @@ def test_sizing_is_arithmetic() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_folded_is_written_no_more_than_three_times_at_any_scale(seed: int) -> None:
-    sizes = [len(line) for line in make_transcript(10_000, seed).lines]
-    found = simulate(sizes, (), fold_is_due, COPY_FROM_BYTES)
+    found = [*simulate(map(len, make_transcript(10_000, seed).lines), (), fold_is_due, copied_by_grow)]
     for length in (100, 1000, 10_000):
-        before, final = found[length - 1]
-        assert before <= 2.5
-        assert final <= 3.0
-    befores, finals = zip(*found[99:], strict=True)
+        assert found[length - 1].put <= 2.5
+        assert found[length - 1].final <= 3.0
+    befores, finals, _ = zip(*found[99:], strict=True)
     assert (max(befores) <= 3.2, max(finals) <= 3.85) == (True, True), (max(befores), max(finals))
+
+
+@pytest.mark.parametrize("extent_bytes", [20_000, 100_000, 1_000_000])
+def test_what_the_store_copies_stays_within_a_small_factor_at_any_length(extent_bytes: int) -> None:
+    sizes = [extent_bytes] * (2 * 10**9 // extent_bytes)
+    costs = simulate(sizes, (), fold_is_due, copied_by_grow)
+    assert max(cost.copied for cost in costs) <= max(COPIED_PER_TAIL, COPIED_BYTES_PER_EXTENT / extent_bytes)
+    *_, before = simulate(sizes, (), *QUICK_RULES["640 extents, folded 16 MiB at a time"])
+    assert before.copied > 40
 
 
 def test_no_rule_keeps_a_final_fold_under_the_goal_at_every_length() -> None:
     size_bytes = 3500
-    least = least_worst(FOLD_EXTENTS_ALWAYS, COPY_FROM_BYTES // size_bytes)
+    least = least_worst(FOLD_EXTENTS_LONG, COPY_FROM_BYTES // size_bytes)
     assert least > GOAL
     shipped, _ = RULES["as shipped"]
-    worst = max(final for _, final in simulate([size_bytes] * 3000, (), shipped, COPY_FROM_BYTES)[99:])
+    worst = max(cost.final for cost in [*simulate([size_bytes] * 3000, (), shipped, copied_by_grow)][99:])
     assert least <= worst, "or the bound is none"
     assert least_worst(640, 600) == 2.0, "a tail that is folded once, into a base that is copied from then on"
 

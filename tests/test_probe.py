@@ -11,11 +11,13 @@ from history_sink_worker.archive.probe import FEATURES, probe
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import (
     Away,
+    Begin,
+    Complete,
+    Copy,
     Delete,
     Denied,
     Entry,
     Get,
-    Grow,
     Head,
     Info,
     List,
@@ -23,6 +25,7 @@ from history_sink_worker.store import (
     Put,
     Reply,
     Request,
+    Send,
     Unfit,
     run,
 )
@@ -41,7 +44,7 @@ def test_a_real_store_has_it_all_and_nothing_is_left_of_the_probe(store: S3Store
     report = run(probe("clean/", "token"), perform)
     assert time.monotonic() - started < 5
     assert all("clean/.probe/" in repr(request) for request in asked if request != Delete(()))
-    written = {request.key for request in asked if isinstance(request, Put | Grow)}
+    written = {request.key for request in asked if isinstance(request, Put | Begin)}
     assert written == {"clean/.probe/token/small", "clean/.probe/token/large"}
     assert report.supported == FEATURES
     assert report.missing == ()
@@ -81,8 +84,8 @@ def ignore_if_match(store: S3Store, request: Request) -> Reply:
 def ignore_if_match_of_completion(store: S3Store, request: Request) -> Reply:
     """As moto."""
     reply = store.perform(request)
-    if isinstance(request, Grow) and reply is None:
-        return overwrite(store, request.key, bytes(request.tail))
+    if isinstance(request, Complete) and reply is None:
+        return overwrite(store, request.key, b"lost\n")
     return reply
 
 
@@ -91,15 +94,15 @@ def refuse_every_replacement(store: S3Store, request: Request) -> Reply:
     return None if refused else store.perform(request)
 
 
-def copy_nothing(store: S3Store, request: Request) -> Reply:
-    """As a store that takes the part for empty."""
-    if isinstance(request, Grow) and request.size_bytes:
-        return store.perform(Put(request.key, bytes(request.tail), request.meta, request.if_match))
+def copy_something_else(store: S3Store, request: Request) -> Reply:
+    if isinstance(request, Copy):
+        junk = bytearray(b"?" * (request.end - request.start))
+        return store.perform(Send(request.key, request.upload_id, request.number, junk))
     return store.perform(request)
 
 
 def lose_the_metadata(store: S3Store, request: Request) -> Reply:
-    return store.perform(replace(request, meta={}) if isinstance(request, Grow) else request)
+    return store.perform(replace(request, meta={}) if isinstance(request, Begin) else request)
 
 
 def list_others_alone(store: S3Store, request: Request) -> Reply:
@@ -134,7 +137,7 @@ def overwrite(store: S3Store, key: str, body: bytes) -> Reply:
         (ignore_if_match, [probing.REPLACE]),
         (refuse_every_replacement, [probing.REPLACE]),
         (ignore_if_match_of_completion, [probing.COMPLETE]),
-        (copy_nothing, [probing.COPY]),
+        (copy_something_else, [probing.COPY]),
         (lose_the_metadata, [probing.COPY]),
         (list_late, [probing.LIST_NEW]),
         (list_others_alone, [probing.LIST_NEW]),
@@ -156,8 +159,8 @@ def test_a_refusal_for_good_is_named_beside_all_else_that_was_found(store: S3Sto
     """An S3 server without UploadPartCopy, a bucket with a retention, and no conditions looked at."""
 
     def perform(request: Request) -> Reply:
-        if isinstance(request, Grow) and request.size_bytes:
-            raise Unfit("GROW (UploadPartCopy) s3://b/k failed: NotImplemented (501)")
+        if isinstance(request, Copy):
+            raise Unfit("COPY s3://b/k failed: NotImplemented (501)")
         if isinstance(request, Delete) and request.keys:
             raise Denied("DELETE s3://b/k failed: AccessDenied")
         if isinstance(request, Put) and request.if_match is not None:

@@ -11,12 +11,13 @@ from celery import Celery
 
 from forked_process import ForkedWorker, operate
 from history_sink import Fault, HistorySink
+from history_sink_worker.archive.grow import known, upload
 from history_sink_worker.gate.store_probe import look
 from history_sink_worker.rights.s3_policies import ROLES, policy
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.service.service import make_service
 from history_sink_worker.settings import WorkerSettings
-from history_sink_worker.store import Delete, Denied, Get, Grow, List, Put, Request
+from history_sink_worker.store import Delete, Denied, Get, List, Put, Request, Steps, run
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.worker import Worker
@@ -85,10 +86,13 @@ def test_a_writer_may_grow_a_base_and_a_reader_may_not(
 ) -> None:
     minio_server.client().put_object(Bucket=store.bucket, Key=HOME + "large", Body=MIB5)
     info = minio_server.client().head_object(Bucket=store.bucket, Key=HOME + "large")
-    grown = Grow(HOME + "large", info["ETag"].strip('"'), len(MIB5), b"tail\n", {})
+
+    def extend() -> Steps[None]:
+        return upload(HOME + "large", info["ETag"].strip('"'), [(0, len(MIB5))], [known(b"tail\n")], {})
+
     with pytest.raises(Denied):
-        stores["reader"].perform(grown)
-    assert stores["writer"].perform(grown)
+        run(extend(), stores["reader"].perform)
+    run(extend(), stores["writer"].perform)
 
 
 def says(worker: Worker, event: str) -> bool:

@@ -6,13 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from history_sink_worker.s3 import client, grow
+from history_sink_worker.archive import grow
+from history_sink_worker.archive.changed import Changed
+from history_sink_worker.s3 import client
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.store import (
+    Away,
     Blob,
+    Corrupt,
     Delete,
     Get,
-    Grow,
     Head,
     Info,
     List,
@@ -20,6 +23,10 @@ from history_sink_worker.store import (
     PastEnd,
     Put,
     Rejected,
+    Reply,
+    Request,
+    Steps,
+    run,
 )
 from stack.s3_server import S3Server
 from stack.versitygw import VersitygwServer
@@ -92,19 +99,32 @@ def test_put_head_get_and_list_tell_the_same_of_an_object(store: S3Store, key: s
     assert int(entry.modified) == info.modified
 
 
-@pytest.mark.parametrize("tail", [b"", b"tail\n", b"t" * (11 * MIB)], ids=["no", "small", "big"])
+def info_of(store: S3Store, key: str) -> Info:
+    info = store.perform(Head(key))
+    assert isinstance(info, Info)
+    return info
+
+
+def uploads_left(server: S3Server, store: S3Store, key: str) -> int:
+    return len(server.client().list_multipart_uploads(Bucket=store.bucket, Prefix=key).get("Uploads", ()))
+
+
+@pytest.mark.parametrize("tail_bytes", [0, 5, 5 * MIB, 13 * MIB])
+@pytest.mark.parametrize("base_bytes", [100, 3 * MIB, 10 * MIB, 11 * MIB + 1])
 def test_an_object_grows_by_itself_and_a_tail(
-    store: S3Store, key: str, tail: bytes, monkeypatch: pytest.MonkeyPatch
+    store: S3Store, s3_server: S3Server, key: str, base_bytes: int, tail_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grow, "COPY_PART_BYTES", 10 * MIB)  # so that there are several parts
-    monkeypatch.setattr(grow, "TAIL_PART_BYTES", 10 * MIB)
-    body = os.urandom(10 * MIB + 1)
-    before = put(store, key, body, state="before")
-    after = store.perform(Grow(key, before, len(body), tail, {"state": "after"}))
+    monkeypatch.setattr(grow, "COPY_AT_ONCE_BYTES", 10 * MIB)  # so that there are several parts
+    monkeypatch.setattr(grow, "PART_BYTES", 5 * MIB)
+    body, tail = os.urandom(base_bytes), os.urandom(tail_bytes)
+    put(store, key, body, state="before")
+    halves = [grow.known(tail[: tail_bytes // 2]), grow.known(tail[tail_bytes // 2 :])]
+    run(grow.grow(key, info_of(store, key), halves, tail_bytes, {"state": "after"}), store.perform)
     blob = store.perform(Get(key))
     assert isinstance(blob, Blob)
     assert blob.body == body + tail
-    assert (blob.info.etag, blob.info.meta) == (after, {"state": "after"})
+    assert blob.info.meta == {"state": "after"}
+    assert not uploads_left(s3_server, store, key)
 
 
 def test_a_stale_grow_changes_nothing_and_leaves_no_upload_behind(
@@ -113,15 +133,43 @@ def test_a_stale_grow_changes_nothing_and_leaves_no_upload_behind(
     body = bytes(5 * MIB)
     stale = put(store, key, body)
     current = store.perform(Put(key, body + b"\n", {}, if_match=stale))
-    assert store.perform(Grow(key, stale, len(body), b"lost\n", {})) is None
-    assert store.perform(Grow(key, stale, 0, b"lost\n", {})) is None  # the completion alone
-    assert store.perform(Grow(f"{key}-missing", stale, len(body), b"lost\n", {})) is None
-    info = store.perform(Head(key))
-    assert isinstance(info, Info)
-    assert info.etag == current
     for name in (key, f"{key}-missing"):
-        left = s3_server.client().list_multipart_uploads(Bucket=store.bucket, Prefix=name)
-        assert "Uploads" not in left
+        for copies in ([(0, len(body))], []):  # without a copy the completion alone refuses
+            with pytest.raises(Changed):
+                run(grow.upload(name, stale, copies, [grow.known(b"lost\n")], {}), store.perform)
+        assert not uploads_left(s3_server, store, name)
+    assert info_of(store, key).etag == current
+    assert store.perform(Head(f"{key}-missing")) is None
+
+
+@pytest.mark.parametrize("trouble", [Corrupt("not its lines"), Away("an extent"), KeyboardInterrupt()], ids=type)
+def test_a_tail_that_cannot_be_read_leaves_no_upload_behind_and_nothing_copied(
+    store: S3Store, s3_server: S3Server, key: str, trouble: BaseException
+) -> None:
+    put(store, key, bytes(5 * MIB))
+    asked: list[str] = []
+
+    def perform(request: Request) -> Reply:
+        asked.append(type(request).__name__)
+        if request == Get("an extent"):
+            raise trouble
+        return store.perform(request)
+
+    def read_extent() -> Steps[bytes]:
+        yield Get("an extent")
+        return b"never\n"
+
+    pieces = [grow.known(bytes(grow.PART_BYTES)), read_extent()]
+    with pytest.raises(type(trouble)):
+        run(grow.grow(key, info_of(store, key), pieces, 2 * grow.PART_BYTES, {}), perform)
+    assert asked == [
+        "Begin",
+        "Get",
+        "Send",
+        "Get",
+        "Abort",
+    ]  # first all of the base
+    assert not uploads_left(s3_server, store, key)
 
 
 @pytest.mark.parametrize(

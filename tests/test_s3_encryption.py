@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from history_sink.errors import ConfigurationError
+from history_sink_worker.archive.grow import known, upload
 from history_sink_worker.archive.probe import probe
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.settings import WorkerSettings
-from history_sink_worker.store import Blob, Get, Grow, Put, run
+from history_sink_worker.store import Blob, Get, Put, run
 from stack.minio import MinioServer
 
 REQUIRED = {
@@ -47,7 +48,7 @@ def test_each_object_is_encrypted_as_was_asked_for(minio: MinioServer, sse: str 
     assert store.perform(Put("created", b"line\nmore\n", {}, if_match=etag))
     etag = store.perform(Put("grown", bytes(5 * 1024 * 1024), {}))
     assert isinstance(etag, str)
-    assert store.perform(Grow("grown", etag, 5 * 1024 * 1024, b"tail\n", {}))
+    run(upload("grown", etag, [(0, 5 * 1024 * 1024)], [known(b"tail\n")], {}), store.perform)
     for key, end in (("created", b"line\nmore\n"), ("grown", b"\0tail\n")):
         head = minio.client().head_object(Bucket=store.bucket, Key=key)
         assert head.get("ServerSideEncryption") == sse

@@ -21,28 +21,30 @@ from urllib3.exceptions import ProtocolError
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.s3.errors import FOREIGN, meaning_of
 from history_sink_worker.s3.meanings import judge
-from history_sink_worker.s3.wire import cut
 from history_sink_worker.store import (
+    Abort,
     Away,
+    Begin,
+    Complete,
+    Copy,
     Delete,
     Denied,
     Get,
-    Grow,
     Head,
     List,
     Put,
     Request,
+    Send,
     StoreError,
     Unfit,
 )
 
-MIB = 1024 * 1024
 SECRET = "the-secret-key"
 CREATE = Put("k", b"said in confidence", {})
 REPLACE = Put("k", b"said in confidence", {}, if_match="e")
-GROW = Grow("k", "e", 6 * MIB, b"said in confidence", {})
-EVERY_REQUEST: list[Request] = [CREATE, REPLACE, GROW, Get("k"), Head("k"), List("k")]
-EVERY_REQUEST += [Delete(("k", "l"))]
+EVERY_REQUEST: list[Request] = [CREATE, REPLACE, Get("k"), Head("k"), List("k"), Delete(("k", "l"))]
+EVERY_REQUEST += [Begin("k", {}), Send("k", "u", 1, bytearray(b"said in confidence")), Copy("k", "u", 1, 0, 9, "e")]
+EVERY_REQUEST += [Complete("k", "u", ("t",), "e"), Abort("k", "u")]
 
 CODES = [
     ("PreconditionFailed", 412, "conflict"),
@@ -193,11 +195,3 @@ def test_no_error_of_botocore_is_left_out() -> None:
         "denied",
         "unfit",
     }
-
-
-@pytest.mark.parametrize("size", [0, 1, 5 * MIB, 16 * MIB, 16 * MIB + 1, 33 * MIB, 10**12])
-def test_parts_cover_all_and_none_is_too_small(size: int) -> None:
-    parts = cut(size, 16 * MIB)
-    assert [0, *(end for _, end in parts)] == [*(start for start, _ in parts), size]
-    assert all(end - start <= 16 * MIB for start, end in parts)
-    assert len(parts) < 2 or all(end - start >= 8 * MIB for start, end in parts)

@@ -64,14 +64,6 @@ def test_a_fold_is_no_write(session: Session) -> None:
     assert session.main.survey().logs[0].last_write > before + 10_000
 
 
-def test_a_fold_of_a_part_keeps_the_time_of_what_it_took(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    session.main.save_each(HISTORY)
-    last = session.main.survey().logs[0].last_write
-    monkeypatch.setattr("history_sink_worker.archive.compaction.FOLD_BYTES", 1)
-    session.main.compact(everything=False, idle=True)
-    assert session.main.survey().logs[0].last_write == last
-
-
 def test_a_later_branch_stays_later_when_the_main_log_is_folded(session: Session) -> None:
     session.main.save_each(HISTORY)
     session.branch.save_each(OTHER)

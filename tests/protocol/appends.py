@@ -137,8 +137,8 @@ class AppendSimulation(AppendBooks):
             if not (isinstance(job.what, (Append, Together)) and _batches(job.what)[0].writer == CARELESS):
                 raise Violation(f"{job.what}: {error}") from error
 
-    def _kill(self, job: Job, where: Any) -> None:
-        super()._kill(job, where)
+    def _give_back(self, job: Job) -> None:
+        super()._give_back(job)
         if isinstance(job.what, (Append, Together)):
             self.todo += map(Append, _batches(job.what))
 

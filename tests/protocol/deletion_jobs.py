@@ -1,7 +1,7 @@
 """What is done beside a deletion: saves to several sessions and their branches, questions, and hints of all of them."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from history_sink.protocol.batch import Batch
@@ -53,6 +53,7 @@ class Job:
     began_at: float
     after_deletion: bool
     reply: Any = None
+    uploads: set[str] = field(default_factory=set)
 
 
 class Hints:

@@ -23,12 +23,12 @@ from history_sink_worker.archive.stream import append_batch
 from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.archive.tombstone import is_tombstone
 from history_sink_worker.archive.verdict import Verdict
-from history_sink_worker.store import Blob, Delete, Grow, Put, Request, Steps, StoreError
+from history_sink_worker.store import Begin, Blob, Put, Request, Steps, StoreError
 from logbook import upload_of
 
 from .deletion_jobs import GONE, OTHERS, PREFIX, Append, Ask, Hints, Job, Save, draw_history, draw_saves
 from .jobs import small_limits
-from .model_store import ModelStore
+from .model_store import WRITES, ModelStore
 from .oracle import Violation, junctions, main_line
 
 T = 400
@@ -95,22 +95,24 @@ class Deletions:
         try:
             request = job.steps.send(job.reply)
         except StopIteration as end:
-            self.running.remove(job)
+            self._end(job)
             self.story.append(("DONE", job.what, end.value))
             self._finish(job, end.value)
             return
         except StoreError as error:
-            self.running.remove(job)
+            self._end(job)
             if not isinstance(job.what, Ask):  # else what it read went away again and again, or is foreign
                 raise Violation(f"{job.what}: {error}") from error
             return
         luck = self.rng.random()
         if luck < faults:
-            if luck < faults / 2 and isinstance(request, (Put, Grow, Delete)):
+            if luck < faults / 2 and isinstance(request, WRITES):
                 self.late.append((self.store.now, request))
             self._kill(job)
             return
         job.reply = self._perform(request)
+        if isinstance(request, Begin):
+            job.uploads.add(job.reply)
         if luck < 2 * faults:
             self._kill(job)
 
@@ -127,6 +129,11 @@ class Deletions:
     @property
     def base(self) -> Blob | None:
         return self.store.objects.get(MAIN.base)
+
+    def _end(self, job: Job) -> None:
+        self.running.remove(job)
+        if job.uploads & self.store.uploads.keys():
+            raise Violation(f"{job.what} has left an upload that is neither completed nor aborted")
 
     def _kill(self, job: Job) -> None:
         self.story.append(("KILLED", job.what))

@@ -4,13 +4,12 @@ import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from history_sink_worker.archive import compaction, plan, stream, sweep, trace
-from history_sink_worker.archive import snapshot as look
+from history_sink_worker.archive import grow, plan, stream, sweep, trace
 from history_sink_worker.archive.hint import Hint
-from history_sink_worker.store import Steps
+from history_sink_worker.store import Request, Steps, StoreError
 
 
 class FlakyHints:
@@ -69,6 +68,18 @@ class Job:
     main_bytes: int
     strays: set[str]
     reply: Any = None
+    trouble: StoreError | None = None
+    met: list[StoreError] = field(default_factory=list)
+    uploads: set[str] = field(default_factory=set)
+
+    def go_on(self) -> Request:
+        """The next request. What the last one has met instead of a reply is raised at it, as `store.run` does."""
+        trouble, self.trouble = self.trouble, None
+        return self.steps.throw(trouble) if trouble else self.steps.send(self.reply)
+
+    def meet(self, trouble: StoreError) -> None:
+        self.trouble = trouble
+        self.met.append(trouble)
 
 
 Limits = list[tuple[Any, str, list[Any]]]
@@ -78,9 +89,9 @@ Limits = list[tuple[Any, str, list[Any]]]
 def small_limits(rng: random.Random, more: Limits | None = None) -> Iterator[None]:
     """The program's limits so small that a log of some lines meets them."""
     small: Limits = [
-        (compaction, "FOLD_BYTES", [1, 5, 10**9]),
-        (compaction, "COPY_FROM_BYTES", [0, 6, 10**9]),
-        (look, "COPY_FROM_BYTES", [0, 6, 10**9]),
+        (grow, "PART_BYTES", [1, 5, 10**9]),
+        (grow, "COPY_FROM_BYTES", [1, 6, 10**9]),
+        (grow, "COPY_AT_ONCE_BYTES", [1, 12, 10**9]),
         (sweep, "DELETE_KEYS", [1, 2, 1000]),
         (stream, "DELETE_KEYS", [1, 2, 1000]),
         (trace, "CHUNK_BYTES", [1, 3, 10**9]),

@@ -1,23 +1,41 @@
 """An S3 in memory that answers the requests of `history_sink_worker.store`, one atomic step each."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from hashlib import md5
 
 from history_sink_worker.store import (
+    Abort,
+    Away,
+    Begin,
     Blob,
+    Complete,
+    Copy,
     Delete,
     Entry,
     Get,
-    Grow,
     Head,
     Info,
     List,
+    Meta,
     Page,
     PastEnd,
     Put,
     Reply,
     Request,
+    Send,
 )
+
+WRITES = (Put, Complete, Delete)
+"""What changes what others see."""
+
+
+@dataclass
+class Upload:
+    """An object that is being written in parts."""
+
+    begun: Begin
+    parts: dict[int, bytes] = field(default_factory=dict)
 
 
 class ModelStore:
@@ -29,6 +47,7 @@ class ModelStore:
     def __init__(self, request_seconds: float = 1.0) -> None:
         self.request_seconds = request_seconds
         self.objects: dict[str, Blob] = {}
+        self.uploads: dict[str, Upload] = {}
         self.now = 0.0
         self.versions = 0
         self.equal_etags = False
@@ -41,12 +60,24 @@ class ModelStore:
         self.counts[name] = self.counts.get(name, 0) + 1
         match request:
             case Put():
-                return self._write(request.key, request.body, request, request.if_match)
-            case Grow():
+                return self._write(request.key, request.body, request.meta, request.if_match)
+            case Begin():
+                self.versions += 1
+                self.uploads[f"u{self.versions}"] = Upload(request)
+                return f"u{self.versions}"
+            case Send():
+                return self._take_part(request, bytes(request.body))
+            case Copy():
                 here = self.objects.get(request.key)
-                body = here.body if here else b""
-                assert not here or here.info.etag != request.if_match or len(body) == request.size_bytes
-                return self._write(request.key, body + request.tail, request, request.if_match)
+                if here is None or here.info.etag != request.if_match:
+                    return None
+                assert request.start < request.end <= len(here.body)
+                return self._take_part(request, here.body[request.start : request.end])
+            case Complete():
+                return self._complete(request)
+            case Abort():
+                self.uploads.pop(request.upload_id, None)
+                return None
             case Get():
                 return self._get(request)
             case Head():
@@ -59,13 +90,35 @@ class ModelStore:
                     self.objects.pop(key, None)
                 return None
 
-    def _write(self, key: str, body: bytes, request: Put | Grow, if_match: str | None) -> str | None:
+    def _upload(self, request: Send | Copy | Complete) -> Upload:
+        if request.upload_id not in self.uploads:
+            raise Away("NoSuchUpload")
+        return self.uploads[request.upload_id]
+
+    def _take_part(self, request: Send | Copy, body: bytes) -> str:
+        self._upload(request).parts[request.number] = body
+        return f"part {request.number}"
+
+    def _complete(self, request: Complete) -> str | None:
+        """As R2, the strictest of stores: all parts but the last are of one size, and the last is no larger."""
+        upload = self._upload(request)
+        assert upload.begun.key == request.key
+        assert request.etags == tuple(f"part {number}" for number in range(1, len(upload.parts) + 1))
+        parts = [upload.parts[number] for number in range(1, len(upload.parts) + 1)]
+        assert {len(part) for part in parts[:-1]} <= {len(parts[0])}
+        assert 0 < len(parts[-1]) <= len(parts[0])
+        written = self._write(request.key, b"".join(parts), upload.begun.meta, request.if_match)
+        if written is not None:
+            del self.uploads[request.upload_id]
+        return written
+
+    def _write(self, key: str, body: bytes, meta: Meta, if_match: str | None) -> str | None:
         here = self.objects.get(key)
         if (here.info.etag if here else None) != if_match:
             return None
         self.versions += 1
         etag = md5(body).hexdigest() if self.equal_etags else str(self.versions)
-        self.objects[key] = Blob(body, Info(len(body), etag, dict(request.meta), self.now))
+        self.objects[key] = Blob(body, Info(len(body), etag, dict(meta), self.now))
         return etag
 
     def _get(self, request: Get) -> Blob | PastEnd | None:

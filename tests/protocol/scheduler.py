@@ -7,6 +7,7 @@ promises are checked after every write, with every answer, and at the end.
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from history_sink.protocol.chain import shorten
@@ -18,12 +19,12 @@ from history_sink_worker.archive.reader import read
 from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.archive.verdict import Verdict
-from history_sink_worker.store import Delete, Grow, Put, Request, Steps, StoreError, run
+from history_sink_worker.store import Abort, Away, Begin, Put, Request, Steps, StoreError, run
 from logbook import upload_of
 
 from .checks import check_end, check_read, check_stray, check_survey, check_verdict
 from .jobs import FlakyHints, Job, Read, Save, Survey, draw_histories, draw_saves, small_limits
-from .model_store import ModelStore
+from .model_store import WRITES, ModelStore
 from .oracle import LOG, Violation, junctions, main_line, tails
 
 T = 400
@@ -98,42 +99,61 @@ class Simulation:
 
     def advance(self, job: Job, faults: bool = True) -> None:
         try:
-            request = job.steps.send(job.reply)
+            request = job.go_on()
         except StopIteration as end:
-            self.running.remove(job)
+            self._end(job)
             self._finish(job, end.value)
             return
         except StoreError as error:
-            self.running.remove(job)
+            self._end(job)
+            if error in job.met:
+                self._give_back(job)
+                return
             if isinstance(error, Orphan) and isinstance(job.what, Read) and job.what.stray:
                 return  # its beginning is pending
             raise Violation(f"{job.what}: {error}") from error
         luck = self.rng.random() if faults else 1
         if luck < 0.02:
-            writes = isinstance(request, (Put, Grow, Delete))
-            if luck > 0.012 and writes:
+            if luck > 0.012 and isinstance(request, WRITES):
                 self.late.append(request)
             self._kill(job, ("before", request))
             return
-        self._perform(request, job.what)
+        is_troubled = faults and luck > 0.8 and bool(job.uploads) and not isinstance(request, (Begin, Abort))
+        if not is_troubled or luck < 0.87:
+            self._perform(request, job.what)
+        elif luck < 0.93:
+            self.late.append(request)
         if luck < 0.05:
             self._kill(job, "after it")
             return
         job.reply = self.last_reply
+        if is_troubled:
+            job.meet(Away("no answer"))
+        if isinstance(request, Begin):
+            job.uploads.add(str(self.last_reply))
 
     def _perform(self, request: Request, who: Any) -> None:
         self.last_reply = self.store.perform(request)
         self.story.append((who, request, self.last_reply))
-        if isinstance(request, (Put, Grow, Delete)):
+        if isinstance(request, WRITES):
             now = main_line(self.store.objects)
             if not now.startswith(self.main):
                 raise Violation(f"bytes of the main line changed: {self.main!r} -> {now!r}")
             self.main = now
 
+    def _end(self, job: Job) -> None:
+        self.running.remove(job)
+        if job.uploads & self.store.uploads.keys():
+            raise Violation(f"{job.what} has left an upload that is neither completed nor aborted")
+
     def _kill(self, job: Job, where: Any) -> None:
         self.story.append(("KILLED", job.what, where))
         job.steps.close()
         self.running.remove(job)
+        self._give_back(job)
+
+    def _give_back(self, job: Job) -> None:
+        """What was not done is to be done."""
         if isinstance(job.what, Save):
             self.todo.append(job.what)
 
@@ -206,7 +226,8 @@ class Simulation:
         raise Violation("it does not come to rest")
 
     def _land(self) -> None:
-        self._perform(self.late.pop(self.rng.randrange(len(self.late))), "LATE")
+        with suppress(Away):  # its upload was aborted
+            self._perform(self.late.pop(self.rng.randrange(len(self.late))), "LATE")
 
     def _compact_all(self) -> None:
         for number in range(60):

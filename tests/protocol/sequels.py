@@ -26,12 +26,12 @@ from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.save import append
 from history_sink_worker.archive.stream import append_batch
 from history_sink_worker.archive.survey import Asked, survey
-from history_sink_worker.store import Delete, Grow, Put, Request, Steps
+from history_sink_worker.store import Request, Steps
 
 from .append_jobs import APPEND_LIMITS
 from .deletion_jobs import Hints
 from .jobs import Limits, small_limits
-from .model_store import ModelStore
+from .model_store import WRITES, ModelStore
 from .oracle import Violation, main_line, tails
 from .queue import NEVER, Message, Queue
 
@@ -224,7 +224,7 @@ class Sequels:
             return
         luck = self.rng.random() if self.has_troubles else 1
         if luck < self._troubles:
-            if luck < self._troubles / 3 and isinstance(request, (Put, Grow, Delete)):
+            if luck < self._troubles / 3 and isinstance(request, WRITES):
                 self.late.append(request)
             elif luck < self._troubles * 2 / 3:
                 self._perform(request)

@@ -7,7 +7,7 @@ from history_sink.protocol.contract import UPLOAD
 from history_sink.protocol.status import Status
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.verdict import Verdict
-from history_sink_worker.store import Blob, Delete, Get, Grow, Info, List, Page, PastEnd, Put, Reply, Request
+from history_sink_worker.store import Blob, Complete, Copy, Delete, Get, Info, List, Page, PastEnd, Put, Reply, Request
 
 from .promises import PREFIX, SESSION, upload_of
 from .queue import Message
@@ -58,7 +58,7 @@ def describe_reply(request: Request, reply: Reply) -> str:
         case PastEnd():
             return "past the end"
         case None:
-            return {Put: "412", Grow: "412", Delete: "gone"}.get(type(request), "404")
+            return {Put: "412", Copy: "412", Complete: "412", Delete: "gone"}.get(type(request), "404")
         case _:
             return "written"
 

@@ -57,8 +57,8 @@ class Groups(Simulation):
             return append_all(context, LOG, pieces, context.hints.get(LOG.root))
         return super()._steps(context, what)
 
-    def _kill(self, job: Job, where: Any) -> None:
-        super()._kill(job, where)
+    def _give_back(self, job: Job) -> None:
+        super()._give_back(job)
         if isinstance(job.what, Group):
             self.todo += job.what.saves
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from history_sink_worker.archive import plan, sweep
+from history_sink_worker.archive import grow, plan, sweep
 from history_sink_worker.archive import reconcile as place
 from history_sink_worker.archive import snapshot as look
 from history_sink_worker.archive.compaction import compact
@@ -19,7 +19,7 @@ from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.archive.plan import LogListing, MainLine, Segment, Tail
 from history_sink_worker.archive.reconcile import Placement
 from history_sink_worker.archive.save import append
-from history_sink_worker.store import Delete, Get, List, Put, Request, Steps
+from history_sink_worker.store import Delete, Get, Head, List, Put, Request, Steps
 from logbook import Logbook, some_lines, upload_of
 
 from .model_store import ModelStore
@@ -92,6 +92,7 @@ NAIVE_RULES: dict[str, Patch] = {
     "a gap is acknowledged without another look": lambda patch: patch.setattr(
         place._Reconciler, "_behind", _acknowledge_at_once
     ),
+    "an upload is left behind": lambda patch: patch.setattr(grow, "Abort", lambda key, _: Head(key)),
 }
 
 

@@ -20,8 +20,9 @@ from history_sink_worker.archive.reader import fault_of, read
 from history_sink_worker.archive.save import append, upload_whole
 from history_sink_worker.archive.survey import Asked, survey
 from history_sink_worker.archive.verdict import Verdict
-from history_sink_worker.store import Away, Delete, Denied, Grow, Put, Reply, Request, Steps, StoreError
+from history_sink_worker.store import Away, Complete, Copy, Delete, Denied, Put, Reply, Request, Steps, StoreError
 
+from .model_store import WRITES
 from .promises import PREFIX, SESSION, Begun
 from .queue import Message
 from .telling import describe_request, describe_result
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 BUCKET = "b"
 T_SECONDS = 7200.0
 CAP_BYTES = 10**6
-_WRITES = (Put, Grow, Delete)
 
 
 @dataclass(eq=False)
@@ -108,11 +108,11 @@ class Worker:
             self._give_up(job, Away("no answer"))
             return
         job.request = None
-        if how == 0 and isinstance(request, (Put, Grow)):
+        if how == 0 and isinstance(request, (Put, Copy, Complete)):
             world.tell(f"{self._who(job)} {describe_request(request)}", "409")
             job.reply = None
             return
-        if how == 1 and isinstance(request, _WRITES):
+        if how == 1 and isinstance(request, WRITES):
             world.lingering.append(request)
             world.tell(f"{self._who(job)} {describe_request(request)}", "no answer; it lingers")
         elif how == 2 and isinstance(request, Delete):
@@ -126,7 +126,7 @@ class Worker:
         world = self._world
         world.tell(f"{self.name} is killed")
         for job in [job for job in world.jobs if job.worker is self]:
-            if isinstance(job.request, _WRITES):
+            if isinstance(job.request, WRITES):
                 world.lingering.append(job.request)
             job.steps.close()
             world.jobs.remove(job)

@@ -14,11 +14,11 @@ from history_sink.ledger import counted_upload, question
 from history_sink.ledger import known_logs as known
 from history_sink.protocol.contract import COMPACT, UPLOAD
 from history_sink_worker.archive import plan
-from history_sink_worker.store import Delete, Grow, Put, Reply, Request
+from history_sink_worker.store import Delete, Reply, Request
 
 from .agents import LETTERS, Agent, uploads_of
 from .jobs import Limits, small_limits
-from .model_store import ModelStore
+from .model_store import WRITES, ModelStore
 from .moves import MOVES, arrive, land
 from .oracle import Violation
 from .promises import Books, upload_of
@@ -33,6 +33,7 @@ SMALL: Limits = [
     (question, "DENSE_JUNCTIONS", [1, 2, 1024]),
     (under_way, "LOOKED_AT", [1, 64]),
     (plan, "FOLD_EXTENTS", [1, 3, 64]),
+    (plan, "FOLD_EXTENTS_LONG", [1, 640]),
     (plan, "IDLE_SHARE", [0.1, 1.0]),
     (plan, "ASK_EVERY_EXTENTS", [1, 16]),
 ]
@@ -73,7 +74,7 @@ class World:
         reply = self.store.perform(request)
         if not self._is_quiet:
             self.tell(f"{who} {describe_request(request)}", describe_reply(request, reply))
-        if isinstance(request, (Put, Grow, Delete)):
+        if isinstance(request, WRITES):
             keys = request.keys if isinstance(request, Delete) else (request.key,)
             self.books.check_write(self.store.objects, keys)
         return reply

@@ -4,7 +4,7 @@ The core (archive, compaction, reader, status) is written as generators that yie
 the replies. `s3.perform` runs one request on a real store; the tests' scheduler runs the same generators on a
 model store, and may kill them, or lose an answer, at every one of these points.
 
-412 means another writer won: a `Put` or `Grow` is then answered with None, which is data, not an error.
+412 means another writer won: a `Put`, `Copy` or `Complete` is then answered with None, which is data, not an error.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from history_sink.errors import HistorySinkError
+
+Meta: TypeAlias = Mapping[str, str]
+"""An object's user metadata, without ``x-amz-meta-``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +26,62 @@ class Put:
 
     key: str
     body: bytes = field(repr=False)
-    meta: Mapping[str, str]
+    meta: Meta
     if_match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Grow:
-    """Replace the version `if_match` of an object of at least 5 MiB by itself followed by `tail` (may be empty).
+class Begin:
+    """Begin to write an object in parts. Nothing is seen of it until `Complete`. -> the upload's id."""
 
-    One atomic conditional step; the bytes that are there do not travel (UploadPartCopy).
+    key: str
+    meta: Meta
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Let these bytes be the part `number`, from 1 on. -> the part's ETag."""
+
+    key: str
+    upload_id: str
+    number: int
+    body: bytearray = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Let bytes ``[start, end)`` of the version `if_match` of the object itself be the part `number`.
+
+    They do not travel. -> the part's ETag, or None: another writer won.
+    """
+
+    key: str
+    upload_id: str
+    number: int
+    start: int
+    end: int
+    if_match: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """Replace the version `if_match` by the parts, told by their ETags.
+
     -> the new ETag, or None: another writer won.
     """
 
     key: str
+    upload_id: str
+    etags: tuple[str, ...] = field(repr=False)
     if_match: str
-    size_bytes: int
-    tail: bytes | bytearray = field(repr=False)
-    meta: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Remove the parts of an upload that is not completed. -> None."""
+
+    key: str
+    upload_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +124,8 @@ class Delete:
     keys: tuple[str, ...]
 
 
-Request: TypeAlias = Put | Grow | Get | Head | List | Delete
+MultipartRequest: TypeAlias = Begin | Send | Copy | Complete | Abort
+Request: TypeAlias = Put | MultipartRequest | Get | Head | List | Delete
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +134,7 @@ class Info:
 
     size_bytes: int
     etag: str
-    meta: Mapping[str, str]
+    meta: Meta
     modified: float
 
 
@@ -135,9 +178,9 @@ Steps: TypeAlias = Generator[Request, Any, T]
 
 
 def run(steps: Steps[T], perform: Callable[[Request], Reply]) -> T:
-    """Drive `steps` to the end on one store. A `StoreError` is raised at the request that met it."""
+    """Drive `steps` to the end on one store. What `perform` raises, be it an exit, is raised at its request."""
     reply: Reply = None
-    trouble: StoreError | None = None
+    trouble: BaseException | None = None
     while True:
         try:
             request = steps.send(reply) if trouble is None else steps.throw(trouble)
@@ -146,7 +189,7 @@ def run(steps: Steps[T], perform: Callable[[Request], Reply]) -> T:
             return result
         try:
             reply, trouble = perform(request), None
-        except StoreError as error:
+        except BaseException as error:  # noqa: BLE001  # the steps may have begun what they must abort
             trouble = error
 
 

@@ -17,8 +17,15 @@ from history_sink_worker.store import Entry
 FOLD_EXTENTS = 64
 FOLD_SHARE = 1.5
 """A tail is worth a fold when it has this many times the bytes of the base, which may be written once more."""
-FOLD_EXTENTS_ALWAYS = 640
-"""A LIST of base and tail stays one page of 1,000 keys."""
+FOLD_EXTENTS_LONG = 640
+"""A LIST of base and such a tail stays one page of 1,000 keys."""
+COPIED_PER_TAIL = 8
+COPIED_BYTES_PER_EXTENT = 64 * 1024
+"""A long tail is worth a fold for which the store copies so many times the tail's bytes, or so much for each extent.
+
+Without a limit, what is copied of a log would grow with the square of its length. The second is for small extents:
+whoever looks at a log for the first time asks for the metadata of each.
+"""
 IDLE_SHARE = 1.0
 """The same of a log that is idle for the moment: somebody may pause after every turn."""
 EARLY_SECONDS = 0.5
@@ -226,7 +233,9 @@ def fold_is_due(extents: int, tail_bytes: int, base_bytes: int, idle: bool = Fal
     """Whether folding pays. ``python -m bench.folding`` has what this rule writes, and what others would."""
     if idle:
         return extents > 0 and tail_bytes >= base_bytes * IDLE_SHARE
-    return (extents >= FOLD_EXTENTS and tail_bytes >= base_bytes * FOLD_SHARE) or extents >= FOLD_EXTENTS_ALWAYS
+    if extents >= FOLD_EXTENTS_LONG:
+        return base_bytes <= max(tail_bytes * COPIED_PER_TAIL, extents * COPIED_BYTES_PER_EXTENT)
+    return extents >= FOLD_EXTENTS and tail_bytes >= base_bytes * FOLD_SHARE
 
 
 def is_fold_asked(hint: Hint) -> bool:

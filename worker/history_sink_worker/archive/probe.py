@@ -6,8 +6,11 @@ the first race. So what is not proved here is taken as missing.
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from history_sink_worker.archive.changed import Changed
+from history_sink_worker.archive.grow import COPY_FROM_BYTES, known, upload
 from history_sink_worker.archive.names import PROBE
 from history_sink_worker.store import (
     Away,
@@ -15,7 +18,6 @@ from history_sink_worker.store import (
     Delete,
     Denied,
     Get,
-    Grow,
     Head,
     List,
     PastEnd,
@@ -41,7 +43,6 @@ KNOWN_GOOD = (
     "CompleteMultipartUpload, ceph pull request 64830)"
 )
 
-_COPIED_BYTES = 5 * 1024 * 1024  # S3's smallest part that may be followed by another
 _LEFT_OVER_SECONDS = 3600
 
 
@@ -147,22 +148,24 @@ def _replaces(key: str) -> Steps[bool]:
 
 
 def _refuses_stale_completion(key: str) -> Steps[bool]:
-    """Growing zero bytes copies nothing, so that nothing but the completion can refuse."""
-    stale = yield Grow(key, if_match="0" * 32, size_bytes=0, tail=b"lost\n", meta={})
-    return stale is None
+    """Nothing is copied, so that nothing but the completion can refuse."""
+    try:
+        yield from upload(key, "0" * 32, (), [known(b"lost\n")], {})
+    except Changed:
+        return True
+    return False
 
 
 def _copies(key: str) -> Steps[bool]:
     """The copy and the tail must have become one object, with the new metadata."""
-    etag = yield Put(key, bytes(_COPIED_BYTES), {})
-    grown = yield Grow(key, etag or "", _COPIED_BYTES, tail=b"tail\n", meta={"probe": "grown"})
-    seam = yield Get(key, _COPIED_BYTES - 1)
-    if grown is None or not isinstance(seam, Blob):
-        return False
-    return seam.body == b"\0tail\n" and seam.info.meta.get("probe") == "grown"
+    etag = yield Put(key, bytes(COPY_FROM_BYTES), {})
+    with suppress(Changed):
+        yield from upload(key, etag or "", [(0, COPY_FROM_BYTES)], [known(b"tail\n")], {"probe": "grown"})
+    seam = yield Get(key, COPY_FROM_BYTES - 1)
+    return isinstance(seam, Blob) and seam.body == b"\0tail\n" and seam.info.meta.get("probe") == "grown"
 
 
 def _reads_ranges(key: str) -> Steps[bool]:
     middle = yield Get(key, 1, 3)
-    behind = yield Get(key, 2 * _COPIED_BYTES)
+    behind = yield Get(key, 2 * COPY_FROM_BYTES)
     return isinstance(middle, Blob) and len(middle.body) == 2 and isinstance(behind, PastEnd)

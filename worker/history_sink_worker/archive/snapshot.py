@@ -6,6 +6,7 @@ from history_sink.protocol.chain import ORIGIN, advance, shorten
 from history_sink_worker.archive import plan
 from history_sink_worker.archive.changed import Changed, look_again
 from history_sink_worker.archive.context import LINES_KEPT_BYTES, Context, Fact
+from history_sink_worker.archive.grow import grow, known
 from history_sink_worker.archive.hint import Hint, list_placed
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import read_meta, read_tail_meta, write_meta
@@ -18,19 +19,11 @@ from history_sink_worker.store import (
     Blob,
     Corrupt,
     Get,
-    Grow,
     Head,
     Info,
-    Put,
     Steps,
     list_all,
 )
-
-COPY_FROM_BYTES = 5 * 1024 * 1024
-"""From this size on a base grows by UploadPartCopy; below, it is read and written whole.
-
-S3 takes no smaller part that another follows (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
-"""
 
 
 @dataclass(frozen=True)
@@ -140,12 +133,7 @@ def _adopt(log: Log, info: Info, walk: Walk) -> Steps[None]:
     if tail:
         fact = Fact(walk.messages + 1, ORIGIN, advance(walk.chain, walk.rest + tail))
     meta = base_meta(write_meta(fact), info.size_bytes + len(tail)) | write_written(info.modified)
-    if info.size_bytes >= COPY_FROM_BYTES:
-        yield Grow(log.base, info.etag, info.size_bytes, tail, meta)
-        return
-    blob: Blob | None = yield Get(log.base)
-    if blob is not None and blob.info.etag == info.etag:
-        yield Put(log.base, blob.body + tail, meta, if_match=info.etag)
+    yield from grow(log.base, info, [known(tail)], len(tail), meta)
 
 
 def _join(context: Context, listing: LogListing, base: _Base, reads: bool) -> Steps[MainLine]:

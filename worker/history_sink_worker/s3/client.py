@@ -7,7 +7,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from history_sink_worker.keys import Keys
-from history_sink_worker.s3 import wire
+from history_sink_worker.s3 import multipart, wire
 from history_sink_worker.s3.connection import Connection, addressing
 from history_sink_worker.s3.credentials import Source
 from history_sink_worker.s3.errors import (
@@ -17,14 +17,12 @@ from history_sink_worker.s3.errors import (
     meaning_of,
     translate,
 )
-from history_sink_worker.s3.grow import grow
 from history_sink_worker.s3.lean import LEAN_BYTES, NotPlain, is_plain, is_plain_place
 from history_sink_worker.s3.meanings import OF_KEYS
 from history_sink_worker.store import (
     Blob,
     Delete,
     Get,
-    Grow,
     Head,
     Info,
     List,
@@ -152,7 +150,7 @@ class S3Store:
             meaning = meaning_of(error)
             if is_answer(request, meaning):
                 return PastEnd() if meaning == "past_end" else None
-            raise self._error(error, _verb(request, error), _target(request)) from None
+            raise self._error(error, type(request).__name__.upper(), _target(request)) from None
 
     def _answer(self, request: Request) -> Reply:
         if self._is_plain and isinstance(request, Put | Get) and is_plain(request):
@@ -162,8 +160,6 @@ class S3Store:
         match request:
             case Put():
                 return self._put(request)
-            case Grow():
-                return grow(self._client(), self.bucket, request, self._encryption)
             case Get():
                 return self._get(request)
             case Head():
@@ -173,6 +169,8 @@ class S3Store:
             case Delete():
                 self._delete(request)
                 return None
+            case _:
+                return multipart.perform(self._client(), self.bucket, request, self._encryption)
 
     def _put(self, request: Put) -> str:
         options: Any = {"IfNoneMatch": "*", **self._encryption}
@@ -224,13 +222,6 @@ class S3Store:
         if code_and_status(error)[0] in OF_KEYS:
             self.connection.doubt()
         return translate(error, f"{verb} s3://{self.bucket}/{target}", self.endpoint)
-
-
-def _verb(request: Request, error: Exception) -> str:
-    verb = type(request).__name__.upper()
-    if isinstance(request, Grow) and isinstance(error, ClientError):
-        return f"{verb} ({error.operation_name})"  # several calls: which one failed matters
-    return verb
 
 
 def _target(request: Request) -> str:

@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from history_sink_worker.s3.credentials import Unobtainable
 from history_sink_worker.s3.meanings import Meaning, has_no_document, judge
-from history_sink_worker.store import Away, Denied, Get, Grow, Head, Put, Rejected, Request, StoreError, Unfit
+from history_sink_worker.store import Away, Complete, Copy, Denied, Get, Head, Put, Rejected, Request, StoreError, Unfit
 
 _NOT_YET_VALID, _EXPIRED = 9, 10
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and …_HAS_EXPIRED."""
@@ -110,9 +110,9 @@ def _is_no_tls(error: BaseException) -> bool:
 def is_answer(request: Request, meaning: Meaning) -> bool:
     """Whether this failure is a reply that `request` provides for (`PastEnd`, else None)."""
     match request, meaning:
-        case Put() | Grow(), "conflict":
+        case Put() | Copy() | Complete(), "conflict":
             return True
-        case Put(if_match=str()) | Grow() | Get() | Head(), "missing":
+        case Put(if_match=str()) | Copy() | Complete() | Get() | Head(), "missing":
             return True
         case Get(), "past_end":
             return True

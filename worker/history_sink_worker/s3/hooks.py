@@ -1,7 +1,7 @@
 """Tells `telemetry.trail` of each request that botocore makes: operation, status, duration, the store's id of it.
 
-By botocore's events (https://docs.aws.amazon.com/botocore/latest/topics/events.html), not around our own calls: one
-`Grow` is several requests, and each has an id of its own.
+By botocore's events (https://docs.aws.amazon.com/botocore/latest/topics/events.html), not around our own calls:
+botocore may make several requests for one, and each has an id of its own.
 """
 
 import time

@@ -1,8 +1,7 @@
-"""What S3 says in a form of its own: ranges, ETags, pages, the parts of a multipart upload. Pure."""
+"""What S3 says in a form of its own: ranges, ETags, pages. Pure."""
 
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from history_sink_worker.store import Entry, Get, Info, List, Page
@@ -102,13 +101,3 @@ def _behind(folder: str) -> str:
 def _read_entry(found: "ObjectTypeDef") -> Entry:
     modified = found["LastModified"].timestamp()
     return Entry(found["Key"], found["Size"], read_etag(found["ETag"]), modified)
-
-
-def cut(size_bytes: int, limit_bytes: int) -> list[tuple[int, int]]:
-    """``[0, size)`` as the fewest ranges of at most `limit_bytes`, all of about the same size.
-
-    About the same: S3 refuses a part below 5 MiB that is not the last, so no short rest may be left.
-    """
-    count = -(-size_bytes // limit_bytes)
-    edges = [size_bytes * number // count for number in range(count)] + [size_bytes]
-    return list(pairwise(edges))
