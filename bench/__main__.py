@@ -38,6 +38,7 @@ MEASURES = (
     "redact",
     "seal",
     "watch",
+    "growth",
     "claude_store",
     "flush",
     "cores",

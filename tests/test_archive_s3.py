@@ -159,13 +159,21 @@ def test_a_large_base_grows_in_place_and_keeps_its_chain(open_book: Open) -> Non
     assert b"".join(part for part in ranges if isinstance(part, bytes)) == whole
 
 
-def test_of_racing_compactions_one_wins(open_book: Open) -> None:
-    history = some_lines(30)
-    open_book().save_each(history)
+@pytest.mark.parametrize("size_bytes", [0, 256 * 1024], ids=["written whole", "copied"])
+def test_of_racing_compactions_one_wins_and_the_others_leave_nothing(
+    open_book: Open, store: S3Store, s3_server: S3Server, session: str, size_bytes: int
+) -> None:
+    history = some_lines(30, "m", size_bytes)
+    open_book().save(history, 0, 24)
+    open_book().save_each(history, 24)
     with ThreadPoolExecutor(8) as pool:
         folded = list(pool.map(lambda _: open_book().compact().folded_bytes, range(8)))
-    assert sum(folded) == len(b"".join(history[1:]))
-    assert open_book().read() == b"".join(history)
+    whole = b"".join(history)
+    assert sum(folded) == len(b"".join(history[24:]))
+    status = open_book().survey(history).logs[0]
+    assert (status.base_bytes, status.common) == (len(whole), len(whole))
+    left = s3_server.client().list_multipart_uploads(Bucket=store.bucket, Prefix=f"history/{session}/")
+    assert "Uploads" not in left
 
 
 def test_a_settled_log_is_one_object(open_book: Open, store: S3Store, session: str, s3_server: S3Server) -> None:

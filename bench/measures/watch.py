@@ -6,7 +6,6 @@ import random
 import sys
 import time
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from bench import floor
@@ -20,13 +19,12 @@ from bench.threads import run_all
 from history_sink import HistorySink
 from history_sink_agents.watch.runner import THREADS
 
-_CHUNK_SECONDS = 0.1
-_LONGEST_SECONDS = 5_400.0
+LONGEST_SECONDS = 5_400.0
 """How long a first archive may take on a machine that has much else to do."""
 
 
 def measure(scene: Scene, options: Options) -> Findings:
-    """Everything on one home, one after the other, and then a large file on another."""
+    """Everything on one home, one after the other, and then large files on another."""
     files, mean_bytes = options.pick((1_000, 20_000), (10_000, 200_000))
     place = scene.place()
     home = Home(scene.stack.directory / "home", options.seed)
@@ -36,14 +34,10 @@ def measure(scene: Scene, options: Options) -> Findings:
         first = tell("first archive", measure_first(home, place, sink))
         later = tell("afterwards", measure_later(home, place, sink, options))
     place = scene.place()
-    grown = Home(scene.stack.directory / "grown", options.seed)
-    with scene.workers(place), scene.sink(place) as sink:
-        large = tell("a file that grows", measure_growth(grown, place, sink, options))
-    place = scene.place()
     crowd = Home(scene.stack.directory / "crowd", options.seed)
     with scene.workers(place), scene.sink(place) as sink:
         beside = tell("a new line beside large files", measure_beside(crowd, place, sink, options))
-    figures = {**store, **first, **later, **large, **beside}
+    figures = {**store, **first, **later, **beside}
     megabytes = home.measure_bytes() / 1e6
     return Findings(
         name="watch",
@@ -52,9 +46,7 @@ def measure(scene: Scene, options: Options) -> Findings:
             Goal("idle, percent of a core", figures["idle_percent"], "at most", 1, f"{files:,} files"),
             Goal("memory while idle, MB", figures["idle_mb"], "at most", 80),
             Goal("memory at its peak, first archive, MB", figures["first_peak_mb"], "at most", 80),
-            Goal("memory at its peak, a file that grows, MB", figures["large_peak_mb"], "at most", 80),
             Goal("a new line in the store, p99, seconds", figures["fresh_p99"], "at most", 2),
-            Goal("behind a file that grows by 1 MB/s, at most, seconds", figures["behind_seconds"], "at most", 2),
             Goal("a new line beside large files, p99, seconds", figures["beside_p99"], "at most", 2),
         ),
         tables=(
@@ -95,27 +87,6 @@ def measure(scene: Scene, options: Options) -> Findings:
                         figures["fresh_p99"],
                         figures["idle_percent"],
                         figures["idle_mb"],
-                    ),
-                ),
-            ),
-            Table(
-                "A file that grows by 1 MB/s",
-                (
-                    "MB at first",
-                    "first archive, s",
-                    "grown, MB",
-                    "behind at most, s",
-                    "processor, % of a core",
-                    "peak, MB",
-                ),
-                (
-                    (
-                        figures["large_mb"],
-                        figures["large_seconds"],
-                        figures["large_grown_mb"],
-                        figures["behind_seconds"],
-                        figures["large_percent"],
-                        figures["large_peak_mb"],
                     ),
                 ),
             ),
@@ -161,7 +132,7 @@ def measure_first(home: Home, place: Place, sink: HistorySink) -> dict[str, floa
     began = time.perf_counter()
     with run_watch(home, place) as process:
         newest = wait_for(sink, home.paths[-1]) - began
-        wait_for(sink, home.paths[0], _LONGEST_SECONDS, 0.5)  # it is the oldest, and so the last
+        wait_for(sink, home.paths[0], LONGEST_SECONDS, 0.5)  # it is the oldest, and so the last
         for path in home.paths[:20]:
             wait_for(sink, path)
         seconds = time.perf_counter() - began
@@ -201,43 +172,13 @@ def measure_later(home: Home, place: Place, sink: HistorySink, options: Options)
         }
 
 
-def measure_growth(home: Home, place: Place, sink: HistorySink, options: Options) -> dict[str, float]:
-    megabytes = options.pick(200, 500)
-    home.fill(1, 1)
-    path = home.paths[0]
-    block = _fatten(home, path, megabytes)
-    began = time.perf_counter()
-    with run_watch(home, place) as process:
-        first = wait_for(sink, path, _LONGEST_SECONDS, 0.2) - began
-        size_bytes = path.stat().st_size
-        before, began = cpu_seconds(process.pid), time.perf_counter()
-        written: list[tuple[float, int]] = []
-        writer = Thread(target=_grow, args=(path, block * 2, options.pick(15, 60), written))
-        writer.start()
-        behind = 0.0
-        while writer.is_alive():
-            archived = count_archived(sink, path)
-            waiting = [at for at, size in [*written] if size > archived]
-            behind = max(behind, time.perf_counter() - waiting[0] if waiting else 0.0)  # the question's time included
-        elapsed = time.perf_counter() - began
-        wait_for(sink, path)
-        return {
-            "large_mb": megabytes,
-            "large_grown_mb": (written[-1][1] - size_bytes) / 1e6,
-            "large_seconds": first,
-            "behind_seconds": behind,
-            "large_percent": 100 * (cpu_seconds(process.pid) - before) / elapsed,
-            "large_peak_mb": peak_megabytes(process.pid),
-        }
-
-
 def measure_beside(home: Home, place: Place, sink: HistorySink, options: Options) -> dict[str, float]:
     """A line now and then, in a small file, while large ones are archived that were written long ago."""
     files, megabytes = THREADS + 2, options.pick(20, 100)
     home.fill(1 + files, 1)
     small, *large = home.paths
     for number, path in enumerate(large):
-        _fatten(home, path, megabytes)
+        fatten(home, path, megabytes)
         os.utime(path, (number, number))
     os.utime(small, (files, files))  # the newest, and so the first
     seconds: list[float] = []
@@ -259,20 +200,10 @@ def measure_beside(home: Home, place: Place, sink: HistorySink, options: Options
     }
 
 
-def _fatten(home: Home, path: Path, megabytes: float) -> bytes:
+def fatten(home: Home, path: Path, megabytes: float) -> bytes:
     """Have the file grow to so much by lines of many sizes, and return some of them."""
     block = b"".join(home.make_line(size) for size in (300, 3_000, 30_000, 500, 60_000, 900, 5_000))
     with path.open("ab") as file:
         while file.tell() < megabytes * 1e6:
             file.write(block)
     return block
-
-
-def _grow(path: Path, block: bytes, seconds: float, written: list[tuple[float, int]]) -> None:
-    """Write a megabyte a second, and note when the file had which size: whoever asks the store must not slow it."""
-    chunk, began = block[:100_000].rpartition(b"\n")[0] + b"\n", time.perf_counter()
-    for number in range(int(seconds / _CHUNK_SECONDS)):
-        time.sleep(max(0.0, began + number * _CHUNK_SECONDS - time.perf_counter()))
-        with path.open("ab") as file:
-            file.write(chunk)
-            written.append((time.perf_counter(), file.tell()))
