@@ -380,6 +380,21 @@ class TestOnASink:
         assert "filtered otherwise, or not at all" in caplog.text
         assert token not in caplog.text
 
+    def test_appends_to_a_session_that_was_plain_are_filtered_and_the_mixture_is_said(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        archive, token = MemoryArchive(), Mint(14).checked("ghp_")
+        with MemorySink(archive) as sink:
+            sink.save("s", [message("a")])
+        with MemorySink(archive, filters=[Redaction(environment={}, state_folder=tmp_path)]) as sink:
+            assert sink.append("s", message(token)).filtered == {"github_token": 1}
+            assert sink.flush("s")
+            status = sink.status("s")
+        assert token.encode() not in b"".join(archive.lines("s"))
+        assert [each.rules for each in status.logs] == [""]  # the log's own, which are not this sink's
+        assert status.filtered == {"github_token": 1}
+        assert "The log holds both kinds" in caplog.text
+
     def test_other_rules_and_missing_values_are_said_when_the_session_goes_on(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
