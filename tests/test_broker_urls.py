@@ -15,7 +15,7 @@ from history_sink.protocol.tls import check_certificates
 from history_sink.settings import BROKER_URL, RESULT_URL, ProducerSettings
 from history_sink.transport.resolver import check_name
 from history_sink_worker.archive.names import Log
-from history_sink_worker.service.due_list import RedisDueList
+from history_sink_worker.service.due_list import DueList
 from history_sink_worker.service.redis_shelf import RedisShelf
 from history_sink_worker.settings import BrokerSettings, WorkerSettings
 from stack.redis import RedisServer
@@ -178,7 +178,7 @@ def test_hints_and_answers_on_a_socket_are_where_the_queue_is() -> None:
 @pytest.mark.parametrize("query", ["foo=bar", "decode_responses=true", "socket_timeout=30", "max_connections=1"])
 def test_hints_cost_no_save_whatever_is_in_their_url(redis_server: RedisServer, query: str) -> None:
     shelf = RedisShelf(f"{redis_server.new_database()}?{query}", "http://store", "bucket")
-    due = RedisDueList(shelf, "history/")
+    due = DueList(shelf, "history/")
     due.put("idle", Log("history/", "s"), 1.0)
     assert isinstance(due.claim(2.0, 10), list)
     assert shelf._client.connection_pool.connection_kwargs["socket_timeout"] < 1

@@ -16,7 +16,7 @@ from history_sink.protocol.upload import Upload
 from history_sink_worker.archive.hint import Hint, KnownHints
 from history_sink_worker.archive.names import Log
 from history_sink_worker.service import due_list, redis_shelf
-from history_sink_worker.service.due_list import RedisDueList
+from history_sink_worker.service.due_list import DueList
 from history_sink_worker.service.redis_hints import RedisHints
 from history_sink_worker.service.redis_shelf import RedisShelf
 from stack.minio import MinioServer
@@ -87,7 +87,7 @@ def test_a_restart_of_redis_is_not_noticed(own_redis: RedisServer) -> None:
 
 
 def test_what_is_due_is_claimed_once_and_not_before(url: str) -> None:
-    lists = [RedisDueList(make_shelf(url), "history/") for _ in range(4)]
+    lists = [DueList(make_shelf(url), "history/") for _ in range(4)]
     for number in range(100):
         lists[0].put("idle", Log("history/", f"s{number}"), due_at=100.0 + number)
     lists[0].put("sweep", Log("history/", "s", "000000000012-0123456789abcdef"), due_at=10.0)
@@ -102,7 +102,7 @@ def test_what_is_due_is_claimed_once_and_not_before(url: str) -> None:
 
 
 def test_what_a_killed_worker_has_claimed_and_not_sent_is_due_again(url: str) -> None:
-    killed, another = (RedisDueList(make_shelf(url), "history/") for _ in range(2))
+    killed, another = (DueList(make_shelf(url), "history/") for _ in range(2))
     for session in ("sent", "lost"):
         killed.put("sweep", Log("history/", session), due_at=100.0)
     assert len(killed.claim(now=100.0, limit=10)) == 2
@@ -114,7 +114,7 @@ def test_what_a_killed_worker_has_claimed_and_not_sent_is_due_again(url: str) ->
 
 
 def test_what_is_noted_anew_while_it_is_claimed_stays_noted(url: str) -> None:
-    due = RedisDueList(make_shelf(url), "history/")
+    due = DueList(make_shelf(url), "history/")
     due.put("sweep", Log("history/", "s"), due_at=100.0)
     assert due.claim(now=100.0, limit=10) == [("sweep", "s", None)]
     due.put("sweep", Log("history/", "s"), due_at=110.0)  # by the task, before its sender goes on
@@ -123,14 +123,14 @@ def test_what_is_noted_anew_while_it_is_claimed_stays_noted(url: str) -> None:
 
 
 def test_a_log_that_is_written_to_does_not_become_idle(url: str) -> None:
-    due = RedisDueList(make_shelf(url), "history/")
+    due = DueList(make_shelf(url), "history/")
     due.put("idle", Log("history/", "s"), due_at=100.0)
     due.put("idle", Log("history/", "s"), due_at=200.0)
     assert due.claim(now=150.0, limit=10) == []
 
 
 def test_a_busy_log_is_not_noted_with_each_save(url: str) -> None:
-    due = RedisDueList(make_shelf(url), "history/", grain_seconds=15.0)
+    due = DueList(make_shelf(url), "history/", grain_seconds=15.0)
     for saved_at in range(40):
         assert due.put("idle", Log("history/", "s"), due_at=60.0 + saved_at)
     assert due.claim(now=89.9, limit=10) == []
@@ -138,7 +138,7 @@ def test_a_busy_log_is_not_noted_with_each_save(url: str) -> None:
 
 
 def test_what_goes_on_at_once_is_due_each_time(url: str) -> None:
-    due = RedisDueList(make_shelf(url), "history/", grain_seconds=15.0)
+    due = DueList(make_shelf(url), "history/", grain_seconds=15.0)
     for now in (100.0, 101.0, 102.0):  # a long tail is folded in parts
         due.put("sweep", Log("history/", "s"), due_at=now)
         assert due.claim(now, limit=10) == [("sweep", "s", None)]
@@ -146,15 +146,23 @@ def test_what_goes_on_at_once_is_due_each_time(url: str) -> None:
 
 def test_a_fold_is_asked_for_once_by_all_workers_and_again_later(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(due_list, "ASK_AGAIN_MS", 100)
-    one, other = (RedisDueList(make_shelf(url), "history/") for _ in range(2))
+    one, other = (DueList(make_shelf(url), "history/") for _ in range(2))
     assert one.may_ask(Log("history/", "s"))
     assert not other.may_ask(Log("history/", "s"))
     assert other.may_ask(Log("history/", "another"))
     wait_until(lambda: other.may_ask(Log("history/", "s")), timeout_seconds=5, what="the next time")
 
 
+def test_where_there_is_no_redis_nothing_is_noted_and_all_may_ask() -> None:
+    due, log = DueList(None, "history/"), Log("history/", "s")
+    assert not due.put("idle", log, 0.0)
+    assert due.claim(time.time(), 10) == []
+    due.drop([("idle", "s", None)])
+    assert [due.may_ask(log), due.may_ask(log)] == [True, True]
+
+
 def test_without_redis_a_fold_may_be_asked_for(own_redis: RedisServer) -> None:
-    due = RedisDueList(make_shelf(own_redis.url()), "history/")
+    due = DueList(make_shelf(own_redis.url()), "history/")
     own_redis.stop()
     assert due.may_ask(Log("history/", "s"))
 

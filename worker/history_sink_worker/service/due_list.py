@@ -1,7 +1,7 @@
 """The due list, kept in Redis: what a log will need later. `history-sink-worker tidy` finds what it has lost."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from history_sink_worker.archive.names import Log
 from history_sink_worker.service.redis_shelf import RedisShelf
@@ -18,49 +18,24 @@ NOTED = 10_000
 CLAIMED_SECONDS = 30.0
 """After so long another worker takes what one has claimed and not sent: that one was killed, or has no broker."""
 
+T = TypeVar("T")
 DueKind = Literal["idle", "sweep"]
 Due = tuple[DueKind, str, str | None]
 """What is due, of which session, on which branch."""
 
 
-class DueList(Protocol):
-    """What a log will need later: a fold when it has been idle for a while, or a sweep."""
-
-    def put(self, kind: DueKind, log: Log, due_at: float) -> bool: ...
-
-    def claim(self, now: float, limit: int) -> list[Due]: ...
-
-    def drop(self, sent: Sequence[Due]) -> None: ...
-
-    def may_ask(self, log: Log) -> bool: ...
-
-
-class NoDueList:
-    """Without Redis: `history-sink-worker tidy` finds what is due."""
-
-    def put(self, kind: DueKind, log: Log, due_at: float) -> bool:
-        return False
-
-    def claim(self, now: float, limit: int) -> list[Due]:
-        return []
-
-    def drop(self, sent: Sequence[Due]) -> None:
-        pass
-
-    def may_ask(self, log: Log) -> bool:
-        return True
-
-
-class RedisDueList:
+class DueList:
     """A sorted set: the member is what is due of which log, the score when (Unix seconds).
 
     A log that will be idle is not moved by less than `grain_seconds`: else each save of a busy one would ask Redis.
+    Without a `shelf` nothing is noted, and all may ask.
     """
 
-    def __init__(self, shelf: RedisShelf, prefix: str, grain_seconds: float = 0.0) -> None:
+    def __init__(self, shelf: RedisShelf | None, prefix: str, grain_seconds: float = 0.0) -> None:
         self._shelf = shelf
-        self._key = f"{shelf.name}:due:{prefix}"
-        self._claimed = f"{shelf.name}:claimed:{prefix}"
+        self._name = shelf.name if shelf else ""
+        self._key = f"{self._name}:due:{prefix}"
+        self._claimed = f"{self._name}:claimed:{prefix}"
         self._grain_seconds = grain_seconds
         self._noted: dict[str, float] = {}
 
@@ -74,9 +49,7 @@ class RedisDueList:
         if kind == "idle" and 0 <= due_at - self._noted.get(member, float("-inf")) < self._grain_seconds:
             return True
         # A sweep keeps its earlier time: else one that is due in hours would put off what waits for seconds.
-        added: int | None = self._shelf.ask(
-            lambda client: client.zadd(self._key, {member: due_at}, lt=kind == "sweep"), None
-        )
+        added: int | None = self._ask(lambda client: client.zadd(self._key, {member: due_at}, lt=kind == "sweep"), None)
         if added is not None and kind == "idle":
             if len(self._noted) >= NOTED:
                 self._noted.clear()
@@ -92,15 +65,18 @@ class RedisDueList:
     def drop(self, sent: Sequence[Due]) -> None:
         """Forget what was claimed: it was sent."""
         if sent:
-            self._shelf.ask(lambda client: client.zrem(self._claimed, *map(_name, sent)), None)
+            self._ask(lambda client: client.zrem(self._claimed, *map(_name, sent)), None)
 
     def may_ask(self, log: Log) -> bool:
         """Whether no other worker has asked for a fold of this log just now: of two at once, one would be in vain."""
-        key = f"{self._shelf.name}:asked:{log.root}"
-        return bool(self._shelf.ask(lambda client: client.set(key, 1, nx=True, px=ASK_AGAIN_MS), True))
+        key = f"{self._name}:asked:{log.root}"
+        return bool(self._ask(lambda client: client.set(key, 1, nx=True, px=ASK_AGAIN_MS), True))
+
+    def _ask(self, command: Callable[["redis.Redis"], Any], default: T) -> T:
+        return default if self._shelf is None else self._shelf.ask(command, default)
 
     def _list(self, key: str, until: float, limit: int) -> list[bytes]:
-        return self._shelf.ask(lambda client: client.zrange(key, "-inf", until, byscore=True, offset=0, num=limit), [])
+        return self._ask(lambda client: client.zrange(key, "-inf", until, byscore=True, offset=0, num=limit), [])
 
     def _take(self, member: bytes, now: float) -> bool:
         def take(client: "redis.Redis") -> int:
@@ -109,7 +85,7 @@ class RedisDueList:
             pipeline.zadd(self._claimed, {member: now})
             return cast(int, pipeline.execute()[0])
 
-        return self._shelf.ask(take, 0) == 1
+        return self._ask(take, 0) == 1
 
     def _return_claimed(self, until: float, limit: int) -> None:
         for member in self._list(self._claimed, until, limit):
@@ -120,7 +96,7 @@ class RedisDueList:
                 pipeline.zrem(self._claimed, member)
                 pipeline.execute()
 
-            self._shelf.ask(put_back, None)
+            self._ask(put_back, None)
 
 
 def _name(due: Due) -> str:

@@ -22,7 +22,7 @@ from history_sink_worker.archive.verdict import Verdict
 from history_sink_worker.keys import Keys
 from history_sink_worker.s3.client import S3Store
 from history_sink_worker.s3.credentials import ChainSource, FileSource, Source
-from history_sink_worker.service.due_list import DueList, NoDueList, RedisDueList
+from history_sink_worker.service.due_list import DueList
 from history_sink_worker.service.held_hints import HeldHints
 from history_sink_worker.service.keyed_batcher import KeyedBatcher
 from history_sink_worker.service.redis_hints import RedisHints
@@ -112,7 +112,7 @@ def _make_tenants(work: Service, tenant: str) -> Service:
 
 
 def _make_due_list(settings: WorkerSettings, shelf: RedisShelf | None) -> DueList:
-    return NoDueList() if shelf is None else RedisDueList(shelf, settings.prefix, settings.idle_seconds / 4)
+    return DueList(shelf, settings.prefix, settings.idle_seconds / 4)
 
 
 def make_service(settings: WorkerSettings) -> Service:
@@ -120,7 +120,8 @@ def make_service(settings: WorkerSettings) -> Service:
     source = _find_source(settings)
     stores = _make_store(settings, source, WRITE_SECONDS), _make_store(settings, source, READ_SECONDS)
     if settings.broker.redis_url is None:
-        return Service(settings, *stores, Context(NoHints(), time.time, settings.settle_seconds), NoDueList())
+        context = Context(NoHints(), time.time, settings.settle_seconds)
+        return Service(settings, *stores, context, _make_due_list(settings, None))
     shelf = RedisShelf(settings.broker.redis_url, settings.endpoint, settings.bucket)
     hints = RedisHints(shelf, settings.settle_seconds)
     held = HeldHints(hints) if _has_results(settings) else None
