@@ -36,6 +36,7 @@ def configure(level: int, form: str = "auto", file: str | None = None) -> None:
     if file:
         handler = logging.handlers.WatchedFileHandler(file, encoding="utf-8")
     is_text = form == "text" or not (file or is_for_programs(form))
+    renderers = _renderers(is_text, has_colors=not file and sys.stderr.isatty())
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -44,7 +45,7 @@ def configure(level: int, form: str = "auto", file: str | None = None) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=before,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(is_text)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     structlog.configure(
@@ -65,10 +66,10 @@ def is_for_programs(form: str) -> bool:
     return form == "json" or (form == "auto" and not sys.stderr.isatty())
 
 
-def _renderers(is_text: bool) -> list[Any]:
+def _renderers(is_text: bool, has_colors: bool) -> list[Any]:
     # Plain tracebacks: prettier ones show local variables, which hold content.
     if is_text:
-        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        return [structlog.dev.ConsoleRenderer(colors=has_colors, exception_formatter=structlog.dev.plain_traceback)]
     return [_order, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
 
 
