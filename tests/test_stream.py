@@ -7,7 +7,7 @@ from history_sink.protocol.batch import Anchor, Batch
 from history_sink.protocol.chain import START, Junction, walk
 from history_sink.protocol.log_end import LogEnd, take_end
 from history_sink_worker.archive import stream
-from history_sink_worker.archive.hint import NoHints
+from history_sink_worker.archive.hint import KnownHints
 from history_sink_worker.archive.names import WaitingName
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.archive.verdict import Verdict
@@ -325,7 +325,7 @@ def test_a_new_writer_that_was_not_first_behind_its_fence_goes_on_behind_who_was
 
 def test_without_hints_an_append_costs_a_look_and_a_mark(book: Logbook, store: ModelStore) -> None:
     book.save_whole(A[:2])
-    book.context = type(book.context)(NoHints(), lambda: store.now)
+    book.context = type(book.context)(KnownHints(), lambda: store.now)
     assert book.append("w", 0, [A[2]]).outcome == "stored"
     assert book.requests == {"List": 1, "Head": 1, "Get": 1, "Put": 1}
 

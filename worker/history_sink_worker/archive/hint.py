@@ -65,23 +65,13 @@ class Hints(Protocol):
 
 
 class KnownHints:
-    """Hints that were read before, for one question. Nothing is put anywhere."""
+    """Hints that were read before, for one question, or none: then each save costs a LIST. Nothing is put anywhere."""
 
-    def __init__(self, known: Mapping[str, Hint]) -> None:
-        self._known = known
+    def __init__(self, known: Mapping[str, Hint] | None = None) -> None:
+        self._known = known or {}
 
     def get(self, root: str) -> Hint | None:
         return self._known.get(root)
-
-    def put(self, root: str, hint: Hint) -> None:
-        return None
-
-
-class NoHints:
-    """Without Redis: each save costs a LIST."""
-
-    def get(self, root: str) -> Hint | None:
-        return None
 
     def put(self, root: str, hint: Hint) -> None:
         return None

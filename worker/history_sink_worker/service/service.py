@@ -15,7 +15,7 @@ from history_sink_worker.archive.batches import next_batches
 from history_sink_worker.archive.compaction import Compacted
 from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.group import next_group
-from history_sink_worker.archive.hint import KnownHints, NoHints
+from history_sink_worker.archive.hint import KnownHints
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece
 from history_sink_worker.archive.verdict import Verdict
@@ -120,7 +120,7 @@ def make_service(settings: WorkerSettings) -> Service:
     source = _find_source(settings)
     stores = _make_store(settings, source, WRITE_SECONDS), _make_store(settings, source, READ_SECONDS)
     if settings.broker.redis_url is None:
-        context = Context(NoHints(), time.time, settings.settle_seconds)
+        context = Context(KnownHints(), time.time, settings.settle_seconds)
         return Service(settings, *stores, context, _make_due_list(settings, None))
     shelf = RedisShelf(settings.broker.redis_url, settings.endpoint, settings.bucket)
     hints = RedisHints(shelf, settings.settle_seconds)
