@@ -62,7 +62,7 @@ def _steps(part: str, python: str, place: Path) -> Iterator[tuple[str, list[str]
     yield "pip", [*install, "pip>=25.1"]
     constraints.write_text("\n".join(merge(oldest, newest)))
     more = [] if part == "worker" else ["boto3", "prometheus_client", "structlog"]  # the tests' own set-up wants them
-    extra = "[worker,flower]" if part == "worker" else ""
+    extra = "[worker,flower,search]" if part == "worker" else ""
     what = ["--constraint", str(constraints), "--group", "dev", "--editable", f"{_ROOT}{extra}", *more]
     yield "its oldest dependencies", [*install, *what]
     files = [str(locate(name)) for name in tests]

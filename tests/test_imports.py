@@ -35,3 +35,26 @@ def test_a_worker_that_answers_no_questions_loads_no_index() -> None:
     loaded = run(program).split()
     assert "history_sink_worker.search_task" in loaded
     assert not [name for name in loaded if name.startswith(("tantivy", "history_sink_worker.search."))]
+
+
+def test_the_commands_load_with_a_click_whose_types_are_not_generic() -> None:
+    # As those before 8.4 are; `make test-oldest` has one.
+    program = """
+import pkgutil
+from importlib import import_module
+from importlib.metadata import entry_points
+
+import click
+
+click.ParamType.__class_getitem__ = None
+import history_sink.cli, history_sink_worker.cli
+
+names = [each.name for room in (history_sink.cli, history_sink_worker.cli)
+         for each in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")]
+names += [each.module for group in ("history_sink.commands", "history_sink.variants")
+          for each in entry_points(group=group)]
+for name in names:
+    import_module(name)
+print(len(names))
+"""
+    assert int(run(program)) > 30

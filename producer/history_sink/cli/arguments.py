@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     _SpanParam = click.ParamType[tuple[int, int]]
     _TextParam = click.ParamType[str]
     _FieldsParam = click.ParamType[tuple[str, ...]]
+    _SecondsParam = click.ParamType[float]
 else:
-    _SpanParam = _TextParam = _FieldsParam = click.ParamType  # older ones take no types when they run
+    _SpanParam = _TextParam = _FieldsParam = _SecondsParam = click.ParamType  # older ones take no types when they run
 
 
 class SpanType(_SpanParam):
@@ -100,7 +101,7 @@ PATIENCE_SECONDS = 5.0
 """How long the broker may take to answer a command. A Redis that waits for its disk is slow, and not away."""
 
 
-class SecondsType(click.ParamType[float]):
+class SecondsType(_SecondsParam):
     """How long to wait."""
 
     name = "seconds"
