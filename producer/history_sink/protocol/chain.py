@@ -14,10 +14,16 @@ ORIGIN = bytes(32)
 SHORT_DIGITS = 16
 """How many hex digits of a chain stand in object names and in `status`."""
 
+_LONG_BYTES = 64 * 1024
+
 
 def advance(chain: bytes, line: bytes) -> bytes:
     """The chain (32 bytes) behind `line`, which ends in its newline."""
-    return sha256(chain + line).digest()
+    if len(line) < _LONG_BYTES:
+        return sha256(chain + line).digest()
+    digest = sha256(chain)  # slower, and a line of megabytes is not copied
+    digest.update(line)
+    return digest.digest()
 
 
 def shorten(chain: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 from history_sink.errors import Malformed
@@ -14,17 +15,30 @@ _LEVEL = 4
 _WORTH_PACKING_BYTES = 256
 """Below this zlib's own frame eats what it saves."""
 
+_LONG_BYTES, _PIECE_BYTES = 1024 * 1024, 64 * 1024
+
 
 def pack_lines(lines: Sequence[bytes]) -> dict[str, Any]:
     """The fields of a payload that hold these lines, each with its newline."""
     body = b"".join(lines)
-    packed = zlib.compress(body, _LEVEL) if len(body) >= _WORTH_PACKING_BYTES else body
+    packed = _deflate(body) if len(body) >= _WORTH_PACKING_BYTES else body
     squeezed = len(packed) < len(body)
     return {
         "encoding": "zlib" if squeezed else "none",
         "size_bytes": len(body),
         "lines": packed if squeezed else body,
     }
+
+
+def _deflate(body: bytes) -> bytes:
+    """Of a long body the packed form is in memory once: `zlib.compress` makes it in parts, and joins them."""
+    if len(body) < _LONG_BYTES:
+        return zlib.compress(body, _LEVEL)
+    packer, packed = zlib.compressobj(_LEVEL), BytesIO()
+    for start in range(0, len(body), _PIECE_BYTES):
+        packed.write(packer.compress(body[start : start + _PIECE_BYTES]))
+    packed.write(packer.flush())
+    return packed.getvalue()  # no copy
 
 
 ZLIB = "zlib"
