@@ -69,6 +69,12 @@ def write_findings(findings: Findings, directory: Path) -> Path:
     return path
 
 
+def forget_findings(directory: Path, scope: str) -> None:
+    """Those of an earlier run: none of them is to stand for a measure that fails now."""
+    for path in directory.glob(f"{scope}-*.json"):
+        path.unlink()
+
+
 def read_findings(path: Path) -> Findings:
     """As `write_findings` wrote them."""
     data = json.loads(path.read_text())

@@ -84,9 +84,10 @@ def draw_builds(found: Sequence[Findings]) -> None:
 
 
 def _describe_when(found: Sequence[Findings]) -> str:
-    seconds, first = sum(each.run["seconds"] for each in found), found[0].run
+    seconds, first, last = sum(each.run["seconds"] for each in found), found[0].run, found[-1].run
     load = ", ".join(sorted({each.run["machine"]["load before"] for each in found}, key=float))
-    return f"{first['date']}, {seconds / 60:.0f} minutes, seed {first['seed']}; load before each measure: {load}."
+    dates = first["date"] if first["date"] == last["date"] else f"{first['date']} to {last['date']}"
+    return f"{dates}, {seconds / 60:.0f} minutes, seed {first['seed']}; load before: {load}."
 
 
 def describe_run(found: Sequence[Findings], pictures: str) -> str:

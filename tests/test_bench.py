@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -12,11 +13,14 @@ from typing import cast
 
 import pytest
 
+import bench.__main__
+from bench.__main__ import run
 from bench.builds import Build, search_path
 from bench.comparison import RATE, REDIS_BYTES, Comparison
-from bench.figures import Findings, Goal, Plot, Table, quantile, read_all, write_findings
+from bench.figures import Findings, Goal, Plot, Table, forget_findings, quantile, read_all, write_findings
 from bench.folding import GOAL, QUICK_RULES, RULES, SEEDS, copied_by_grow, least_worst, simulate
 from bench.http_meter import HttpMeter
+from bench.options import Options
 from bench.report import BUILDS, describe_builds, describe_findings, describe_run
 from bench.sizes import find_quantiles
 from bench.sizing import MONTH_SECONDS, Costs, Prices, size
@@ -132,6 +136,23 @@ def test_a_report_says_which_goals_are_held() -> None:
     assert "| b | ≥ 0.8 | 0.79 | **not held** | 79 of 100 |" in text
     assert "| --- | ---: |\n| ours | 1,234 |\n| naive | - |" in text
     assert "](pictures/quick-speed.svg)" in describe_run([FINDINGS], "pictures/")
+
+
+def test_a_measure_that_fails_is_named_and_the_others_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.__main__, "RESULTS", tmp_path)
+    monkeypatch.setattr(bench.__main__, "Scene", nullcontext)
+    monkeypatch.setattr(bench.__main__, "describe_machine", dict)
+    (tmp_path / "quick-bad.json").write_text("{}")
+    (tmp_path / "full-bad.json").write_text("{}")
+    forget_findings(tmp_path, "quick")
+
+    def fail(*_: object) -> Findings:
+        raise OSError("away")
+
+    assert run({"bad": fail, "speed": lambda *_: FINDINGS}, Options(), "quick") == ["bad"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full-bad.json", "quick-speed.json"]
 
 
 def test_sizing_is_arithmetic() -> None:

@@ -25,7 +25,7 @@ def measure(scene: Scene, options: Options) -> Findings:
     ours, stock = scene.place().changed(idle_seconds="3600"), scene.place()  # else folds fall into naive's turns
     with scene.workers(ours) as workers, scene.stock_worker("naive", stock) as stock_worker, scene.sink(ours) as sink:
         for position, goal in _GOALS.items():
-            rounds = options.pick(1, 3) if position == max(_GOALS) else options.pick(2, 3)
+            rounds = 1 if position == max(_GOALS) else 2
             contest = Contest(scene, position, options.pick(1.5, 3.0))
             contest.prepare(ours, sink)
             pairs = [(contest.run_ours(ours, sink), contest.run_naive(stock)) for _ in range(rounds)]

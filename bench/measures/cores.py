@@ -32,8 +32,8 @@ Found = dict[str, dict[str, float]]
 
 def measure(scene: Scene, options: Options) -> Findings:
     """Rounds of each way in turn; and the first way once more, with as many sessions as a deployment may have."""
-    sessions, found = options.pick(200, 1000), {way: list[Found]() for way in _WAYS}
-    for number in range(options.pick(1, 3)):
+    sessions, found = options.pick(200, 300), {way: list[Found]() for way in _WAYS}
+    for number in range(options.pick(1, 2)):
         for way in [*_WAYS][:: 1 if number % 2 else -1]:
             found[way].append(run(scene, _WAYS[way], f"r{number}", sessions))
     rows = [row for phase in _PHASES for row in _describe(found, phase, sessions)]

@@ -24,7 +24,7 @@ def measure(scene: Scene, options: Options) -> Findings:
     with scene.workers(place), scene.sink(place) as sink:
         client = scene.client(place)  # kept: when it goes, it closes what listens
         results = Results(client)
-        for number in range(options.pick(60, 200)):
+        for number in range(options.pick(60, 120)):
             took, until, asked = run_burst(sink, results, f"s{number}", messages)
             flushed.append(1000 * took)
             stored.append(1000 * until)

@@ -47,7 +47,7 @@ def measure(scene: Scene, options: Options) -> Findings:
             counted = [count(sink, relay, read) for read in reads]
             client = floor.raw_client(scene.minio, 1, relay.port)
             producer = floor.connect_producer(place.broker_url)
-            timed = [time_read(sink, client, producer, read, options.pick(30, 150)) for read in reads]
+            timed = [time_read(sink, client, producer, read, options.pick(30, 100)) for read in reads]
     rows, goals = [], []
     for read, requests, (ours, trip, raw) in zip(reads, counted, timed, strict=True):
         ratio = ours[0] / (trip + raw)

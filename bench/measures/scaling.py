@@ -21,7 +21,7 @@ def measure(scene: Scene, options: Options) -> Findings:
     rates: dict[int, list[float]] = {workers: [] for workers in _WORKERS}
     busy: dict[int, list[float]] = {workers: [] for workers in _WORKERS}
     with scene.relay(scene.minio.port, FAR_MILLISECONDS) as relay:
-        for number in range(options.pick(1, 3)):
+        for number in range(options.pick(1, 2)):
             for workers in _WORKERS:
                 rate, share = run(scene, relay.port, workers, f"r{number}", options.pick(60, 150) * workers)
                 rates[workers].append(rate)

@@ -62,7 +62,7 @@ def measure(scene: Scene, options: Options) -> Findings:
     ):
         client = floor.raw_client(scene.minio, THREADS)
         contest = Contest({"store": scene.minio.process.pid, "Redis": scene.redis.process.pid, "client": os.getpid()})
-        for number in range(options.rounds):
+        for number in range(3):
             for sessions in _SESSIONS:
                 names = [f"s{number}-{sessions}-{index}" for index in range(sessions)]
                 run = partial(run_ours, scene, ours, sink, names, messages, seconds)
