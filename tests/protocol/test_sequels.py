@@ -59,9 +59,16 @@ NAIVE_RULES: dict[str, tuple[Any, str, Any]] = {
 }
 
 
+FIRST_SEEDS = {  # shortly before one that shows it, found once from 0 on; should that change, the search goes on
+    "appends do not wait for saves": 45,
+    "appends do not follow saves": 25,
+    "what followed a save that has parted goes on": 45,
+}
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("rule", NAIVE_RULES)
 def test_each_rule_of_producers_that_append_is_needed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*NAIVE_RULES[rule])
     with pytest.raises(Violation):
-        campaign(90, 20 * REQUESTS, 0, time.process_time, Sequels)
+        campaign(90, 20 * REQUESTS, FIRST_SEEDS.get(rule, 0), time.process_time, Sequels)
