@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.builds import ROOT
 from bench.figures import Findings, Goal, Table, median, quantile
 from bench.known_items import Item, make_corpus
 from bench.older_recall import OlderRecall
 from bench.options import Options
+from bench.other_items import make_repeats, read_commits
 from bench.peer_search import NAME, measure_peer
 from bench.recall_queue import measure_queue
 from bench.scene import Scene
@@ -58,15 +60,13 @@ def measure(scene: Scene, options: Options) -> Findings:
     peers = [each for each in (peer, measure_peer(scene.stack.directory, texts.lines())) if each is not None]
     peer_ms = 1000 * sum(each[0] / each[2] for each in peers) / len(peers) if peers else 0.0
     text_bytes = sum(len(what.text.encode("utf-8", "replace")) for _, what, _ in texts.messages)
-    older, fts = build_older(texts), build_fts(texts)
-    contestants: dict[str, Ask] = {
-        "ours": lambda query: ask_index(index, query),
-        "AND of all words (FTS5)": lambda query: ask_fts(fts, query, " AND "),
-        "OR of all words (FTS5)": lambda query: ask_fts(fts, query, " OR "),
-        "the older program's ranking (documents of four messages)": lambda query: older.search(query, 10),
-    }
+    others = read_other_texts(options.seed)
+    contests = (
+        (make_contestants(index, texts), texts),
+        (make_contestants(build(folder.with_name("recall-others"), others), others), others),
+    )
     rows, goals, costs = [], [], dict[str, float]()
-    for name, items in texts.items.items():
+    for contestants, name, items in ((who, *each) for who, asked in contests for each in asked.items.items()):
         for who, ask in contestants.items():
             wanted = items if who == "ours" else items[:_FEWER]
             first, in_five, seconds = score(ask, wanted, 4 if who.startswith("the older") else 1)
@@ -143,6 +143,14 @@ def read_texts(options: Options, count: int) -> Texts:
     return Texts(messages, items)
 
 
+def read_other_texts(seed: int) -> Texts:
+    """Those of `other_items`, for an index of their own."""
+    found = {"nearly the same, each time": make_repeats(seed), "commits and their patches": read_commits(ROOT, seed)}
+    lines = [each for corpus in found.values() for each in corpus.lines.items()]
+    items = {name: corpus.items for name, corpus in found.items() if corpus.items}
+    return Texts([each for name, own in lines for each in _read(name, own)], items)
+
+
 def _read(session: str, lines: Iterable[bytes]) -> Iterable[tuple[Place, Extract, bytes]]:
     for number, line in enumerate(lines):
         what = extract(line)
@@ -177,6 +185,17 @@ def build(folder: Path, texts: Texts) -> Index:
             index.commit()
     index.commit()
     return index
+
+
+def make_contestants(index: Index, texts: Texts) -> dict[str, Ask]:
+    """Ours and the others, of the same texts."""
+    older, fts = build_older(texts), build_fts(texts)
+    return {
+        "ours": lambda query: ask_index(index, query),
+        "AND of all words (FTS5)": lambda query: ask_fts(fts, query, " AND "),
+        "OR of all words (FTS5)": lambda query: ask_fts(fts, query, " OR "),
+        "the older program's ranking (documents of four messages)": lambda query: older.search(query, 10),
+    }
 
 
 def build_older(texts: Texts) -> OlderRecall:
