@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -173,20 +174,36 @@ def test_an_archived_thread_and_its_packed_twin_are_kept(place: WatchedHome) -> 
     assert place.has(codex.path.read_bytes())
 
 
-def test_versions_of_a_document_are_kept_once_it_is_quiet_and_whole(place: WatchedHome) -> None:
+@pytest.mark.parametrize("save", [Codetether.save, Codetether.save_in_place])
+def test_versions_of_a_document_are_kept_once_it_is_quiet_and_whole(
+    place: WatchedHome, save: Callable[..., None]
+) -> None:
     document = Codetether(place.home)
     versions = []
     for words in (["one"], ["one", "two " * 9], ["short"]):
-        document.save(*words)
+        save(document, *words)
         settle(document.path)
         versions.append(document.path.read_bytes() + b"\n")
         place.watch_once()
     assert all(map(place.has, versions))
-    document.save("one")
+    save(document, "one")
     settle(document.path)
     assert place.watch_once() == 0  # as the first one
     manifest = place.archive.messages(f"codetether.{document.path.stem}.manifest")
     assert [entry["size_bytes"] for entry in manifest] == [len(each) - 1 for each in [*versions, versions[0]]]
+
+
+def test_a_session_of_codetether_is_its_document_and_its_checkpoint(place: WatchedHome) -> None:
+    document = Codetether(place.home)
+    document.save("one")
+    checkpoint = document.checkpoint()
+    for path in (document.path, checkpoint):
+        settle(path)
+    place.watch_once()
+    name = f"codetether.{document.path.stem}"
+    assert place.archive.sessions() == [name, f"{name}.checkpoint", f"{name}.manifest"]
+    assert place.has(document.path.read_bytes() + b"\n")
+    assert place.has(checkpoint.read_bytes() + b"\n")
 
 
 def test_a_document_that_was_written_tomorrow_is_archived_today(place: WatchedHome) -> None:

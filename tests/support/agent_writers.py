@@ -159,14 +159,29 @@ class Pi(Appender):
 
 
 class Codetether:
-    """One document, written anew each time."""
+    """One document, written beside itself and put in its place; and a journal without content. By its source, 4.7.4."""
 
     def __init__(self, home: Path, number: int = 1) -> None:
         self.path = home / ".codetether-agent" / "sessions" / f"{uuid_of(number)}.json"
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def save(self, *messages: str) -> None:
-        """In place, on the same inode: sizes go up and down."""
+        document = {"id": self.path.stem, "metadata": {"directory": "/made/up"}, "messages": messages}
+        beside = self.path.with_suffix(".json.tmp")
+        beside.write_text(json.dumps(document, separators=(",", ":")))
+        beside.replace(self.path)
+        with self.path.with_suffix(".journal.jsonl").open("ab") as file:
+            file.write(line_of(type="staged", op="save") + line_of(type="committed"))
+        (self.path.parent / ".workspace_index.json").write_text(json.dumps({"entries": {"/made/up": self.path.stem}}))
+
+    def checkpoint(self) -> Path:
+        """What an unfinished run goes on from: in place, on the same inode."""
+        path = self.path.with_suffix(".checkpoint.json")
+        path.write_text(json.dumps({"step": 1}, indent=2))
+        return path
+
+    def save_in_place(self, *messages: str) -> None:
+        """As other agents do, on the same inode: sizes go up and down."""
         with self.path.open("w") as file:
             json.dump({"messages": messages}, file, indent=1)
 

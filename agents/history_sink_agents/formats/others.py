@@ -73,7 +73,10 @@ CODETETHER = CodetetherFormat(
     ".codetether-agent",
     variable="CODETETHER_DATA_DIR",
     folders=("sessions",),
-    rules=(allow("whole", r"sessions/(?P<session>[^/.][^/]*)\.json"),),
+    rules=(
+        allow("whole", r"sessions/(?P<session>[^/.]+)\.json"),
+        allow("whole", r"sessions/(?P<session>[^/.]+)\.(?P<part>checkpoint)\.json"),
+    ),
 )
 
 
