@@ -5,6 +5,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bench.scene import Place, Scene
 from bench.threads import run_all
 from history_sink import HistorySink
 from history_sink_agents.watch.runner import THREADS
+from stack.processes import Process
 
 LONGEST_SECONDS = 5_400.0
 """How long a first archive may take on a machine that has much else to do."""
@@ -30,8 +32,9 @@ def measure(scene: Scene, options: Options) -> Findings:
     home = Home(scene.stack.directory / "home", options.seed)
     home.fill(files, mean_bytes)
     store = tell("the store alone", measure_store(home, scene, options))
-    with scene.workers(place), scene.sink(place) as sink:
-        first = tell("first archive", measure_first(home, place, sink))
+    with scene.workers(place) as workers, scene.sink(place) as sink:
+        others = {"worker": workers[0].process, "store": scene.minio.process, "redis": scene.redis.process}
+        first = tell("first archive", measure_first(home, place, sink, others))
         later = tell("afterwards", measure_later(home, place, sink, options))
     place = scene.place()
     crowd = Home(scene.stack.directory / "crowd", options.seed)
@@ -60,7 +63,10 @@ def measure(scene: Scene, options: Options) -> Findings:
                     "MB/s",
                     "a PUT of each file: files/s",
                     "MB/s",
-                    "processor, s",
+                    "processor of the watch, s",
+                    "of the worker, s",
+                    "of the store, s",
+                    "of Redis, s",
                     "newest file after, s",
                 ),
                 (
@@ -73,6 +79,9 @@ def measure(scene: Scene, options: Options) -> Findings:
                         figures["store_files_per_second"],
                         figures["store_megabytes_per_second"],
                         figures["first_cpu"],
+                        figures["first_worker_cpu"],
+                        figures["first_store_cpu"],
+                        figures["first_redis_cpu"],
                         figures["newest_seconds"],
                     ),
                 ),
@@ -128,7 +137,8 @@ def measure_store(home: Home, scene: Scene, options: Options) -> dict[str, float
     return {"store_files_per_second": count / seconds, "store_megabytes_per_second": size / 1e6 / seconds}
 
 
-def measure_first(home: Home, place: Place, sink: HistorySink) -> dict[str, float]:
+def measure_first(home: Home, place: Place, sink: HistorySink, others: Mapping[str, Process]) -> dict[str, float]:
+    before = {name: cpu_seconds(process.pid) for name, process in others.items()}
     began = time.perf_counter()
     with run_watch(home, place) as process:
         newest = wait_for(sink, home.paths[-1]) - began
@@ -141,6 +151,7 @@ def measure_first(home: Home, place: Place, sink: HistorySink) -> dict[str, floa
             "newest_seconds": newest,
             "first_cpu": cpu_seconds(process.pid),
             "first_peak_mb": peak_megabytes(process.pid),
+            **{f"first_{name}_cpu": cpu_seconds(each.pid) - before[name] for name, each in others.items()},
         }
 
 
