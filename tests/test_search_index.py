@@ -78,6 +78,13 @@ def notices_of(work: Service) -> Notices:
     return Notices(shelf, settings.prefix)
 
 
+def follows(indexer: Indexer, session: str, count: int) -> bool:
+    """Whether the index has so many messages of it: a notice may come after the save is seen in the store."""
+    settle(indexer)
+    cursor = indexer._feed.index.cursor(session, None)
+    return cursor is not None and cursor.messages == count
+
+
 def test_it_follows_saves_by_notices_with_one_request_each(sink: HistorySink, work: Service, tmp_path: Path) -> None:
     history = talk("follow", 3)
     save(sink, "follow", history)
@@ -86,7 +93,7 @@ def test_it_follows_saves_by_notices_with_one_request_each(sink: HistorySink, wo
     for count in (5, 9, 10):
         history = talk("follow", count)
         save(sink, "follow", history)
-        settle(indexer)
+        wait_until(partial(follows, indexer, "follow", count), timeout_seconds=30, what="the notice of a save")
     asked: list[str] = []
     perform = type(work.store).perform
 
@@ -97,7 +104,7 @@ def test_it_follows_saves_by_notices_with_one_request_each(sink: HistorySink, wo
     save(sink, "follow", talk("follow", 12))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(work.store), "perform", counting)
-        settle(indexer)
+        wait_until(partial(follows, indexer, "follow", 12), timeout_seconds=30, what="the notice of a save")
     assert asked == ["Get"]
     contents = read_contents(indexer._feed.index)
     indexer.close()
@@ -477,8 +484,7 @@ def test_who_speaks_in_a_part_is_told_by_a_line_before_it(sink: HistorySink, wor
     indexer = make_indexer(work, tmp_path / "own", notices_of(work))
     for count in (3, 5, len(events)):  # one look ends between a message and its part
         save(sink, "opencode", events[:count])
-        indexer.turn(time.time())
-        settle(indexer)
+        wait_until(partial(follows, indexer, "opencode", count), timeout_seconds=30, what="the notice of a save")
     index = indexer._feed.index
 
     def find(role: str) -> set[int]:
