@@ -5,6 +5,7 @@ missing or rolled back, LISTs in short pages, folds in parts, and perhaps a base
 promises are checked after every write, with every answer, and at the end.
 """
 
+import os
 import random
 from collections.abc import Callable
 from contextlib import suppress
@@ -278,4 +279,9 @@ def campaign(
     return runs, made
 
 
-__all__ = ["Simulation", "Violation", "campaign", "junctions"]
+def allot(requests: int) -> int:
+    """A quarter of them in `make test-quick`, which one runs between two edits. `make test` makes all."""
+    return requests // 4 if os.environ.get("PROTOCOL_QUICK") else requests
+
+
+__all__ = ["Simulation", "Violation", "allot", "campaign", "junctions"]
