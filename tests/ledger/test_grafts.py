@@ -81,6 +81,26 @@ def test_saves_that_the_store_lacks_are_sent_again_without_what_streams_carry(
     assert ledger.log.points.end == ends_of(lines_of(history))[-1]
 
 
+def test_what_a_stream_carries_is_sent_by_no_upload_where_the_saves_behind_it_are_undone(
+    ledger: Ledger, store: PlainStore
+) -> None:
+    save(ledger, store, messages("a"))
+    graft(ledger, store, "b", "c")
+    ledger.trust()
+    ledger.give(messages("a", "b", "c", "d"))
+    ledger.decide()
+    piece = ledger.next_piece()
+    assert piece is not None
+    ledger.accept(piece)
+    ledger.give(messages("a", "b"))
+    ledger.decide()
+    ledger.rewind(ends_of(lines_of(messages("a")))[-1].offset, is_in_flight=True)
+    ledger.decide()
+    assert ledger.next_piece() is None
+    assert ledger.log.branch is None
+    assert ledger.log.sure == 3  # nothing waits for the save that was undone
+
+
 def test_a_sequel_that_does_not_follow_what_was_saved_is_not_taken_for_it(ledger: Ledger, store: PlainStore) -> None:
     save(ledger, store, messages("a"))
     sequel = Points()

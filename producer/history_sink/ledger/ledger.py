@@ -224,7 +224,8 @@ class Ledger:
         """Note that the store lacks what was handed over after `offset`: it is to be handed over again.
 
         `is_in_flight`: what streams carry is perhaps on its way, and follows what was handed over. Else uploads carry
-        it, too. Where nobody wants any more what the store lacks, nothing has to wait for it.
+        it, too. Where nobody wants any more the first that uploads carry, that is forgotten with all behind it, and
+        nothing has to wait for it.
         """
         log = self.log
         messages = log.points.find(offset) or 0
@@ -233,8 +234,9 @@ class Ledger:
         if is_in_flight and (resend is None or self._is_on_log_at(resend)):
             log.resend = resend
             return
-        log.points.cut(messages)
-        log.appended.clear()
+        known = resend if is_in_flight and resend is not None else messages  # what comes before it streams send again
+        log.points.cut(known)
+        log.appended = [each for each in log.appended if messages < each[1] <= known]
         log.saved = min(log.saved, messages)
         self._after_news()
 
