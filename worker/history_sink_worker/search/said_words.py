@@ -7,10 +7,12 @@ from array import array
 from collections.abc import Iterable
 from zlib import crc32
 
+_LOW_BITS = 0xFFFF
+
 
 def pack(words: Iterable[bytes]) -> bytes:
     """Each word once, as its two bytes, in the order of the words: the same for the same text in each process."""
-    return array("H", array("I", map(crc32, dict.fromkeys(words))).tobytes())[::2].tobytes()  # of each four bytes two
+    return array("H", [crc32(word) & _LOW_BITS for word in dict.fromkeys(words)]).tobytes()
 
 
 def count(packed: bytes, numbers: frozenset[int]) -> int:
@@ -20,4 +22,4 @@ def count(packed: bytes, numbers: frozenset[int]) -> int:
 
 def number_of(word: str) -> int:
     """The two bytes that stand for a word."""
-    return array("H", pack([word.encode("utf-8", "replace")]))[0]
+    return crc32(word.encode("utf-8", "replace")) & _LOW_BITS
