@@ -13,7 +13,7 @@ from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive.names import Log
 from history_sink_worker.s3.client import S3Store
-from history_sink_worker.store import Corrupt, Put
+from history_sink_worker.store import Copy, Corrupt, Put, Reply, Request
 from logbook import Logbook, some_lines
 from stack.s3_server import S3Server
 
@@ -157,6 +157,29 @@ def test_a_large_base_grows_in_place_and_keeps_its_chain(open_book: Open) -> Non
     assert (end.bytes, end.base_bytes, end.common, end.messages) == (len(whole), len(whole), len(whole), 90)
     ranges = [book.read(at, at + 4 * 1024 * 1024) for at in range(0, len(whole), 4 * 1024 * 1024)]
     assert b"".join(part for part in ranges if isinstance(part, bytes)) == whole
+
+
+def test_a_fold_that_takes_too_long_is_given_up_and_made_anew(
+    store: S3Store, s3_server: S3Server, session: str
+) -> None:
+    history = some_lines(24, "m", 256 * 1024)
+    slept_seconds = 0.0
+
+    def perform(request: Request) -> Reply:
+        nonlocal slept_seconds
+        if isinstance(request, Copy):
+            slept_seconds += 1800
+        return store.perform(request)
+
+    log = Log("history/", session)
+    book = Logbook(perform, lambda: time.time() + slept_seconds, log)
+    book.save(history, 0, 22)
+    book.save_each(history, 22)
+    assert book.compact().folded_bytes == 0
+    assert book.requests.keys() >= {"Begin", "Send", "Copy", "Abort"}
+    assert not s3_server.client().list_multipart_uploads(Bucket=store.bucket, Prefix=log.root).get("Uploads")
+    assert book.read(len(history[0]), 8 * len(history[0])) == b"".join(history[1:8])
+    assert Logbook(store.perform, time.time, log).compact().folded_bytes == 2 * len(history[0])
 
 
 @pytest.mark.parametrize("size_bytes", [0, 256 * 1024], ids=["written whole", "copied"])

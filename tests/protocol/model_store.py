@@ -35,13 +35,15 @@ class Upload:
     """An object that is being written in parts."""
 
     begun: Begin
+    begun_at: float
     parts: dict[int, bytes] = field(default_factory=dict)
 
 
 class ModelStore:
     """`now` is the store's clock, which each request moves; `page` says how long the next LIST page is.
 
-    `equal_etags`: equal bytes have equal ETags, as on most stores.
+    `equal_etags`: equal bytes have equal ETags, as on most stores. `dates_by_begin`: an object that was written in
+    parts has the time at which that began, as on AWS.
     """
 
     def __init__(self, request_seconds: float = 1.0) -> None:
@@ -51,6 +53,7 @@ class ModelStore:
         self.now = 0.0
         self.versions = 0
         self.equal_etags = False
+        self.dates_by_begin = False
         self.page: Callable[[], int] = lambda: 1000
         self.counts: dict[str, int] = {}
 
@@ -60,10 +63,10 @@ class ModelStore:
         self.counts[name] = self.counts.get(name, 0) + 1
         match request:
             case Put():
-                return self._write(request.key, request.body, request.meta, request.if_match)
+                return self._write(request.key, request.body, request.meta, request.if_match, self.now)
             case Begin():
                 self.versions += 1
-                self.uploads[f"u{self.versions}"] = Upload(request)
+                self.uploads[f"u{self.versions}"] = Upload(request, self.now)
                 return f"u{self.versions}"
             case Send():
                 return self._take_part(request, bytes(request.body))
@@ -107,18 +110,19 @@ class ModelStore:
         parts = [upload.parts[number] for number in range(1, len(upload.parts) + 1)]
         assert {len(part) for part in parts[:-1]} <= {len(parts[0])}
         assert 0 < len(parts[-1]) <= len(parts[0])
-        written = self._write(request.key, b"".join(parts), upload.begun.meta, request.if_match)
+        modified = upload.begun_at if self.dates_by_begin else self.now
+        written = self._write(request.key, b"".join(parts), upload.begun.meta, request.if_match, modified)
         if written is not None:
             del self.uploads[request.upload_id]
         return written
 
-    def _write(self, key: str, body: bytes, meta: Meta, if_match: str | None) -> str | None:
+    def _write(self, key: str, body: bytes, meta: Meta, if_match: str | None, modified: float) -> str | None:
         here = self.objects.get(key)
         if (here.info.etag if here else None) != if_match:
             return None
         self.versions += 1
         etag = md5(body).hexdigest() if self.equal_etags else str(self.versions)
-        self.objects[key] = Blob(body, Info(len(body), etag, dict(meta), self.now))
+        self.objects[key] = Blob(body, Info(len(body), etag, dict(meta), modified))
         return etag
 
     def _get(self, request: Get) -> Blob | PastEnd | None:

@@ -17,9 +17,10 @@ from history_sink_worker.archive.context import Context
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.archive.plan import LogListing, MainLine, Segment, Tail
+from history_sink_worker.archive.reader import read
 from history_sink_worker.archive.reconcile import Placement
 from history_sink_worker.archive.save import append
-from history_sink_worker.store import Delete, Get, Head, List, Put, Request, Steps
+from history_sink_worker.store import Copy, Delete, Get, Head, List, Put, Request, Steps
 from logbook import Logbook, some_lines, upload_of
 
 from .model_store import ModelStore
@@ -129,6 +130,32 @@ def test_an_extent_that_went_right_after_its_fold_would_be_claimed_anew(
     book.compact()
     assert slow.go_on().outcome == outcome
     assert book.read() == b"".join(history)
+
+
+@pytest.mark.parametrize("dates_by_begin", [False, True])
+def test_a_fold_that_was_stopped_for_hours_is_given_up(monkeypatch: pytest.MonkeyPatch, dates_by_begin: bool) -> None:
+    """Its base would count as old at once, and a sweep free names that a slow reader's LIST has yet to come to."""
+    monkeypatch.setattr(grow, "PART_BYTES", 1)
+    monkeypatch.setattr(grow, "COPY_FROM_BYTES", 1)
+    monkeypatch.setattr(plan, "TOMBSTONE_BYTES", 0)
+    store = ModelStore()
+    store.dates_by_begin = dates_by_begin
+    book = Logbook(store.perform, lambda: store.now)
+    history, other = some_lines(2), upload_of([*some_lines(1), b'{"x":000001}\n'], 1, 2)
+    book.save_each(history)
+    fold = Pause(store, compact(book.context, book.log, everything=True), lambda request: isinstance(request, Copy))
+    store.now += 7200
+    store.page = lambda: 1
+    handle = {"bucket": "b", "key": book.log.base, "byte_range": [0, len(b"".join(history))]}
+    steps = read(book.context, "b", "history/", handle, 1000)
+    reader = Pause(store, steps, lambda request: isinstance(request, List) and request.after == book.log.base)
+    fold.go_on()
+    store.page = lambda: 1000
+    book.compact()
+    piece = Piece(other.start, other.lines)
+    store.perform(Put(book.log.key(piece.extent), piece.body, write_meta(piece.fact)))  # late, of one who was killed
+    assert reader.go_on() == b"".join(history)
+    assert not store.uploads
 
 
 @pytest.mark.parametrize("pauses_before", [Get, List])

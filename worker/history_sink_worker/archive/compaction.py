@@ -88,7 +88,7 @@ def _fold_towards(context: Context, log: Log, offset: int) -> Steps[None]:
 def _fold(context: Context, log: Log, seen: LogSnapshot) -> Steps[int]:
     """Put the tail behind the base. Returns the bytes folded.
 
-    Raises `Changed` when another was faster.
+    Raises `Changed` when another was faster, or it took too long.
     """
     if seen.line is None or seen.info is None or seen.line.extents == 0:
         return 0
@@ -102,13 +102,14 @@ def _fold(context: Context, log: Log, seen: LogSnapshot) -> Steps[int]:
     placed = {writer: each.position for writer, each in seen.line.placed.items()}
     yield from raise_marks(log, placed)
     tail = (_read_extent(context, segment) for segment in segments)
-    yield from grow(log.base, seen.info, tail, end.offset - seen.line.base, meta)
+    grown = end.offset - seen.line.base
+    yield from grow(log.base, seen.info, tail, grown, meta, lambda: context.is_in_time(began_at))
     for segment in segments:
         context.lines.drop(segment.key, segment.etag)
     listed = list_placed(placed)
     hint = Hint(end.offset, shorten(end.chain), began_at, 0, end.offset, end=end if listed else None, placed=listed)
     _move_hint(context, log, hint, len(segments))
-    return end.offset - seen.line.base
+    return grown
 
 
 def _written(seen: LogSnapshot) -> dict[str, str]:

@@ -85,3 +85,11 @@ class Context:
     def is_fresh(self, asked_at: float) -> bool:
         """Whether nothing can have been folded, settled and swept since `asked_at`."""
         return self.now() - asked_at < self.settle_seconds / 2
+
+    def is_in_time(self, began_at: float) -> bool:
+        """Whether a fold that began then may still be completed.
+
+        A store may date the new base by that beginning, and a sweep trusts the date. An eighth of T is left for the
+        last request: a store takes no signature that is older than 15 minutes.
+        """
+        return self.now() - began_at < self.settle_seconds / 4

@@ -5,7 +5,7 @@ at least, but for the last. R2 also wants all parts but the last to be of one si
 (https://developers.cloudflare.com/r2/objects/multipart-objects/).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
 
@@ -36,16 +36,24 @@ PART_BYTES = 8 * 1024 * 1024
 Range = tuple[int, int]
 
 
-def grow(key: str, base: Info, tail: Iterable[Steps[bytes]], tail_bytes: int, meta: Meta) -> Steps[None]:
+def grow(
+    key: str,
+    base: Info,
+    tail: Iterable[Steps[bytes]],
+    tail_bytes: int,
+    meta: Meta,
+    is_in_time: Callable[[], bool] = lambda: True,
+) -> Steps[None]:
     """Replace the version `base` of an object by itself followed by `tail`, which is read as it is sent.
 
-    Raises `Changed` when another was faster, and whatever reading `tail` raises. Nothing is written then.
+    Raises `Changed` when another was faster, or where an upload is not `is_in_time` when it could be completed, and
+    whatever reading `tail` raises. Nothing is written then.
     """
     copies = choose_copies(base.size_bytes, tail_bytes)
     copied = copies[-1][1] if copies else 0
     pieces = tail if copied == base.size_bytes else chain([_read_rest(key, base, copied)], tail)
     if copies or base.size_bytes + tail_bytes > PART_BYTES:
-        yield from upload(key, base.etag, copies, pieces, meta)
+        yield from upload(key, base.etag, copies, pieces, meta, is_in_time)
         return
     whole = []
     for piece in pieces:
@@ -66,18 +74,27 @@ def choose_copies(base_bytes: int, tail_bytes: int) -> Sequence[Range]:
     return tuple((start, start + PART_BYTES) for start in starts)
 
 
-def upload(key: str, if_match: str, copies: Sequence[Range], pieces: Iterable[Steps[bytes]], meta: Meta) -> Steps[None]:
+def upload(
+    key: str,
+    if_match: str,
+    copies: Sequence[Range],
+    pieces: Iterable[Steps[bytes]],
+    meta: Meta,
+    is_in_time: Callable[[], bool] = lambda: True,
+) -> Steps[None]:
     """Replace the version `if_match` of an object by ranges of it, and `pieces` behind them.
 
-    Raises `Changed` when another was faster. Unless it is completed, the upload is aborted: its parts would take up
-    space, seen in no LIST. The store removes those of a process that was killed (docs/retention.md).
+    Raises `Changed` when another was faster, or it is no longer in time. Unless it is completed, the upload is aborted:
+    its parts would take up space, seen in no LIST. The store removes those of a process that was killed
+    (docs/retention.md).
     """
     upload_id: str = yield Begin(key, meta)
     try:
         # First, so that nothing is copied for the sake of a tail that turns out not to be what it should.
         sent = yield from _send(key, upload_id, len(copies) + 1, pieces)
         copied = yield from _copy(key, upload_id, copies, if_match)
-        if (yield Complete(key, upload_id, (*copied, *sent), if_match)) is None:
+        # The last thing before it: this process may have been stopped at any request, or its machine have slept.
+        if not is_in_time() or (yield Complete(key, upload_id, (*copied, *sent), if_match)) is None:
             raise Changed
     except GeneratorExit:  # nobody is left who would do it
         raise
