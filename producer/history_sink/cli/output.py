@@ -98,7 +98,7 @@ def _show_field(summary: SessionSummary, name: str) -> str:
     value = getattr(summary, name)
     if value is None:
         return "?"  # a worker of an older version
-    return _time(value) if name == "last_write" else f"{value:,}" if isinstance(value, int) else str(value)
+    return show_time(value) if name == "last_write" else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def describe_status(status: Status) -> str:
@@ -120,14 +120,14 @@ def describe_later(status: Status) -> str | None:
     later = status.written_later
     if later is None:
         return None
-    return f"note: branch {later.branch} was written later than the main log: {_time(later.last_write)}"
+    return f"note: branch {later.branch} was written later than the main log: {show_time(later.last_write)}"
 
 
 def _describe_log(log: LogStatus) -> list[str]:
     name = f"branch {log.branch}" if log.branch else "main log"
     size = _size(log.messages, log.bytes)
     rules = [f"  begun by the rules {log.rules}"] if log.rules else []
-    return [f"{name}: {size}, chain {log.chain}, last write {_time(log.last_write)}", f"  {log.key}", *rules]
+    return [f"{name}: {size}, chain {log.chain}, last write {show_time(log.last_write)}", f"  {log.key}", *rules]
 
 
 def describe_restored(
@@ -156,5 +156,6 @@ def _size(messages: int, size_bytes: int) -> str:
     return f"{count(messages, 'message')}, {count(size_bytes, 'byte')}"
 
 
-def _time(seconds: float) -> str:
+def show_time(seconds: float) -> str:
+    """Unix seconds as a date and time, UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -10,7 +10,7 @@ import click
 
 from history_sink.cli import output
 from history_sink.cli.arguments import (
-    SpanType,
+    SPAN,
     branch_option,
     json_option,
     latest_option,
@@ -115,8 +115,8 @@ def _tell_later(status: "Status", chosen: str | None, latest: bool) -> None:
 
 @click.command()
 @session_argument
-@click.option("--bytes", "byte_range", type=SpanType(), help="Only these bytes, counted from 0; A: is all from A on.")
-@click.option("--messages", type=SpanType(), help="Only these messages, counted from 0.")
+@click.option("--bytes", "byte_range", type=SPAN, help="Only these bytes, counted from 0; A: is all from A on.")
+@click.option("--messages", type=SPAN, help="Only these messages, counted from 0.")
 @branch_option
 @latest_option
 @stored_option

@@ -8,43 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from history_sink.cli.arguments import BranchType, SessionType, json_option, open_sink, timeout_option
+from history_sink.cli.arguments import BRANCH, SESSION, Checked, json_option, open_sink, timeout_option
+from history_sink.cli.output import show_time
 from history_sink.cli.terminal import FAULT, UNAVAILABLE, Failure
+from history_sink.errors import Malformed
 
 if TYPE_CHECKING:
     from history_sink.protocol.search import Hit, Recalled
 
-    _TimeParam = click.ParamType[float]
-else:
-    _TimeParam = click.ParamType
-
 _HEADER = f"{'WHEN':<20}  {'ROLE':<9}  {'MESSAGE':>7}  SESSION"
 
 
-class TimeType(_TimeParam):
-    """A day or a time."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        try:
-            when = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no day or time such as 2026-11-29 or 2026-11-29T12:00:00Z", param, ctx)
-        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+def _read_time(text: str) -> float:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise Malformed(f"{text!r} is no day or time such as 2026-11-29 or 2026-11-29T12:00:00Z") from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="WORDS...")
-@click.option("--session", type=SessionType(), help="Only in this session.")
-@click.option("--branch", type=BranchType(), help="Only in this branch of it, as `status` names it.")
+@click.option("--session", type=SESSION, help="Only in this session.")
+@click.option("--branch", type=BRANCH, help="Only in this branch of it, as `status` names it.")
 @click.option(
     "--role", type=click.Choice(["user", "assistant", "tool", "system"]), help="Only what these have said or done."
 )
 @click.option("--project", help="Only of agents that worked in this folder; the last part of its path will do.")
-@click.option("--since", type=TimeType(), metavar="DAY", help="Only messages of this day (UTC) or later.")
+@click.option(
+    "--since", type=Checked("time", _read_time), metavar="DAY", help="Only messages of this day (UTC) or later."
+)
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, metavar="N", help="So many hits.")
 @timeout_option
 @json_option
@@ -60,7 +53,6 @@ def recall(words: tuple[str, ...], timeout_seconds: float, as_json: bool, **narr
     does not have all of the archive yet.
     """
     with open_sink() as sink:
-        from history_sink.errors import Malformed
         from history_sink.protocol.pointer import Fault
 
         try:
@@ -83,7 +75,7 @@ def _print(found: "Recalled") -> None:
     if found.hits and sys.stdout.isatty():
         click.echo(_HEADER)
     for hit in found.hits:
-        when = "" if hit.at is None else datetime.fromtimestamp(hit.at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        when = "" if hit.at is None else show_time(hit.at)
         branch = f" (branch {hit.branch})" if hit.branch else ""
         click.echo(f"{when:<20}  {hit.role:<9}  {hit.message:>7}  {hit.session}{branch}")
         click.echo(f"    {mark_excerpt(hit, is_styled=sys.stdout.isatty())}")

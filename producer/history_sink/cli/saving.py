@@ -7,8 +7,8 @@ import click
 
 from history_sink.cli import output
 from history_sink.cli.arguments import (
-    SecondsType,
-    SessionType,
+    SECONDS,
+    SESSION,
     json_option,
     open_sink,
 )
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--session", type=SessionType(), help="Save as this session.  [default: the file's name without its ending]"
-)
+@click.option("--session", type=SESSION, help="Save as this session.  [default: the file's name without its ending]")
 @click.option(
     "--name-from",
     type=click.Choice(["name", "path"]),
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Say what would be sent to which sessions, and send nothing.")
 @click.option("--no-wait", is_flag=True, help="End when the broker has it all, without waiting for the store.")
 @click.option(
-    "--timeout", "timeout_seconds", type=SecondsType(), default=60.0, show_default=True, metavar="SECONDS",
+    "--timeout", "timeout_seconds", type=SECONDS, default=60.0, show_default=True, metavar="SECONDS",
     help="How long the store may take for each file, and for each 8 MiB of one.",
 )  # fmt: skip
 @json_option

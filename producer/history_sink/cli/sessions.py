@@ -8,8 +8,7 @@ import click
 
 from history_sink.cli import output
 from history_sink.cli.arguments import (
-    BeginningType,
-    FieldsType,
+    Checked,
     json_option,
     open_sink,
     session_argument,
@@ -17,7 +16,7 @@ from history_sink.cli.arguments import (
 )
 from history_sink.cli.terminal import FAULT, Failure
 from history_sink.protocol.contract import MOST_SESSIONS
-from history_sink.protocol.listing import BY_LOOK, FIELDS, SessionSummary
+from history_sink.protocol.listing import BY_LOOK, FIELDS, SessionSummary, check_beginning, check_fields
 
 _PAGE_SESSIONS = 50
 """So many are looked at in one answer, which has to come in time."""
@@ -25,14 +24,22 @@ _PAGE_SESSIONS = 50
 _SHOWN_FIELDS = tuple(name for name in FIELDS if name != "chain")
 
 
+def _read_fields(text: str) -> tuple[str, ...] | None:
+    return check_fields(name.strip() for name in text.split(",") if name.strip())
+
+
 @click.command("list")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="So many sessions at most. [default: all]")
 @click.option("--after", default="", metavar="SESSION", help="Only sessions that come after this one by name.")
 @click.option(
-    "--prefix", type=BeginningType(), default="", metavar="TEXT", help="Only sessions whose names begin with this."
+    "--prefix",
+    type=Checked("text", check_beginning),
+    default="",
+    metavar="TEXT",
+    help="Only sessions whose names begin with this.",
 )
 @click.option(
-    "--fields", type=FieldsType(), default=",".join(_SHOWN_FIELDS), metavar="FIELD,…",
+    "--fields", type=Checked("fields", _read_fields), default=",".join(_SHOWN_FIELDS), metavar="FIELD,…",
     help=f"Only these of {', '.join(FIELDS)}. The names alone (session), last_write and branches are found without a"
     " look at each session.  [default: all but chain]",
 )  # fmt: skip

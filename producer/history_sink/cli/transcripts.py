@@ -15,10 +15,6 @@ class Transcript:
     unfinished_bytes: int = 0
     is_array: bool = False
 
-    @property
-    def size_bytes(self) -> int:
-        return sum(map(len, self.lines))
-
 
 def read_transcript(stream: BinaryIO) -> Transcript:
     """All lines of `stream` as they are, blank ones too. Only 0x0A ends a line.
