@@ -10,11 +10,9 @@ from typing import TypeAlias
 
 from history_sink_agents.redaction import options, shapes
 from history_sink_agents.redaction.code_context import is_left_open
-from history_sink_agents.redaction.named import hide_jwts
-from history_sink_agents.redaction.placeholders import hide
+from history_sink_agents.redaction.named import hide_jwts, hide_spans
 from history_sink_agents.redaction.randomness import is_random
 
-LABEL = hide("contextual_secret")
 Span: TypeAlias = tuple[int, int]
 
 _SIGNS = tuple(
@@ -123,19 +121,8 @@ def hide_credentials(
     named = [span for span in named if not (is_harmless(text, *span) or is_left_open(text, *span))]
     placed = [*options.find(text), *shapes.find(text, low, {sign[0] for sign in signs})]
     placed = [span for span in placed if not is_left_open(text, *span)]
-    if named or placed:
-        text = _replace(text, sorted(named + placed), allow)
+    text = hide_spans(text, sorted(named + placed), allow)
     return hide_jwts(text, allow) if ".eyJ" in text else text
-
-
-def _replace(text: str, spans: Iterable[Span], allow: Iterable[re.Pattern[str]]) -> str:
-    parts: list[str] = []
-    done = 0
-    for start, end in spans:
-        if start >= done and not any(each.fullmatch(text, start, end) for each in allow):
-            parts += (text[done:start], LABEL)
-            done = end
-    return "".join((*parts, text[done:]))
 
 
 def _find_named(text: str, signs: Iterable[re.Match[bytes]], grammar: Grammar) -> Iterator[Span]:

@@ -1,6 +1,6 @@
 """The numbers, by name. Labels take few values, all of them known here or in the code: never an id."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -32,52 +32,40 @@ _TASK_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 _LAG_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 86400)
 _STORE_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 
-_TASKS = Counter("history_sink_tasks", "Tasks that have ended, by how.", ["task", "outcome"], registry=REGISTRY)
-_TASK_SECONDS = Histogram(
-    "history_sink_task_seconds", "How long tasks ran.", ["task"], buckets=_TASK_BUCKETS, registry=REGISTRY
-)
-_UPLOAD_BYTES = Counter(
-    "history_sink_upload_bytes", "Bytes of transcripts in uploads, by outcome.", ["outcome"], registry=REGISTRY
-)
-_LAG_SECONDS = Histogram(
-    "history_sink_upload_lag_seconds",
-    "From the library's save until the store had it.",
-    buckets=_LAG_BUCKETS,
-    registry=REGISTRY,
-)
-_FILTERED = Counter(
-    "history_sink_filtered",
-    "What sinks' filters have taken out of stored lines, by the rules' names.",
-    ["rule"],
-    registry=REGISTRY,
-)
-_READ_BYTES = Counter("history_sink_read_bytes", "Bytes given to whoever resolved a pointer.", registry=REGISTRY)
-_FOLDED_BYTES = Counter("history_sink_folded_bytes", "Bytes that compaction put into bases.", registry=REGISTRY)
-_SWEPT_OBJECTS = Counter("history_sink_swept_objects", "Objects that compaction deleted.", registry=REGISTRY)
-_STORE_REQUESTS = Counter(
-    "history_sink_store_requests",
-    "Requests to the store, by S3's operation and HTTP status, or timeout, connection, unreadable, credentials.",
-    ["operation", "code"],
-    registry=REGISTRY,
-)
-_STORE_SECONDS = Histogram(
-    "history_sink_store_request_seconds",
-    "From a request to the store until its answer, of a GET the beginning.",
-    ["operation"],
-    buckets=_STORE_BUCKETS,
-    registry=REGISTRY,
-)
-_INDEXED = Counter(
-    "history_sink_search_indexed_messages", "Messages that the search index has taken.", registry=REGISTRY
-)
-_DEAD_LETTERS = Counter("history_sink_dead_letters", "Messages that became dead letters.", registry=REGISTRY)
-_PAUSES = Counter("history_sink_pauses", "How often uploads had to wait for the store.", registry=REGISTRY)
-_LOST = Counter(LOST, "Numbers that a pool process could not tell its worker.", registry=REGISTRY)
+
+def _count(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _measure(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    return Histogram(name, text, labels, buckets=buckets, registry=REGISTRY)
+
 
 _ALL = (
-    _TASKS, _TASK_SECONDS, _UPLOAD_BYTES, _LAG_SECONDS, _FILTERED, _READ_BYTES, _FOLDED_BYTES, _SWEPT_OBJECTS,
-    _STORE_REQUESTS, _STORE_SECONDS, _INDEXED, _DEAD_LETTERS, _PAUSES, _LOST,
-)  # fmt: skip
+    _count("history_sink_tasks", "Tasks that have ended, by how.", "task", "outcome"),
+    _measure("history_sink_task_seconds", "How long tasks ran.", _TASK_BUCKETS, "task"),
+    _count("history_sink_upload_bytes", "Bytes of transcripts in uploads, by outcome.", "outcome"),
+    _measure("history_sink_upload_lag_seconds", "From the library's save until the store had it.", _LAG_BUCKETS),
+    _count("history_sink_filtered", "What sinks' filters have taken out of stored lines, by the rules' names.", "rule"),
+    _count("history_sink_read_bytes", "Bytes given to whoever resolved a pointer."),
+    _count("history_sink_folded_bytes", "Bytes that compaction put into bases."),
+    _count("history_sink_swept_objects", "Objects that compaction deleted."),
+    _count(
+        "history_sink_store_requests",
+        "Requests to the store, by S3's operation and HTTP status, or timeout, connection, unreadable, credentials.",
+        *("operation", "code"),
+    ),
+    _measure(
+        "history_sink_store_request_seconds",
+        "From a request to the store until its answer, of a GET the beginning.",
+        _STORE_BUCKETS,
+        "operation",
+    ),
+    _count("history_sink_search_indexed_messages", "Messages that the search index has taken."),
+    _count("history_sink_dead_letters", "Messages that became dead letters."),
+    _count("history_sink_pauses", "How often uploads had to wait for the store."),
+    _count(LOST, "Numbers that a pool process could not tell its worker."),
+)
 _BY_NAME: dict[str, Any] = {family.name: metric for metric in _ALL for family in metric.describe()}
 
 
@@ -96,7 +84,7 @@ def _record(name: str, number: float, labels: tuple[str, ...]) -> None:
 def _prepare() -> None:
     """Series that matter start at 0: Prometheus takes the first value that it sees for no increase."""
     for outcome in UPLOAD_ENDS:
-        _TASKS.labels("upload_history", outcome)
+        _BY_NAME["history_sink_tasks"].labels("upload_history", outcome)
     Info("history_sink_build", "Which worker this is.", registry=REGISTRY).info({"version": version("history-sink")})
     ProcessCollector(registry=REGISTRY)
     PlatformCollector(registry=REGISTRY)
