@@ -9,10 +9,10 @@ import click
 from rich.filesize import decimal
 
 from history_sink.protocol.dashes import Named
-from history_sink_worker.cli.console import giving_up, open_progress, open_service, read_session
+from history_sink_worker.cli.console import UNFINISHED, looking_over, open_service, read_session
 from history_sink_worker.life.audit import Audit, Audited, Scan
 
-FOUND, UNFINISHED, INTERRUPTED = 1, 2, 130
+FOUND = 1
 
 
 @click.command("audit", cls=Named)
@@ -28,26 +28,19 @@ def audit(session: str | None, as_json: bool) -> None:
     scan = make_scan()
     work = open_service()
     totals: Counter[str] = Counter()
-    with open_progress() as progress:
-        task = progress.add_task("", total=None)
+    with looking_over(lambda: _sentence(totals)) as show:
 
         def advance(size_bytes: int) -> None:
             totals["bytes"] += size_bytes
-            progress.update(task, description=f"{decimal(totals['bytes'])} read, {totals['findings']} findings")
+            show(f"{decimal(totals['bytes'])} read, {totals['findings']} findings")
 
-        try:
-            with giving_up(UNFINISHED):
-                for audited in Audit(work, scan, advance).run(session):
-                    _report(audited, as_json)
-                    totals["logs"] += bool(audited.lines)
-                    totals["lines"] += audited.lines
-                    totals["sealed"] += audited.sealed
-                    totals["findings"] += len(audited.suspicions)
-                    totals["problems"] += audited.problem is not None
-        except KeyboardInterrupt:
-            progress.stop()
-            click.echo(f"interrupted after {_sentence(totals)}", err=True)
-            sys.exit(INTERRUPTED)
+        for audited in Audit(work, scan, advance).run(session):
+            _report(audited, as_json)
+            totals["logs"] += bool(audited.lines)
+            totals["lines"] += audited.lines
+            totals["sealed"] += audited.sealed
+            totals["findings"] += len(audited.suspicions)
+            totals["problems"] += audited.problem is not None
     names = ("logs", "lines", "sealed", "findings", "problems", "bytes")
     click.echo(json.dumps({name: totals[name] for name in names}) if as_json else _sentence(totals))
     sys.exit(UNFINISHED if totals["problems"] else FOUND if totals["findings"] else 0)

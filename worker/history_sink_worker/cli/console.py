@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -12,12 +12,16 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from history_sink.errors import ConfigurationError, Malformed
 from history_sink.protocol.contract import check_session
+from history_sink.protocol.dashes import INTERRUPTED
 from history_sink.protocol.tenants import TENANT, read_tenant
 from history_sink_worker import log
 from history_sink_worker.foreign_environment import forget, refuse_talkative
 from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import StoreError
+
+UNFINISHED = 2
+"""The exit status where the store ended a pass over what is stored."""
 
 
 def open_service(is_for_all: bool = False) -> Service:
@@ -64,6 +68,23 @@ def open_progress(quiet: bool = False) -> Progress:
         redirect_stdout=sys.stdout.isatty(),
         disable=quiet or not console.is_terminal,
     )
+
+
+@contextmanager
+def looking_over(sum_up: Callable[[], str]) -> Iterator[Callable[[str], None]]:
+    """Show how far a pass over what is stored is. Yields what takes the text to show.
+
+    Ends the process with `UNFINISHED` where the store is in the way. Ctrl-C ends it with what `sum_up` says.
+    """
+    with open_progress() as progress:
+        task = progress.add_task("", total=None)
+        try:
+            with giving_up(UNFINISHED):
+                yield lambda text: progress.update(task, description=text)
+        except KeyboardInterrupt:
+            progress.stop()
+            click.echo(f"interrupted after {sum_up()}", err=True)
+            sys.exit(INTERRUPTED)
 
 
 @contextmanager

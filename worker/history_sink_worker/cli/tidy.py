@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections import Counter
+from dataclasses import asdict
 
 import click
 from rich.console import Console
@@ -32,49 +32,39 @@ def tidy_command(idle_seconds: float, everything: bool, as_json: bool) -> None:
     none) is found here, by listing the bucket. Safe to run at any time and as often as you like.
     """
     work = open_service()
-    found, totals = 0, {"logs": 0, "compacted": 0, "folded_bytes": 0, "swept": 0, "problems": 0}
+    totals: Counter[str] = Counter()
     with open_progress(quiet=as_json) as progress, giving_up():
         task = progress.add_task("", total=None)
-        for found, each in enumerate(find_logs(work), 1):
+        for totals["logs"], each in enumerate(find_logs(work), 1):
             done = tidy(work, each, idle_seconds, everything)
             if done is not None:
-                _add(totals, done)
                 _report(done, as_json, progress.console)
-            progress.update(task, description=f"{found} logs seen, {totals['compacted']} compacted")
-    totals["logs"] = found
-    click.echo(json.dumps(totals) if as_json else _sentence(totals))
+                totals["compacted"] += 1
+                totals["folded_bytes"] += done.folded_bytes
+                totals["swept"] += done.swept
+                totals["problems"] += done.problem is not None
+            progress.update(task, description=f"{totals['logs']} logs seen, {totals['compacted']} compacted")
+    names = ("logs", "compacted", "folded_bytes", "swept", "problems")
+    click.echo(json.dumps({name: totals[name] for name in names}) if as_json else _sentence(totals))
     sys.exit(1 if totals["problems"] else 0)
 
 
-def _add(totals: dict[str, int], done: Tidied) -> None:
-    totals["compacted"] += 1
-    totals["folded_bytes"] += done.folded_bytes
-    totals["swept"] += done.swept
-    totals["problems"] += done.problem is not None
-
-
 def _report(done: Tidied, as_json: bool, console: Console) -> None:
-    fields: dict[str, Any] = {
-        "session": done.log.session,
-        "branch": done.log.branch,
-        "folded_bytes": done.folded_bytes,
-        "swept": done.swept,
-        "left": done.left,
-        "again_in_seconds": done.again_in_seconds,
-        "problem": done.problem,
-    }
     if as_json:
-        click.echo(json.dumps(fields))
+        facts = asdict(done)
+        del facts["log"]
+        click.echo(json.dumps({"session": done.log.session, "branch": done.log.branch, **facts}))
     elif done.problem:
         console.print(f"{done.log.root}: {done.problem}", markup=False, highlight=False)
 
 
-def _sentence(totals: dict[str, int]) -> str:
-    parts: Iterable[str] = (
+def _sentence(totals: Counter[str]) -> str:
+    parts = [
         f"{totals['logs']} logs",
         f"{totals['compacted']} with a tail",
         f"{totals['folded_bytes']} bytes folded",
         f"{totals['swept']} objects swept away",
-        *([f"{totals['problems']} left as they are, see above"] if totals["problems"] else []),
-    )
+    ]
+    if totals["problems"]:
+        parts.append(f"{totals['problems']} left as they are, see above")
     return "; ".join(parts)

@@ -7,13 +7,12 @@ from dataclasses import asdict
 
 import click
 from rich.filesize import decimal
-from rich.progress import Progress
 
 from history_sink.protocol.dashes import Named
-from history_sink_worker.cli.console import giving_up, open_progress, open_service, read_session
+from history_sink_worker.cli.console import UNFINISHED, looking_over, open_service, read_session
 from history_sink_worker.life.inspection import Inspection, Verified
 
-UNFINISHED, INTERRUPTED = 2, 130
+_TOTALS = ("sessions", "logs", "objects", "messages", "bytes", "problems", "notes", "read_bytes")
 
 
 @click.command("verify", cls=Named)
@@ -27,43 +26,26 @@ def verify(session: str | None, as_json: bool) -> None:
     """
     work = open_service()
     totals: Counter[str] = Counter()
-    with open_progress() as progress:
-        watch = _Watch(progress)
-        try:
-            with giving_up(UNFINISHED):
-                for verified in Inspection(work, watch.advance).verify(session):
-                    _report(verified, as_json)
-                    _add(totals, verified)
-                    watch.pass_by(verified)
-        except KeyboardInterrupt:
-            progress.stop()
-            click.echo(f"interrupted after {_sentence(totals, watch.read_bytes)}", err=True)
-            sys.exit(INTERRUPTED)
+    last = ""
+    with looking_over(lambda: _sentence(totals)) as show:
+
+        def advance(size_bytes: int) -> None:
+            totals["read_bytes"] += size_bytes
+            read = f"{totals['sessions']} sessions, {decimal(totals['read_bytes'])} read"
+            show(f"{read}, behind {last or 'the beginning'}")
+
+        for verified in Inspection(work, advance).verify(session):
+            _report(verified, as_json)
+            _add(totals, verified)
+            last = verified.session
     if session is not None and not totals["objects"]:
         click.echo(f"history-sink-worker: nothing is stored of {session}", err=True)
         sys.exit(UNFINISHED)
     if not totals["objects"]:
         where = f'under "{work.settings.prefix}" in bucket "{work.settings.bucket}"'
         click.echo(f"history-sink-worker: nothing is stored {where}: is it the right one?", err=True)
-    click.echo(json.dumps(_encode(totals, watch.read_bytes)) if as_json else _sentence(totals, watch.read_bytes))
+    click.echo(json.dumps({name: totals[name] for name in _TOTALS}) if as_json else _sentence(totals))
     sys.exit(1 if totals["problems"] else 0)
-
-
-class _Watch:
-    """What the line on stderr says."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.read_bytes = 0
-        self._sessions, self._last = 0, ""
-        self._progress, self._task = progress, progress.add_task("", total=None)
-
-    def advance(self, size_bytes: int) -> None:
-        self.read_bytes += size_bytes
-        text = f"{self._sessions} sessions, {decimal(self.read_bytes)} read, behind {self._last or 'the beginning'}"
-        self._progress.update(self._task, description=text)
-
-    def pass_by(self, verified: Verified) -> None:
-        self._sessions, self._last = self._sessions + bool(verified.session), verified.session
 
 
 def _report(verified: Verified, as_json: bool) -> None:
@@ -83,11 +65,7 @@ def _add(totals: Counter[str], verified: Verified) -> None:
         totals[f"{finding.level}s"] += 1
 
 
-def _encode(totals: Counter[str], read_bytes: int) -> dict[str, int]:
-    names = ("sessions", "logs", "objects", "messages", "bytes", "problems", "notes")
-    return {**{name: totals[name] for name in names}, "read_bytes": read_bytes}
-
-
-def _sentence(totals: Counter[str], read_bytes: int) -> str:
+def _sentence(totals: Counter[str]) -> str:
     held = f"{totals['sessions']} sessions, {totals['logs']} logs, {totals['objects']} objects"
-    return f"{held}, {decimal(read_bytes)} read: {totals['problems']} problems, {totals['notes']} notes"
+    read = f"{held}, {decimal(totals['read_bytes'])} read"
+    return f"{read}: {totals['problems']} problems, {totals['notes']} notes"

@@ -69,7 +69,7 @@ def list_names(work: Service) -> Iterator[str]:
 
 def read_head(work: Service, name: str) -> Letter | None:
     """A letter with the beginning of its body at most; None: it is gone. Raises `StoreError`, `Malformed`."""
-    blob = work.run(_get(work, name, HEAD_BYTES))
+    blob = _get(work, name, HEAD_BYTES)
     if blob is None:
         return None
     if b"\n" not in blob.body:
@@ -79,7 +79,7 @@ def read_head(work: Service, name: str) -> Letter | None:
 
 def read_whole(work: Service, name: str) -> Letter | None:
     """A letter; None: it is gone. Raises `StoreError`, `Malformed`."""
-    blob = work.run(_get(work, name, None))
+    blob = _get(work, name, None)
     if blob is None:
         return None
     letter = letter_format.decode(blob.body)
@@ -88,15 +88,11 @@ def read_whole(work: Service, name: str) -> Letter | None:
     return letter
 
 
-def _get(work: Service, name: str, end: int | None) -> Steps[Blob | None]:
-    blob = yield Get(work.settings.prefix + DEAD + name, 0, end)
+def _get(work: Service, name: str, end: int | None) -> Blob | None:
+    blob = work.store.perform(Get(work.settings.prefix + DEAD + name, 0, end))
     return blob if isinstance(blob, Blob) else None
 
 
 def remove(work: Service, name: str) -> None:
     """Remove a letter for good; one that is gone is no error. Raises `StoreError`."""
-    work.run(_remove(work.settings.prefix + DEAD + name))
-
-
-def _remove(key: str) -> Steps[None]:
-    yield Delete((key,))
+    work.store.perform(Delete((work.settings.prefix + DEAD + name,)))

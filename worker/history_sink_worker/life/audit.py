@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeAlias
 
 from history_sink.protocol.lines import ENVELOPE
@@ -17,6 +16,7 @@ Scan: TypeAlias = Callable[[bytes], list[str]]
 """Takes a text, and returns the names of the rules that find a secret in it."""
 
 RANGE_BYTES = 4 * 1024 * 1024
+_NESTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Audit:
                 lines += 1
                 sealed += line.startswith(ENVELOPE)
                 handle = PointerHandle(self._work.settings.bucket, key, (line_start, line_start + len(line) + 1))
-                suspicions += map(partial(self._suspect, log, handle), self._look(line))
+                suspicions += [Suspicion(log.session, log.branch, rule, handle) for rule in self._look(line)]
                 line_start += len(line) + 1
         return Audited(log.session, key, lines, sealed, suspicions, problem)
 
@@ -90,9 +90,6 @@ class Audit:
 
     def _look(self, line: bytes) -> list[str]:
         return [] if line.startswith(ENVELOPE) else sorted(set(self._scan(write_plain(line))))
-
-    def _suspect(self, log: Log, handle: PointerHandle, rule: str) -> Suspicion:
-        return Suspicion(log.session, log.branch, rule, handle)
 
 
 def write_plain(line: bytes) -> bytes:
@@ -117,9 +114,6 @@ def _strings(key: str, value: Any, depth: int) -> Iterator[str]:
             yield f"{key}={value}"
         else:
             yield from _strings(key, inner, depth + 1)
-
-
-_NESTED = 8
 
 
 def _read_json(text: str) -> Any:
