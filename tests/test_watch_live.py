@@ -62,6 +62,19 @@ def test_a_line_is_archived_soon_after_it_was_written(place: WatchedHome) -> Non
     assert len(place.sent) == 6
 
 
+def test_nothing_is_polled_where_watchfiles_would(place: WatchedHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it would under WSL: of two writes in one second it sees the first, and 10,000 files take 6 % of a core."""
+    monkeypatch.setenv("WATCHFILES_FORCE_POLLING", "1")
+    claude = ClaudeCode(place.home)
+    claude.talk(0, 1)
+    with place.watching():
+        wait_until(lambda: place.has(claude.path.read_bytes()))
+        time.sleep(0.5)  # the system is asked
+        for number in range(1, 4):
+            claude.talk(number, number + 1)
+            wait_until(lambda: place.has(claude.path.read_bytes()))
+
+
 def test_an_agents_folder_may_be_a_link(place: WatchedHome) -> None:
     (place.home / "elsewhere").mkdir()
     (place.home / ".claude").symlink_to(place.home / "elsewhere")

@@ -35,6 +35,7 @@ def follow(homes: Sequence[Path], stop: Event) -> Iterator[set[str]]:
                 yield_on_timeout=True,
                 stop_event=stop,
                 ignore_permission_denied=True,
+                force_polling=False,  # as it would under WSL: that misses the second of two writes in one second
             ):
                 yield {_find_name(path, real) for _, path in changes}
                 if any(kind is Change.deleted and path in real for kind, path in changes):
