@@ -96,7 +96,7 @@ def test_a_session_of_claude_code_comes_back_with_all_its_files(
     files = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert all(time.time() - path.stat().st_mtime < 60 for path in files)
-    assert f"claude -r {A}" in done.stderr
+    assert f"to go on: claude -r {A}" in done.stderr
     notes = recall(tmp_path / "state" / "history-sink")
     main = notes[str(tmp_path / "new" / "projects" / "-w-proj" / f"{A}.jsonl")]
     assert (main.session, main.branch, main.size_bytes) == (
@@ -303,6 +303,11 @@ def test_a_manifest_of_several_writers_is_read_whole(sink: MemorySink, restore: 
 def test_a_session_and_a_file_may_be_called_like_the_option() -> None:
     ended = Command()("restore", "--", "--into", "--into=claude")
     assert (ended.status, "BROKER_URL" in ended.err) == (2, True)  # it came as far as to ask for the archive
+
+
+def test_without_a_place_both_kinds_are_named() -> None:
+    ended = Command()("restore", A)
+    assert (ended.status, "Missing argument 'FILE | --into AGENT'" in ended.err) == (2, True)
 
 
 def test_what_is_not_there_is_said(restore: Restore, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class ClaudeFormat(PatternFormat):
 
     def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
         """See `PatternFormat`."""
-        notes = [f"claude -r {session}"]
+        notes = [f"to go on: claude -r {session}"]
         if any("/tool-results/" in path for path in paths):
             notes.append("the transcript names its spilled tool results by their paths on the machine it came from")
         return notes

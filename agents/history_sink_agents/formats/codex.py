@@ -51,7 +51,7 @@ class CodexFormat(PatternFormat):
     def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
         """See `PatternFormat`."""
         where = f" in {project}" if project else ""
-        return [f"codex resume {session}{where}; `resume --last` may begin a new thread without a word"]
+        return [f"to go on: codex resume {session}{where}; `resume --last` may begin a new thread without a word"]
 
 
 CODEX = CodexFormat(

@@ -34,7 +34,7 @@ class GeminiFormat(PatternFormat):
     def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
         """See `PatternFormat`."""
         return [
-            f"gemini --resume {session}" + (f" in {project}" if project else ""),
+            f"to go on: gemini --resume {session}" + (f" in {project}" if project else ""),
             "Gemini CLI deletes sessions by the age written in them, and after a second resume: set"
             " general.sessionRetention.enabled to false in its settings.json first",
         ]

@@ -107,7 +107,7 @@ class PatternFormat:
     def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
         """How the agent goes on with the session once these paths are there, and what its user should know."""
         where = (f" in {project}" if project else " in the project's own path") if self.has_projects else ""
-        return [f"{self._resume.format(session=session)}{where}"] if self._resume else []
+        return [f"to go on: {self._resume.format(session=session)}{where}"] if self._resume else []
 
     def find_cwd(self, found: Found) -> str | None:
         """The working directory of the session, None where nothing tells it."""

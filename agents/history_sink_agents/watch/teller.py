@@ -51,9 +51,10 @@ class LineTeller:
     def carried(self, found: Found, carried: Carried) -> None:
         """See `Teller`."""
         if self._is_verbose and carried.action != "nothing":
+            noun = "line" if carried.messages == 1 else "lines"
             raw = f", {carried.raw} of them no JSON objects" if carried.raw else ""
             self._tell(
-                f"{found.path}: {carried.reason}; {carried.messages} lines, {carried.bytes:,} bytes{raw}"
+                f"{found.path}: {carried.reason}; {carried.messages} {noun}, {carried.bytes:,} bytes{raw}"
                 f" to session {found.session}"
             )
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @session_argument
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", metavar="FILE | --into AGENT", type=click.Path(dir_okay=False, allow_dash=True))
 @branch_option
 @latest_option
 @click.option("--stray", metavar="KEY", help="The history that ends in this stray, as `status` names it.")
