@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from history_sink_worker.search.extraction import Extract, extract, read_time
+from odd_values import replace_each
 
 AT = 1767225600.0
 ISO = "2026-01-01T00:00:00Z"
@@ -228,6 +229,20 @@ def test_each_agents_lines_are_told_apart(line: Any, role: str, said: str, done:
     found = read(line)
     assert (found.role, found.said) == (role, said)
     assert found.done.split() == done.split()
+
+
+@pytest.mark.parametrize("line", [pytest.param(each[1], id=each[0]) for each in SHAPES])
+def test_a_value_of_any_kind_anywhere_is_read(line: Any) -> None:
+    for changed in replace_each(line):
+        found = read(changed)
+        f"{found.said}{found.done}{found.role}{found.project}{found.message}".encode()
+
+
+@pytest.mark.parametrize("name", ["functionCall", "functionResponse"])
+def test_what_stands_beside_a_part_that_cannot_be_is_found(name: str) -> None:
+    line = {"role": "model", "parts": [{"text": "beside"}, {name: "no object"}]}
+    assert "beside" in read(line).text
+    assert "no object" in read(line).text
 
 
 def test_the_place_and_the_time_are_taken_from_where_they_stand() -> None:

@@ -19,6 +19,7 @@ from forked_command import ForkedCommand
 from history_sink import Fault, HistorySink, Hit, PointerHandle, Recalled, SessionId
 from history_sink.testing import MemorySink
 from history_sink_agents.browse.log import RANGE_BYTES, Log, find_log
+from history_sink_agents.render import render, write_markdown
 from history_sink_agents.view.app import make_app
 from history_sink_agents.view.command import is_loopback, name_hosts
 from history_sink_agents.view.images import read_image
@@ -26,7 +27,11 @@ from history_sink_agents.view.index import PIECE_BYTES
 from history_sink_agents.view.pages import find_log_of
 from history_sink_agents.view.parting import Parting, count_same, find_parting
 from history_sink_agents.view.search import mark_excerpt
+from history_sink_agents.view.shown import group_quiet, show_turn
+from history_sink_agents.view.site import make_templates
 from history_sink_agents.view.texts import show, show_bytes
+from odd_values import replace_each
+from test_search_extraction import SHAPES
 
 TOKEN = "a-token"
 HOST = "127.0.0.1:8000"
@@ -272,9 +277,20 @@ def test_whatever_a_transcript_holds_it_is_text(text: str, sink: MemorySink, cli
         assert [script["src"] for script in each.all("script")] in ([], ["/static/view.js"])
 
 
+@pytest.mark.parametrize("record", [pytest.param(each[1], id=each[0]) for each in SHAPES])
+def test_a_value_of_any_kind_anywhere_can_be_shown_and_written(record: Any) -> None:
+    turns = render(json.dumps(each).encode() for each in replace_each(record))
+    template = make_templates().from_string('{% from "macros.html" import runs %}{{ runs(shown, none) }}')
+    page = template.render(shown=group_quiet(map(show_turn, turns))).encode()
+    assert page.count(b"<article") == len(turns)
+    assert b"<script" not in page
+    for turn in turns:
+        write_markdown(turn).encode()
+
+
 def test_what_cannot_be_seen_is_made_visible() -> None:
     assert str(show("a\u202eb<")) == 'a<span class="unseen">U+202E</span>b&lt;'
-    for unseen in ("\x00", "\r", "\x1b", "\u200b", "\u2066", "\u200f", "\ufeff", "\U000e0041", "\u2028"):
+    for unseen in ("\x00", "\r", "\x1b", "\u200b", "\u2066", "\u200f", "\ufeff", "\U000e0041", "\u2028", "\ud83d"):
         assert f"U+{ord(unseen):04X}" in show(unseen)
         assert unseen not in show(unseen)
     assert "U+0000 x 4096</span>" in show("\x00" * 4096)

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from markupsafe import Markup, escape
 
 _UNSEEN = re.compile(
-    "([\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "([\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f])\\1*"
 )
-"""Controls: those that turn the direction of what follows, end lines, hide text, or have no picture."""
+"""Controls: those that turn the direction of what follows, end lines, hide text, or have no picture. And halves of a
+surrogate pair, as a call's arguments have them where an agent has cut a text: no page can be sent with one."""
 
 _SUMMARY_CHARACTERS = 140
 

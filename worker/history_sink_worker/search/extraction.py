@@ -93,7 +93,7 @@ def _extract_object(value: dict[str, Any]) -> Extract:
     layers = _layers(value)
     project = _find_folder(layers)
     at = _find_time(layers)
-    if value.get("type") in _REPEATS and value.keys() & _CLAUDE_MARKS:
+    if _text(value.get("type")) in _REPEATS and value.keys() & _CLAUDE_MARKS:
         return Extract(at=at, project=project)
     role = _find_role(layers)
     is_speech = (role in ("user", "assistant") or _is_spoken_part(layers[-1])) and not value.get("isMeta")
@@ -154,7 +154,9 @@ def _find_role(layers: list[dict[str, Any]]) -> str:
     for layer in reversed(layers):
         for name in ("role", "type", "author", "sender"):
             word = layer.get(name)
-            if isinstance(word, str) and word in _ROLES:
+            if not isinstance(word, str):
+                continue
+            if word in _ROLES:
                 return _ROLES[word]
             if name == "type" and word in _CALLS:
                 return "assistant"

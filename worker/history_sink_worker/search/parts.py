@@ -90,15 +90,21 @@ def _add_part(part: dict[str, Any], parts: Parts, is_speech: bool) -> None:
         _add_strings({name: part.get(name) for name in ("path", "url", "filename", "alt")}, parts.done)
     elif known in _RESULTS or part.get("role") in ("tool", "function", "toolResult") or _is_answer(part):
         parts.has_result = True
-        _add_strings(part.get("functionResponse") or part, parts.done)
+        _add_strings(_find_inner(part, "functionResponse"), parts.done)
     elif known in _CALLS or "functionCall" in part:
-        _add_strings(part.get("functionCall") or part, parts.done)
+        _add_strings(_find_inner(part, "functionCall"), parts.done)
     elif known in _THINKING or part.get("thought") is True:
         _add_strings(part, parts.done)
     elif known in _TEXTS and isinstance(part.get("text"), str):
         _add_text(part["text"], parts.said if is_speech else parts.done, is_speech)
     else:
         _add_message(part, parts, is_speech)
+
+
+def _find_inner(part: dict[str, Any], name: str) -> dict[str, Any]:
+    """What Gemini's parts hold under their kind; the part itself where that is no object."""
+    inner = part.get(name)
+    return inner if inner and isinstance(inner, dict) else part
 
 
 def _is_answer(part: dict[str, Any]) -> bool:
@@ -131,7 +137,7 @@ def _add_text(value: object, texts: list[str], is_whole: bool = False) -> None:
 
 
 def _add_strings(
-    value: Any, texts: list[str], limit: int | None = None, passed: Collection[str] = _NESTED_NO_CONTENT
+    value: dict[str, Any], texts: list[str], limit: int | None = None, passed: Collection[str] = _NESTED_NO_CONTENT
 ) -> None:
     """Every string in `value` but those in fields that are no content: without JSON's syntax, one a line.
 
