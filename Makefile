@@ -19,7 +19,7 @@ SYSTEMS := --follow-imports skip --disable-error-code valid-type --disable-error
 	--no-warn-unused-ignores producer agents
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo services worker test test-quick test-system test-containers test-watch test-agents test-oldest test-release torture bench aof check audit format constraints
+.PHONY: help install demo services worker test test-quick test-system test-containers test-watch test-search test-agents test-oldest test-release torture bench aof check audit format constraints
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 17
@@ -68,6 +68,10 @@ test-containers: $(STAMP) ## compose.yaml by Docker Compose, on Debian's podman 
 	@$(BIN)/python -m stack.packages containers
 	@$(BIN)/python -m stack.go_programs minio docker-compose
 	@$(BIN)/python -m pytest -m containers -p no:xdist tests/test_containers.py
+
+test-search: $(STAMP) ## two search workers, killed 100 times (KILLS=500: as often), whose indexes are then compared: five minutes
+	@$(BIN)/python -m stack.go_programs minio
+	@SEARCH_KILLS=$(or $(KILLS),100) $(BIN)/python -m pytest -p no:xdist tests/test_search_killed.py
 
 test-agents: $(STAMP) ## real agents from npm, by a scripted model: archived, lost, restored, gone on with (as root); six minutes, not in CI
 	@$(BIN)/python -m stack.go_programs

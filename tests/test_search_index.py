@@ -1,9 +1,6 @@
-"""An index is what one built anew would be: after kills, lost notices, deletions, branches, folds, foreign writers."""
+"""An index is what one built anew would be: after lost notices, deletions, branches, folds, foreign writers."""
 
 import json
-import os
-import random
-import signal
 import subprocess
 import sys
 import threading
@@ -37,9 +34,6 @@ from stack.processes import wait_until
 from stack.redis import RedisServer
 from stack.stack import producer_environment
 from stack.worker import Worker
-
-KILLS = int(os.environ.get("SEARCH_KILLS", "3"))
-"""So often the process that indexes is killed; 100 takes two minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -366,48 +360,6 @@ def test_a_log_that_cannot_be_read_keeps_no_other_out(
 def overwrite(key: str, etag: str):  # type: ignore[no-untyped-def]  # Steps[None]
     line = json.dumps({"role": "user", "content": "only a capybara " * 30}).encode() + b"\n"
     yield Put(key, line, {}, if_match=etag)
-
-
-INDEX = """
-import sys, threading
-from pathlib import Path
-from history_sink_worker.search.indexer import Indexer
-from history_sink_worker.search.pace import Pace
-from history_sink_worker.search.state import take_home
-from history_sink_worker.service.service import service
-home = Path(sys.argv[1])
-lock = take_home(home)
-Indexer(service(), home, None, Pace(tick=0.0, commit=0.01, beat=0.01, compare=0.0)).run(threading.Event())
-"""
-
-
-def test_kills_at_any_moment_leave_neither_gaps_nor_repeats(
-    sink: HistorySink, work: Service, environment: Mapping[str, str], tmp_path: Path
-) -> None:
-    rng, home = random.Random(7), tmp_path / "own"
-    for number in range(4):
-        save(sink, f"killed{number}", talk(f"killed{number}", 20))
-    for turn in range(KILLS):
-        process = subprocess.Popen(
-            [sys.executable, "-c", INDEX, str(home)], env={**os.environ, **environment}, stderr=subprocess.DEVNULL
-        )
-        began_at = time.time()
-        session = f"killed{rng.randrange(4)}"
-        save(sink, session, talk(session, 21 + turn))
-        wait_until(partial(is_at_work, home, began_at), timeout_seconds=60, what="an index")
-        time.sleep(rng.uniform(0.0, 0.6))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    indexer = make_indexer(work, home)
-    settle(indexer)
-    contents = read_contents(indexer._feed.index)
-    indexer.close()
-    assert contents == built_anew(work, tmp_path / "anew")
-
-
-def is_at_work(home: Path, since: float) -> bool:
-    state = State.read(home)
-    return state is not None and state.beat_at > since
 
 
 def test_files_that_cannot_be_read_are_built_anew(sink: HistorySink, work: Service, tmp_path: Path) -> None:

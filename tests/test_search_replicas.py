@@ -1,8 +1,7 @@
-"""Search workers that were away for a week, and several that have not got equally far: what their answers say."""
+"""Search workers that have not got equally far: what their answers say."""
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,6 @@ import pytest
 from history_sink import Fault, HistorySink
 from history_sink.protocol.search import Question, Recalled
 from history_sink.settings import ProducerSettings
-from history_sink_worker.archive.compaction import compact
-from history_sink_worker.life.deletion import delete
 from history_sink_worker.search import recall
 from history_sink_worker.search.indexer import Indexer
 from history_sink_worker.search.notices import Notices
@@ -20,14 +17,9 @@ from history_sink_worker.service.redis_shelf import RedisShelf
 from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.telemetry import trail
-from indexes import make_indexer, read_contents, settle
-from stack.redis import RedisServer
+from indexes import make_indexer, settle
 from stack.stack import producer_environment
 from stack.worker import Worker
-
-WEEK_SECONDS = 7 * 24 * 3600.0
-LATE = '"lynx11"'
-"""A word that was said while nobody indexed. Quoted: else its parts are looked for, too."""
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +32,6 @@ def sink(environment: Mapping[str, str], worker: Worker) -> Iterator[HistorySink
     del worker
     with HistorySink(ProducerSettings.from_env(producer_environment(environment))) as sink:
         yield sink
-
-
-def later() -> float:
-    """What time it is a week from now."""
-    return time.time() + WEEK_SECONDS
 
 
 def talk(name: str, count: int) -> list[dict[str, object]]:
@@ -66,49 +53,6 @@ def notices_of(work: Service) -> Notices:
     assert work.settings.broker.redis_url is not None
     shelf = RedisShelf(work.settings.broker.redis_url, work.settings.endpoint, work.settings.bucket)
     return Notices(shelf, work.settings.prefix)
-
-
-def test_after_a_week_away_the_bucket_alone_tells_all_that_was_missed(
-    sink: HistorySink,
-    work: Service,
-    environment: Mapping[str, str],
-    redis_server: RedisServer,
-    tmp_path: Path,
-) -> None:
-    for name in ("grown", "folded", "parted", "deleted", "unchanged"):
-        save(sink, name, talk(name, 6))
-    home = tmp_path / "own"
-    indexer = make_indexer(work, home, notices_of(work))
-    settle(indexer)
-    indexer.close()
-
-    for count in (9, 12):
-        save(sink, "grown", talk("grown", count))
-        save(sink, "folded", talk("folded", count))
-    save(sink, "parted", [*talk("parted", 3), *talk("parted otherwise", 5)])
-    save(sink, "begun", talk("begun", 4))
-    sink.append("begun", *talk("appended", 2))
-    assert sink.flush("begun")
-    delete(work, "deleted")
-    aged = replace(work, context=replace(work.context, now=later))
-    for _ in range(2):  # the second deletes what the first has folded
-        aged.run(compact(aged.context, aged.log("folded"), everything=True))
-    with redis_server.client(environment["CODETETHER_HISTORY_BROKER_URL"]) as redis:
-        redis.flushdb()
-
-    indexer = make_indexer(aged, home, notices_of(aged))
-    assert answer(work, home, LATE).hits == ()
-    while indexer._is_busy or not indexer._feed.draft.is_empty or indexer._compared_at is None:
-        indexer.turn(later())
-    contents = read_contents(indexer._feed.index)
-    indexer.close()
-    anew = make_indexer(work, tmp_path / "anew")
-    settle(anew)
-    assert contents == read_contents(anew._feed.index)
-    anew.close()
-    assert {hit.session for hit in answer(work, home, LATE).hits} == {"grown", "folded"}
-    assert {hit.session for hit in answer(work, home, "deleted").hits} == set()
-    assert "parted" in {hit.session for hit in answer(work, home, "otherwise").hits}
 
 
 @pytest.fixture
