@@ -137,6 +137,38 @@ def test_a_result_that_redis_refuses_is_lost_and_the_message_is_done(
     assert "result not stored" in "".join(capfd.readouterr()) + caplog.text
 
 
+def test_what_ends_while_redis_is_a_replica_is_told_when_it_is_none_any_more(place: Place) -> None:
+    place.client.replicaof("127.0.0.1", 1)
+    for message in place.messages:
+        place.end(message)
+        message.ack()
+    place.claims._settle()
+    place.client.replicaof("NO", "ONE")
+    assert place.client.hlen("unacked") == SAVES
+    place.claims._settle()
+    assert place.has_all()
+    assert not place.held._held
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), SystemExit()], ids=type)
+def test_an_exit_that_cuts_the_telling_short_loses_no_result(
+    place: Place, monkeypatch: pytest.MonkeyPatch, trouble: BaseException
+) -> None:
+    monkeypatch.setattr(place.claims._teller, "ask", lambda: None)
+    place.end(place.messages[0])
+
+    def stop(*_: object) -> None:
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        patch.setattr("history_sink_worker.redis_transport.claims.tell", stop)
+        with pytest.raises(type(trouble)):
+            place.claims._settle()
+    place.claims.close()
+    assert place.backend.get_task_meta("t0")["status"] == "SUCCESS"
+    assert place.client.llen("q") == SAVES - 1
+
+
 def test_a_process_that_ends_tells_what_it_has_not_told(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place.claims._teller, "ask", lambda: None)  # as when its thread has not come to it
     place.end(place.messages[0])

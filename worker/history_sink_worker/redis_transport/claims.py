@@ -200,17 +200,14 @@ class Claims:
 
     def _tell_endings(self) -> None:
         endings = [self._endings.popleft() for _ in range(len(self._endings))]
-        self._acked.update(ending.claim for ending in endings)
-        if not self._acked:
+        acked = [*self._acked, *(ending.claim for ending in endings)]
+        if not acked:
             return
-        acked = list(self._acked)
         try:
-            refusal = tell(self.broker, endings, acked)
-        except (RedisError, OSError):
+            tell(self.broker, endings, acked)
+        except BaseException:  # an exit, too: it must not leave their claims without them
             self._endings.extendleft(reversed(endings))  # no more than there was room for
             raise
-        if refusal is not None:
-            raise refusal
         self._acked.difference_update(acked)
 
     @contextmanager
@@ -220,7 +217,7 @@ class Claims:
         try:
             yield
         except errors as error:
-            owed = len(self._acked) + len(self._owed)
+            owed = len(self._acked) + len(self._endings) + len(self._owed)
             level = logging.DEBUG if self._outage.meet(monotonic()) is None else logging.WARNING
             logger.log(level, "the broker can't be told about %d claims yet: %s", owed, error)
 
