@@ -39,13 +39,13 @@ class State:
         path = folder / _FILE
         try:
             self._database = _open(path, archive)
-        except sqlite3.Error:  # it is damaged, and was only a hint
+        except (sqlite3.Error, OSError):  # it is damaged, and was only a hint
             for name in (_FILE, f"{_FILE}-wal", f"{_FILE}-shm"):
                 with suppress(OSError):
                     (folder / name).unlink()
             try:
                 self._database = _open(path, archive)
-            except sqlite3.Error as error:  # a full disk, say
+            except (sqlite3.Error, OSError) as error:  # a full disk, say
                 self.problem = f"{path}: {error}"
                 self._database = _open(None, archive)
 
@@ -85,14 +85,14 @@ def _open(path: Path | None, archive: str) -> sqlite3.Connection:
         database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA cache_size = -1000")
         database.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT)")
+        wanted = {"version": _VERSION, "archive": archive}
+        if dict(database.execute("SELECT name, value FROM facts")) != wanted:
+            database.execute("DROP TABLE IF EXISTS marks")  # another version's may have other columns
+            database.execute("DELETE FROM facts")
+            database.executemany("INSERT INTO facts VALUES (?, ?)", wanted.items())
         database.execute(
             "CREATE TABLE IF NOT EXISTS marks (path TEXT, session TEXT, mark TEXT, PRIMARY KEY (path, session))"
         )
-        wanted = {"version": _VERSION, "archive": archive}
-        if dict(database.execute("SELECT name, value FROM facts")) != wanted:
-            database.execute("DELETE FROM marks")
-            database.execute("DELETE FROM facts")
-            database.executemany("INSERT INTO facts VALUES (?, ?)", wanted.items())
     except sqlite3.Error:
         database.close()
         raise
