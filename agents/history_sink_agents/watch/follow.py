@@ -1,7 +1,9 @@
 """What changes below agents' homes, as the system tells it: the one home of watchfiles."""
 
 import logging
+import math
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
@@ -11,6 +13,9 @@ log = logging.getLogger("history_sink_agents.watch")
 TICK_MILLISECONDS = 500
 """So often the caller is asked for, where nothing changes."""
 
+AGAIN_SECONDS = 60.0
+"""Where the system could not tell of changes, it is asked again after so long."""
+
 _GROUP_MILLISECONDS, _STEP_MILLISECONDS = 100, 50
 
 
@@ -19,11 +24,11 @@ def follow(homes: Sequence[Path], stop: Event) -> Iterator[set[str]]:
     the system tells nothing of one that is made anew in its place.
 
     They begin as the homes do, also where a home is a link: macOS tells the real path. Where the system cannot tell
-    (too many folders, say), all that is yielded is empty sets.
+    (too many folders, or a name that is no text), all that is yielded is empty sets, until it is asked again.
     """
     from watchfiles import Change, watch
 
-    real = {os.path.realpath(home): str(home) for home in homes}
+    real, said = {os.path.realpath(home): str(home) for home in homes}, ""
     while homes and not stop.is_set():
         try:
             for changes in watch(
@@ -42,10 +47,18 @@ def follow(homes: Sequence[Path], stop: Event) -> Iterator[set[str]]:
                     return
         except (OSError, RuntimeError) as error:
             if all(map(os.path.isdir, homes)):
-                log.warning("the system does not tell of changes, so the files are looked at now and then: %s", error)
-                break
+                if str(error) != said:
+                    log.warning("the system does not tell of changes: the files are looked at now and then: %s", error)
+                said = str(error)
+                yield from _tick(stop, AGAIN_SECONDS)
             homes = [home for home in homes if os.path.isdir(home)]
-    while not stop.wait(TICK_MILLISECONDS / 1000):
+    yield from _tick(stop, math.inf)
+
+
+def _tick(stop: Event, seconds: float) -> Iterator[set[str]]:
+    """Yield empty sets for so long."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not stop.wait(TICK_MILLISECONDS / 1000):
         yield set()
 
 
