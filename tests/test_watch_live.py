@@ -17,6 +17,7 @@ from agent_writers import ClaudeCode, Codetether, Codex, Gemini, OpenCode
 from history_sink import LogEnd, Message, ProducerSettings, Receipt, SessionId, Unavailable
 from history_sink.testing import MemoryArchive, MemorySink
 from history_sink_agents.formats import Found
+from history_sink_agents.formats.folders import open_regular
 from history_sink_agents.watch import backlog, carry, deliveries, handover, runner, watch
 from history_sink_agents.watch.carry import Carried, Carrier
 from history_sink_agents.watch.command import _say
@@ -331,18 +332,18 @@ def test_a_file_that_may_not_be_read_for_a_while_is_archived_when_it_may(
     """The superuser may read whatever its permissions say, so it is the opening that fails."""
     claude, other = ClaudeCode(place.home), ClaudeCode(place.home, 2)
     claude.talk(0, 3)
-    begin = backlog.open_file
+    begin = open_regular
 
-    def refuse(found: Found) -> BinaryIO:
-        if found.path == claude.path:
+    def refuse(name: str) -> BinaryIO:
+        if name == str(claude.path):
             raise PermissionError(13, "Permission denied")
-        return begin(found)
+        return begin(name)
 
     with place.watching():
         wait_until(lambda: place.has(claude.path.read_bytes()))
         with monkeypatch.context() as patch:
             for module in (backlog, runner):
-                patch.setattr(module, "open_file", refuse)
+                patch.setattr(module, "open_regular", refuse)
             claude.talk(3, 6)
             other.talk(0, 3)
             wait_until(lambda: any(f"{claude.path}: cannot be read: Permission denied" in said for said in place.said))

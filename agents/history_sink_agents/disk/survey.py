@@ -1,5 +1,6 @@
 """What is found of agents on this machine, and how much of it the archive has."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -47,7 +48,7 @@ class Holding:
 def find_homes(environ: Mapping[str, str], user_home: Path, agents: Iterable[str] = ()) -> dict[str, Path]:
     """Where each of these agents, or of all, keeps its files here; only those that are there."""
     homes = {name: FORMATS[name].home(environ, user_home) for name in [*agents] or FORMATS}
-    return {name: home for name, home in homes.items() if home.is_dir()}
+    return {name: home for name, home in homes.items() if os.path.isdir(home)}
 
 
 def measure_files(agent: str, home: Path) -> list[Measured]:

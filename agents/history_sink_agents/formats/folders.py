@@ -1,8 +1,11 @@
-"""A walk below an agent's home that follows no link, and so never leaves it."""
+"""A walk below an agent's home that follows no link, and so never leaves it, and the opening of what it finds."""
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 def walk(home: Path, folders: tuple[str, ...]) -> Iterator[str]:
@@ -16,20 +19,36 @@ def walk(home: Path, folders: tuple[str, ...]) -> Iterator[str]:
             yield from _walk(home, folder)
 
 
-def _walk(home: Path, folder: str) -> Iterator[str]:
-    try:
-        with os.scandir(home / folder) as entries:
-            found = [*entries]
-    except OSError:  # it is not there, or vanished, or is not ours to read
-        return
-    for entry in found:
-        relative = f"{folder}/{entry.name}"
-        if not _is_text(entry.name):
+def _walk(home: Path, top: str) -> Iterator[str]:
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(home / folder) as entries:
+                found = [*entries]
+        except OSError:  # it is not there, or vanished, or is not ours to read
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(home, relative)
-        elif entry.is_file(follow_symlinks=False):
-            yield relative
+        for entry in found:
+            relative = f"{folder}/{entry.name}"
+            if not _is_text(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(relative)
+            elif entry.is_file(follow_symlinks=False):
+                yield relative
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file, and nothing that only looks like one: no link is followed, and no pipe is waited for.
+
+    Raises `OSError`.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return open(descriptor, "rb", buffering=0)
 
 
 def _is_text(name: str) -> bool:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from history_sink_agents.formats.folders import open_regular
 from history_sink_agents.formats.format import Found, Misplaced
 from history_sink_agents.formats.heads import read_head, read_object
 from history_sink_agents.formats.names import name_session
@@ -61,9 +62,9 @@ def find_slug(home: Path, project: str) -> str:
 
 def read_root(folder: Path) -> str | None:
     """The project that has claimed a folder; None where none has."""
-    root = folder / ".project_root"
     try:
-        return root.read_text("utf-8")[:4096].strip() or None if root.is_file() and not root.is_symlink() else None
+        with open_regular(folder / ".project_root") as file:
+            return file.read(4096).decode().strip() or None
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -72,7 +73,7 @@ def read_session_id(path: Path) -> str | None:
     """The session that the first line names; None while there is no whole line."""
     if path.suffix == ".json":  # older ones are one document that is written anew
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 named = _SESSION_ID.search(file.read(4096))
         except OSError:
             return None

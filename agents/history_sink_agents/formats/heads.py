@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from history_sink_agents.formats.folders import open_regular
+
 HEAD_BYTES = 256 * 1024
 """How much of a file is looked at. Codex's first line has 22 kB, and Claude Code names the cwd in its first ten."""
 
@@ -11,7 +13,7 @@ HEAD_BYTES = 256 * 1024
 def read_head(path: Path) -> list[bytes]:
     """The whole lines at the beginning of a file; none where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(HEAD_BYTES)
     except OSError:
         return []

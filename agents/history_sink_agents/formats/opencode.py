@@ -51,7 +51,7 @@ class OpenCodeFormat:
     def find(self, home: Path) -> Iterator[Found]:
         """See `Format`."""
         path = home / DATABASE
-        if path.is_symlink() or not path.is_file():
+        if os.path.islink(path) or not os.path.isfile(path):
             return
         for session, first, kind in _ask(path, _FIRST):
             if name_part(session) != session:  # else no id could be read from the name again

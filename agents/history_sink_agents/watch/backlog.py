@@ -14,6 +14,7 @@ from itertools import count
 from typing import BinaryIO, TypeAlias
 
 from history_sink_agents.formats import Found
+from history_sink_agents.formats.folders import open_regular
 from history_sink_agents.formats.names import name_whole
 
 Key: TypeAlias = int
@@ -178,15 +179,9 @@ def open_job(found: Found, told: os.stat_result, *, keeps_open: bool) -> Job:
     inode = told.st_dev, told.st_ino
     if found.kind == "database" or not keeps_open:
         return Job(found, told.st_mtime_ns, None, inode)
-    file = open_file(found)
+    file = open_regular(found.name)
     told = os.fstat(file.fileno())
     return Job(found, told.st_mtime_ns, file, (told.st_dev, told.st_ino))
-
-
-def open_file(found: Found) -> BinaryIO:
-    """Open a file, and nothing that only looks like one: no link is followed, and no pipe is waited for."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    return open(os.open(found.name, flags), "rb", buffering=0)
 
 
 def count_open_files() -> int:

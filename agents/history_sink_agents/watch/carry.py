@@ -14,7 +14,7 @@ from history_sink_agents.formats.opencode import read_lines
 from history_sink_agents.watch.attach import Place
 from history_sink_agents.watch.handover import Handover, Parcel
 from history_sink_agents.watch.look import Look, Mark, Step, decide, decide_whole, is_unchanged
-from history_sink_agents.watch.sources import FileSource, LineSource, hash_edges, hash_whole, look_at
+from history_sink_agents.watch.sources import Busy, FileSource, LineSource, hash_whole, look_at
 from history_sink_agents.watch.state import State
 from history_sink_agents.watch.torn import TornLines
 
@@ -26,10 +26,6 @@ PARSED_BYTES = 8 * 1024 * 1024
 
 _UNFINISHED = -1
 """In place of a size: not all of the file is archived, so the next look must not take it for unchanged."""
-
-
-class Busy(Exception):
-    """A file that is being rewritten: it is looked at again soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +75,9 @@ class Carrier:
             return Carried(*step)
         if step.action == "append" and mark is not None and not self._torn.has_ended(found, file, mark, look):
             return Carried("nothing", "torn")
-        source = FileSource(file, look.size_bytes, between=give_way)
-        return self._hand_over(found, Parcel(found.session, source, mark, step), self._keep(found, file, look))
+        known = {mark.position: (mark.head, mark.tail)} if step.action == "append" and mark is not None else {}
+        source = FileSource(file, look.size_bytes, between=give_way, known=known)
+        return self._hand_over(found, Parcel(found.session, source, mark, step), self._keep(found, source, look))
 
     def _carry_whole(self, found: Found, file: BinaryIO, mark: Mark | None, look: Look) -> Carried:
         step = decide_whole(mark, look)
@@ -94,7 +91,7 @@ class Carrier:
             raise Busy
         source = FileSource(file, look.size_bytes, is_whole=True)
         facts = {"size_bytes": look.size_bytes, "sha256": digest}
-        return self._hand_over(found, Parcel(found.session, source, mark, step), self._keep(found, file, look), facts)
+        return self._hand_over(found, Parcel(found.session, source, mark, step), self._keep(found, source, look), facts)
 
     def _carry_rows(self, found: Found) -> Carried:
         """A session in a database. Its rows only come to be at its end, until the agent deletes them."""
@@ -117,13 +114,13 @@ class Carrier:
         source = LineSource(lambda skip: read_lines(found, skip))
         return self._hand_over(found, Parcel(found.session, source, mark, step), keep)
 
-    def _keep(self, found: Found, file: BinaryIO, look: Look) -> Callable[[Place, str, bool], None]:
-        """What remembers how far the file is archived, while it is open; later the next look finds it out."""
+    def _keep(self, found: Found, source: FileSource, look: Look) -> Callable[[Place, str, bool], None]:
+        """What remembers how far the file is archived, and what was read of it; else the next look finds it out."""
 
         def keep(place: Place, manifest: str, is_final: bool) -> None:
-            if file.closed:  # an earlier look's lines were confirmed after it had ended
+            edges = source.edges_at(place.position)
+            if edges is None:  # an earlier look's lines were confirmed after its file was closed
                 return
-            edges = hash_edges(file, place.position)
             end = None if place.is_inside else place.end
             size, inode = look.size_bytes if is_final else _UNFINISHED, (look.device, look.inode)
             mark = Mark(*inode, size, look.mtime_ns, place.position, *edges, end, manifest, look.ctime_ns)

@@ -19,7 +19,7 @@ class Home:
 
     def find(self) -> Iterator[Found]:
         """Its files. Raises `Unreadable` for a database that cannot be read."""
-        return self.format.find(self.path) if self.path.is_dir() else iter(())
+        return self.format.find(self.path) if os.path.isdir(self.path) else iter(())
 
     def is_of_interest(self, path: str) -> bool:
         """Whether a change of `path` may mean that there is another file to archive."""

@@ -1,6 +1,7 @@
 """The watch put together: settings, lock, state, sink, threads, and the words at the end."""
 
 import ctypes
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ class Program:
         stop = stop or Event()
         save_memory()
         with self._open(None) as (runner, watch):
-            names = ", ".join(home.format.name for home in self._homes if home.path.is_dir())
+            names = ", ".join(home.format.name for home in self._homes if os.path.isdir(home.path))
             self._say(f"watching the sessions of {names or 'no agent yet'}")
             Thread(target=self._tell_progress, args=(runner, watch, stop), daemon=True).start()
             try:

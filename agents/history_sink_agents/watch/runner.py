@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from stat import S_ISREG
 
 from history_sink import Unavailable
 from history_sink_agents.formats import Found
-from history_sink_agents.watch.backlog import Backlog, Job, Key, count_open_files, key_of, open_file, open_job
-from history_sink_agents.watch.carry import QUIET_SECONDS, Busy, Carried, Carrier
+from history_sink_agents.formats.folders import open_regular
+from history_sink_agents.watch.backlog import Backlog, Job, Key, count_open_files, key_of, open_job
+from history_sink_agents.watch.carry import QUIET_SECONDS, Carried, Carrier
 from history_sink_agents.watch.deliveries import Deleted, Unconfirmed
 from history_sink_agents.watch.handover import Refused, Stopped
 from history_sink_agents.watch.look import Look, is_unchanged
-from history_sink_agents.watch.sources import LineTooLong
+from history_sink_agents.watch.sources import Busy, LineTooLong
 from history_sink_agents.watch.state import State
 from history_sink_agents.watch.teller import Counts, Teller
 
@@ -32,6 +34,9 @@ _TOLD_ATTEMPTS = 5
 _FAILED = "failed with "
 
 _RETRY_SECONDS, _LAST_RETRY_SECONDS = 5.0, 600.0
+
+_LAST_BUSY_SECONDS = 10.0
+"""A document that its agent has left half written is parsed no more often than so."""
 
 
 Told = tuple[int, int, int, int, int]
@@ -95,6 +100,8 @@ class Runner:
             stat = os.stat(found.name, follow_symlinks=False)
         except OSError:  # it has vanished: what is in the archive stays
             return False
+        if not S_ISREG(stat.st_mode):  # something else has its name now
+            return False
         told = version or _tell(stat)
         if self._is_seen(found, told):
             return False
@@ -102,6 +109,8 @@ class Runner:
             keeps_open = self._open_files < self._most_open
         try:
             job = open_job(found, stat, keeps_open=keeps_open)
+        except FileNotFoundError:
+            return False
         except OSError as error:
             self._fail(found, f"cannot be read: {error.strerror}")
             return False
@@ -143,7 +152,7 @@ class Runner:
     def _carry(self, job: Job, depth: int) -> None:
         found = job.found
         try:
-            file = job.file or (None if found.kind == "database" else open_file(found))
+            file = job.file or (None if found.kind == "database" else open_regular(found.name))
             try:
                 told = job.version or (None if file is None else _tell(os.fstat(file.fileno())))
                 carried = self._carrier.carry(found, file, partial(self._give_way, depth + 1))
@@ -153,7 +162,8 @@ class Runner:
         except FileNotFoundError:
             return
         except Busy:
-            self._again(job, QUIET_SECONDS / 2, "is being rewritten all the time")
+            delay = back_off(QUIET_SECONDS / 2, job.attempts, _LAST_BUSY_SECONDS)
+            self._again(job, delay, "is being rewritten all the time")
         except Unavailable as error:
             self._pause(error)
             self._again(job, back_off(1.0, job.attempts, _LAST_PAUSE_SECONDS), str(error))

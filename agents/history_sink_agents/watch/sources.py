@@ -5,10 +5,11 @@ Nothing is loaded: a file of gigabytes is read in pieces, and of a line of megab
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
-from typing import BinaryIO, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple, Protocol, TypeAlias
 
 from history_sink_agents.watch.look import EDGE_BYTES, Look
 
@@ -20,8 +21,16 @@ LINE_BYTES = 32 * 1024 * 1024
 """The longest line that the archive takes, newline included."""
 
 
+class Busy(Exception):
+    """A file that is being rewritten: it is looked at again soon."""
+
+
 class LineTooLong(Exception):
     """A line that the archive does not take: nothing behind it can be archived. The text says where it is."""
+
+
+Edges: TypeAlias = tuple[str, str]
+"""Hashes of a file's first `EDGE_BYTES`, and of as many before a position; all before it where that is less."""
 
 
 class Batch(NamedTuple):
@@ -44,23 +53,46 @@ class FileSource:
     _reading_long = threading.Lock()
 
     def __init__(
-        self, file: BinaryIO, size_bytes: int, *, is_whole: bool = False, between: Callable[[], object] = lambda: None
+        self,
+        file: BinaryIO,
+        size_bytes: int,
+        *,
+        is_whole: bool = False,
+        between: Callable[[], object] = lambda: None,
+        known: Mapping[int, Edges] = MappingProxyType({}),
     ) -> None:
-        """`between` is called between two batches, while no line is held."""
+        """`between` is called between two batches, while no line is held. `known` are edges that have been seen."""
         self._file = file
         self._size_bytes = size_bytes
         self._is_whole = is_whole
         self._between = between
+        self._edges = dict(known)
+
+    def edges_at(self, position: int) -> Edges | None:
+        """The edges before a position as they were read, whatever is there now; None: they are not known any more."""
+        edges = self._edges.get(position)
+        self._edges = {at: each for at, each in self._edges.items() if at >= position}
+        return edges or (None if self._file.closed else hash_edges(self._file, position))
 
     def read(self, start: int) -> Iterator[Batch]:
-        """See `Source`."""
+        """See `Source`. Raises `Busy` where a batch does not follow what was there before it."""
+        head, tail = _read_edges(self._file, start)
+        known, edges = self._edges.get(start), {start: _hash(head, tail)}
+        if known and known != edges[start]:
+            raise Busy
+        self._edges = edges
         for first, stop in self._find_spans(start):
+            if read_at(self._file, first - len(tail), len(tail)) != tail:
+                raise Busy
             size = stop - first
             guard: AbstractContextManager[object] = self._reading_long if size > LONG_BYTES else nullcontext()
             with guard:
                 data = read_at(self._file, first, size)
                 if len(data) < size:  # it was cut while it was read
                     return
+                head += data[: EDGE_BYTES - len(head)]
+                tail = (tail + data[-EDGE_BYTES:])[-EDGE_BYTES:]
+                self._edges[stop] = _hash(head, tail)
                 yield _cut(data, first)
                 del data
             self._between()
@@ -144,16 +176,23 @@ def look_at(file: BinaryIO, position: int | None) -> Look:
     return Look(told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns, head, tail)
 
 
-def hash_edges(file: BinaryIO, position: int) -> tuple[str, str]:
+def hash_edges(file: BinaryIO, position: int) -> Edges:
     """Hashes of the first bytes, and of the last before `position`."""
-    size = min(EDGE_BYTES, position)
-    return sha256(read_at(file, 0, size)).hexdigest(), hash_before(file, position)
+    return _hash(*_read_edges(file, position))
 
 
 def hash_before(file: BinaryIO, position: int) -> str:
     """The hash of the last bytes before `position`."""
+    return hash_edges(file, position)[1]
+
+
+def _read_edges(file: BinaryIO, position: int) -> tuple[bytes, bytes]:
     size = min(EDGE_BYTES, position)
-    return sha256(read_at(file, position - size, size)).hexdigest()
+    return read_at(file, 0, size), read_at(file, position - size, size)
+
+
+def _hash(head: bytes, tail: bytes) -> Edges:
+    return sha256(head).hexdigest(), sha256(tail).hexdigest()
 
 
 def hash_whole(file: BinaryIO, size_bytes: int) -> str:
