@@ -4,7 +4,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from history_sink import HistorySink, HistorySinkError
@@ -90,17 +90,17 @@ def prove(sink: HistorySink, agent: PatternFormat, home: Path, verdict: Verdict,
     """The same, with the reason why its files have to stay, if there is one. Raises `Unavailable`."""
     session = verdict.session.split(".")[1]
     if sign := agent.find_live(home, session):
-        return Verdict(verdict.session, verdict.looks, f"{agent.name} is at work on it: {sign}")
+        return replace(verdict, reason=f"{agent.name} is at work on it: {sign}")
     known = {entry.session for entry in read_manifest(sink, verdict.session, timeout_seconds)}
     if not known:
-        return Verdict(verdict.session, verdict.looks, "the archive has no manifest of it, so it could not be restored")
+        return replace(verdict, reason="the archive has no manifest of it, so it could not be restored")
     for look in verdict.looks:
         if look.found.session not in known and look.size_bytes:
             reason: str | None = "the manifest does not name it"
         else:
             reason = _find_difference(sink, look, timeout_seconds)
         if reason:
-            return Verdict(verdict.session, verdict.looks, f"{look.found.path}: {reason}")
+            return replace(verdict, reason=f"{look.found.path}: {reason}")
     return verdict
 
 
@@ -155,5 +155,5 @@ def prove_all(
         try:
             yield prove(sink, agent, home, verdict, timeout_seconds)
         except OSError as error:
-            yield Verdict(verdict.session, verdict.looks, f"it cannot be read: {error.strerror}")
+            yield replace(verdict, reason=f"it cannot be read: {error.strerror}")
         advance(verdict.size_bytes)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from history_sink import HistorySink
-from history_sink_agents.formats import FORMATS, Found, Unreadable
+from history_sink_agents.formats import FORMATS, Found
 from history_sink_agents.formats.names import name_whole
 from history_sink_agents.formats.opencode import read_lines
 
@@ -99,6 +99,3 @@ def _measure(found: Found) -> int | None:
         return found.path.stat().st_size
     except OSError:
         return None
-
-
-__all__ = ["Holding", "Measured", "Unreadable", "ask_archive", "find_homes", "measure_files", "sum_up"]

@@ -10,13 +10,12 @@ from history_sink_agents.command_line import find_user_home, json_option, open_r
 from history_sink_agents.disk.survey import (
     Holding,
     Measured,
-    Unreadable,
     ask_archive,
     find_homes,
     measure_files,
     sum_up,
 )
-from history_sink_agents.formats import FORMATS
+from history_sink_agents.formats import FORMATS, Unreadable
 
 _HEADER = f"{'AGENT':<11}{'SESSIONS':>9}{'FILES':>8}{'BYTES':>17}{'ARCHIVED':>10}{'BEHIND':>8}  HOME"
 

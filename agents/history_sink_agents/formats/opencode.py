@@ -7,7 +7,6 @@ they are a log of their own, and what is older is a third one, made of the rows.
 
 import json
 import os
-import platform
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -17,7 +16,7 @@ from urllib.parse import quote
 
 from history_sink_agents.formats.format import Found, Unreadable
 from history_sink_agents.formats.names import name_part, name_session
-from history_sink_agents.formats.patterns import read_mode
+from history_sink_agents.formats.patterns import describe_file
 
 DATABASE = "opencode.db"
 OLDER = "older"
@@ -66,15 +65,7 @@ class OpenCodeFormat:
     def manifest(self, found: Found) -> Mapping[str, object]:
         """See `Format`."""
         rows = _ask(found.path, "SELECT directory FROM session WHERE id = ?", _read_id(found))
-        return {
-            "agent": self.name,
-            "session": found.session,
-            "path": found.relative,
-            "kind": found.kind,
-            "cwd": rows[0][0] if rows else None,
-            "machine": platform.node(),
-            "mode": read_mode(found.path),
-        }
+        return describe_file(found, rows[0][0] if rows else None)
 
     def _name(self, home: Path, session: str, part: str = "") -> Found:
         return Found(self.name, home, DATABASE, name_session(self.name, session, part), "database")
@@ -114,8 +105,8 @@ def count_events(path: Path) -> dict[str, tuple[int, int]]:
 def _read_older(path: Path, session: str) -> list[bytes]:
     """What no event tells, written as events without a number: the session, its messages, their parts."""
     lines = [
-        _make_line(None, None, _CREATED, json.dumps({"sessionID": session, "info": _describe(row)}))
-        for row in _ask_rows(path, "SELECT * FROM session WHERE id = ?", session)
+        _make_line(None, None, _CREATED, json.dumps({"sessionID": session, "info": _describe(dict(row))}))
+        for row in _ask(path, "SELECT * FROM session WHERE id = ?", session)
     ]
     for message, data in _ask(path, _UNTOLD, session, session):
         info = {**json.loads(data), "id": message, "sessionID": session}
@@ -160,18 +151,10 @@ def _open(path: Path) -> sqlite3.Connection:
         raise Unreadable(f"{path}: {error}") from None
 
 
-def _ask(path: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
-    with closing(_open(path)) as database:
-        try:
-            return database.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise Unreadable(f"{path}: {error}") from None
-
-
-def _ask_rows(path: Path, query: str, *values: object) -> list[dict[str, Any]]:
+def _ask(path: Path, query: str, *values: object) -> list[sqlite3.Row]:
     with closing(_open(path)) as database:
         database.row_factory = sqlite3.Row
         try:
-            return [dict(row) for row in database.execute(query, values)]
+            return database.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise Unreadable(f"{path}: {error}") from None

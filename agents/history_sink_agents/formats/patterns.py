@@ -4,7 +4,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from history_sink_agents.formats.folders import walk
@@ -26,49 +26,34 @@ def allow(kind: Kind, pattern: str) -> Rule:
     return Rule(kind, re.compile(pattern))
 
 
+@dataclass(eq=False)
 class PatternFormat:
-    """Finds the files that a rule allows. What no rule names is never opened."""
+    """Finds the files that a rule allows. What no rule names is never opened.
 
-    def __init__(
-        self,
-        name: str,
-        folder: str,
-        *,
-        variable: str = "",
-        folders: tuple[str, ...],
-        rules: tuple[Rule, ...],
-        name_project: Callable[[Path, str], str] | None = None,
-        resume: str = "",
-    ) -> None:
-        """Make a format.
+    `folder` is the agent's home below the user's, `variable` the environment variable that names another one. Of the
+    home `folders` are walked. `name_project` makes the second part of the paths of a project's files, out of the home
+    and the project's real path; it may raise `Misplaced`. None: no part of a path names a project. `resume` is the
+    command that goes on with ``{session}``.
+    """
 
-        Args:
-            name: The agent.
-            folder: Its home, below the user's.
-            variable: The environment variable that names another home.
-            folders: What is walked of it.
-            rules: The allow-list.
-            name_project: Makes the second part of the paths of a project's files, out of the home and the project's
-                real path; it may raise `Misplaced`. None: no part of a path names a project.
-            resume: The command that goes on with ``{session}``.
-        """
-        self.name = name
-        self._folder = folder
-        self._variable = variable
-        self._folders = folders
-        self._rules = rules
-        self._name_project = name_project
-        self._resume = resume
+    name: str
+    folder: str
+    _: KW_ONLY
+    variable: str = ""
+    folders: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    name_project: Callable[[Path, str], str] | None = None
+    resume: str = ""
 
     @property
     def has_projects(self) -> bool:
         """Whether the second part of each path names a project."""
-        return self._name_project is not None
+        return self.name_project is not None
 
     def home(self, environ: Mapping[str, str], user_home: Path) -> Path:
         """See `Format`."""
-        given = environ.get(self._variable, "") if self._variable else ""
-        return Path(given).expanduser().absolute() if given else user_home / self._folder
+        given = environ.get(self.variable, "")
+        return Path(given).expanduser().absolute() if given else user_home / self.folder
 
     def find(self, home: Path) -> Iterator[Found]:
         """See `Format`."""
@@ -76,15 +61,7 @@ class PatternFormat:
 
     def manifest(self, found: Found) -> Mapping[str, object]:
         """See `Format`."""
-        return {
-            "agent": self.name,
-            "session": found.session,
-            "path": found.relative,
-            "kind": found.kind,
-            "cwd": self.find_cwd(found),
-            "machine": platform.node(),
-            "mode": read_mode(found.path),
-        }
+        return describe_file(found, self.find_cwd(found))
 
     def find_home(self, environ: Mapping[str, str], user_home: Path, project: str | None) -> Path:
         """Where a session goes that is restored for a project; most agents have one home for all of them."""
@@ -95,10 +72,10 @@ class PatternFormat:
 
         `project` is a real path; None: as it was. Raises `Misplaced`.
         """
-        if project is None or self._name_project is None:
+        if project is None or self.name_project is None:
             return relative
         top, _, *rest = relative.split("/")
-        return "/".join([top, self._name_project(home, project), *rest])
+        return "/".join([top, self.name_project(home, project), *rest])
 
     def find_live(self, home: Path, session: str) -> str | None:
         """By what sign the agent is at work on a session; None where there is none."""
@@ -107,7 +84,7 @@ class PatternFormat:
     def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
         """How the agent goes on with the session once these paths are there, and what its user should know."""
         where = (f" in {project}" if project else " in the project's own path") if self.has_projects else ""
-        return [f"to go on: {self._resume.format(session=session)}{where}"] if self._resume else []
+        return [f"to go on: {self.resume.format(session=session)}{where}"] if self.resume else []
 
     def find_cwd(self, found: Found) -> str | None:
         """The working directory of the session, None where nothing tells it."""
@@ -120,13 +97,13 @@ class PatternFormat:
 
     def match(self, relative: str) -> tuple[Rule, re.Match[str]] | None:
         """The rule that allows a path below the home."""
-        for rule in self._rules:
+        for rule in self.rules:
             if found := rule.pattern.fullmatch(relative):
                 return rule, found
         return None
 
     def _match(self, home: Path) -> Iterator[Found]:
-        for relative in walk(home, self._folders):
+        for relative in walk(home, self.folders):
             allowed = self.match(relative)
             if not allowed:
                 continue
@@ -135,9 +112,11 @@ class PatternFormat:
                 yield Found(self.name, home, relative, session, allowed[0].kind)
 
 
-def read_mode(path: Path) -> int | None:
-    """The permissions of a file; None where it is gone."""
+def describe_file(found: Found, cwd: str | None) -> dict[str, object]:
+    """What a manifest says of a file; its permissions are None where it is gone."""
     try:
-        return os.stat(path).st_mode & 0o777
+        mode = os.stat(found.path).st_mode & 0o777
     except OSError:
-        return None
+        mode = None
+    facts = {"agent": found.agent, "session": found.session, "path": found.relative, "kind": found.kind}
+    return {**facts, "cwd": cwd, "machine": platform.node(), "mode": mode}

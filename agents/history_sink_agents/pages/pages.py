@@ -41,7 +41,10 @@ class Pages:
         self._archive = archive
         self._slots: list[Slot] = []
         self._retired = before.retired
-        self._refetches, self._refetched_bytes = before.refetches, before.refetched_bytes
+        self.refetches = before.refetches
+        """How many pages were fetched back, in the history's whole life."""
+        self.refetched_bytes = before.refetched_bytes
+        """The bytes of those pages."""
         self._put(messages, before.pages)
 
     @property
@@ -54,19 +57,9 @@ class Pages:
         """The history as it was given last."""
         return [slot.entry.message for slot in self._slots]
 
-    @property
-    def refetches(self) -> int:
-        """How many pages were fetched back, in the history's whole life."""
-        return self._refetches
-
-    @property
-    def refetched_bytes(self) -> int:
-        """The bytes of those pages."""
-        return self._refetched_bytes
-
     def encode(self) -> dict[str, Any]:
         """The sidecar, a plain dict for JSON. It holds summaries, and so is as secret as the history."""
-        return Sidecar(self.pages, self._retired, self._refetches, self._refetched_bytes).encode()
+        return Sidecar(self.pages, self._retired, self.refetches, self.refetched_bytes).encode()
 
     def update(self, messages: Iterable[Content]) -> list[PageFault]:
         """Take the whole history as it is now: grown, cut by an undo, edited, or gone back to by a redo.
@@ -173,8 +166,8 @@ class Pages:
         answer = read_page(self._archive, number, page)
         if isinstance(answer, Fault):
             return Fetched(None, PageFault(answer, number, handle=page.handle))
-        self._refetches += 1
-        self._refetched_bytes += len(answer)
+        self.refetches += 1
+        self.refetched_bytes += len(answer)
         entry = read_content(answer)
         self._change(number, level="full", text=None)
         slot = self._slots[number]

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from history_sink_agents.formats.claude import CLAUDE, ClaudeFormat
 from history_sink_agents.formats.codex import CODEX
-from history_sink_agents.formats.format import Found, Misplaced
+from history_sink_agents.formats.format import Found
 from history_sink_agents.formats.heads import read_object
 from history_sink_agents.formats.names import name_whole
 from history_sink_agents.formats.others import QWEN, rewrite_cwd
@@ -190,6 +190,3 @@ def _plan_edit(archive: SinkArchive, agent: PatternFormat, wish: Wish, items: It
             " line, and the file is then not what was archived"
         )
     return partial(rewrite_cwd, project=wish.project)
-
-
-__all__ = ["Misplaced", "Plan", "Wish", "carry_out", "plan_restore"]

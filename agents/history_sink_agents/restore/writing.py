@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from hashlib import sha256
+from hashlib import file_digest
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
@@ -112,7 +112,7 @@ class Writer:
         check_folders(self._home, item.relative)
         _make_folder(path.parent)
         number, name = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX, suffix=_SUFFIX)  # 0600
-        self._pieces.callback(_remove, Path(name))
+        self._pieces.callback(Path(name).unlink, missing_ok=True)
         with os.fdopen(number, "w+b") as file:
             self._fill(file, item)
             if item.entry.kind == "whole" and item.log:
@@ -122,9 +122,11 @@ class Writer:
                 _replace(file, edit(first) + file.read())
             file.flush()
             os.fsync(file.fileno())
-            size, digest = _hash(file)
+            file.seek(0)
+            digest = file_digest(file, "sha256").hexdigest()
+            size_bytes = file.tell()
         self._ready.append((Path(name), path))
-        return size, digest
+        return size_bytes, digest
 
     def publish(self) -> None:
         """Put all in their places, or none. Raises `Refused` where something has come there meanwhile."""
@@ -136,7 +138,7 @@ class Writer:
                 done.append(path)
         except BaseException:
             for path in done:
-                _remove(path)
+                path.unlink(missing_ok=True)
             raise
 
     def _fill(self, file: BinaryIO, item: Item) -> None:
@@ -165,11 +167,6 @@ def _put(piece: Path, path: Path) -> None:
         os.rename(piece, path)
 
 
-def _remove(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        path.unlink()
-
-
 def _sweep(folder: Path) -> None:
     for piece in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         with suppress(OSError):
@@ -186,17 +183,3 @@ def _replace(file: BinaryIO, body: bytes) -> None:
     file.seek(0)
     file.write(body)
     file.truncate()
-
-
-def _hash(file: BinaryIO) -> tuple[int, str]:
-    file.seek(0)
-    digest, size = sha256(), 0
-    for piece in _pieces(file):
-        digest.update(piece)
-        size += len(piece)
-    return size, digest.hexdigest()
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(1024 * 1024):
-        yield piece

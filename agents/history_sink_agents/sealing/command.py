@@ -4,8 +4,10 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import click
 
@@ -49,13 +51,13 @@ def rotate(file: Path) -> None:
 
     Keys in the folder of random keys are wrapped anew, so that an old master may be taken away from there.
     """
-    masters = parse_keys(file.read_text(), str(file))[0]
-    name, line = make_master()
     text = file.read_text()
+    name, line = make_master()
+    text += ("" if text.endswith("\n") or not text else "\n") + line
+    masters = parse_keys(text, str(file))[0]
     draft = file.with_name(f".{file.name}.new")
-    _write_new(draft, text + ("" if text.endswith("\n") or not text else "\n") + line)
+    _write_new(draft, text)
     draft.replace(file)
-    masters = {**masters, **parse_keys(line, str(file))[0]}
     count = 0
     if folder := os.environ.get(KEYS_FOLDER, "").strip():
         session_keys = SessionKeys(Path(folder), masters)
@@ -134,32 +136,21 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
     it. At the first that was not, it ends, and FILE is not there. Lines in the clear are kept, and counted.
     """
     keyring = read_keyring()
-    draft = file if str(file) == "-" else file.with_name(f".{file.name}.part")
-    if str(file) != "-" and file.exists():
-        raise click.ClickException(f"{file} is there already")
-    with open_reader() as sink:
-        try:
+    try:
+        with _open_whole(file) as out, open_reader() as sink:
             opened = open_session(sink, session, keyring, branch)
-            with click.open_file("-", "wb") if str(file) == "-" else _open_draft(draft) as out:
-                for line in opened:
-                    if strict and opened.elsewhere:
-                        raise click.ClickException(f"line {opened.lines} stands elsewhere than where it was written")
-                    if strict and opened.clear and opened.sealed:
-                        raise click.ClickException(f"line {opened.lines}, or one before it, stands in the clear")
-                    out.write(line)
-        except BaseException as error:
-            if str(file) != "-":
-                draft.unlink(missing_ok=True)
-            if isinstance(error, Malformed):
-                raise click.UsageError(str(error)) from None
-            if isinstance(error, NotFound):
-                raise Failure(str(error), FAULT) from None
-            raise
-    if strict and opened.lines and not opened.sealed:
-        draft.unlink(missing_ok=True) if str(file) != "-" else None
-        raise click.ClickException(f"session {session} is not sealed")
-    if str(file) != "-":
-        draft.replace(file)
+            for line in opened:
+                if strict and opened.elsewhere:
+                    raise click.ClickException(f"line {opened.lines} stands elsewhere than where it was written")
+                if strict and opened.clear and opened.sealed:
+                    raise click.ClickException(f"line {opened.lines}, or one before it, stands in the clear")
+                out.write(line)
+            if strict and opened.lines and not opened.sealed:
+                raise click.ClickException(f"session {session} is not sealed")
+    except Malformed as error:
+        raise click.UsageError(str(error)) from None
+    except NotFound as error:
+        raise Failure(str(error), FAULT) from None
     beside = f", {opened.elsewhere} of them behind other writers' lines" if opened.elsewhere else ""
     beside += f", {opened.repeated} of these as another stands there" if opened.repeated else ""
     if opened.sealed and opened.clear:
@@ -167,9 +158,22 @@ def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
     click.echo(f"{session}: {opened.lines} lines, {opened.sealed} of them sealed{beside}", err=True)
 
 
-def _open_draft(path: Path) -> BinaryIO:
-    """A file that its owner alone may read: it will hold what somebody has sealed."""
-    return open(_create(path, os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)), "wb")
+@contextmanager
+def _open_whole(file: Path) -> Iterator[IO[bytes]]:
+    """What is written in the block is in `file` at its end, or nowhere. The owner alone may read it. - is stdout."""
+    if str(file) == "-":
+        yield sys.stdout.buffer
+        return
+    if file.exists():
+        raise click.ClickException(f"{file} is there already")
+    draft = file.with_name(f".{file.name}.part")
+    try:
+        with open(_create(draft, os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)), "wb") as out:
+            yield out
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    draft.replace(file)
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -4,7 +4,6 @@ A masters' file has one master a line, ``<id> <base64 of 32 bytes>``; the last i
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import os
@@ -80,10 +79,7 @@ class Keyring:
 
     def find(self, session: str, key_id: str) -> SessionKey | None:
         """The key of that id, if it is here."""
-        for key in self.candidates(session):
-            if key.key_id == key_id:
-                return key
-        return None
+        return next((key for key in self.candidates(session) if key.key_id == key_id), None)
 
     def describe(self, session: str, key: SessionKey) -> str:
         """Where a key is from: ``random``, or the master."""
@@ -145,7 +141,7 @@ def parse_keys(text: str, where: str) -> tuple[dict[str, bytes], dict[str, list[
                 continue
             name, encoded = line.split()
             master = base64.b64decode(encoded, validate=True)
-        except (ValueError, KeyError, TypeError, binascii.Error):
+        except (ValueError, KeyError, TypeError):
             raise ConfigurationError(f"{where}: line {number} is no key") from None
         if len(master) != _MASTER_BYTES or name != identify_master(master):
             raise ConfigurationError(f"{where}: line {number} is damaged: id and key do not fit")

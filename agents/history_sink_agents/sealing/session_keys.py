@@ -1,7 +1,6 @@
 """Random keys of sessions, each wrapped by a master in a file of its own. Who deletes the file deletes the session."""
 
 import base64
-import binascii
 import json
 import os
 import secrets
@@ -53,7 +52,7 @@ class SessionKeys:
             raise ConfigurationError(f"the key of session {session} cannot be read: {error.strerror}") from None
         except KeyError as error:
             raise ConfigurationError(f"the key of session {session} needs master {error.args[0]}") from None
-        except (ValueError, TypeError, binascii.Error):
+        except (ValueError, TypeError):
             raise ConfigurationError(f"the key of session {session} is damaged") from None
         return _unwrap(master, session, wrapped)
 

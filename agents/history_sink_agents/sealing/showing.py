@@ -1,14 +1,17 @@
 """For what shows lines or gives them back: sealed ones opened where the environment has keys, else as they are."""
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 
-from history_sink import Sealed
+from history_sink import Sealed, Unavailable
 from history_sink_agents.sealing.envelope import START, NotOpened
 from history_sink_agents.sealing.keyring import MASTER_COMMAND, MASTER_FILE, read_keyring
 from history_sink_agents.sealing.opening import Opener
+
+log = logging.getLogger("history_sink.sealing")
 
 _KEY = re.compile(r"(?:^|/)([^/]+)(?:/branches/[^/]+)?/(?:history\.jsonl|tail/[^/]+)$")
 
@@ -46,6 +49,30 @@ def open_piece(key: str, data: bytes) -> bytes:
         return data
     open_line = open_for_show(session_id)
     return b"\n".join(map(open_line, data.split(b"\n")))
+
+
+def open_sealed(session_id: str, data: bytes) -> bytes:
+    """A whole log's bytes, the sealed lines opened. Lines in the clear are given as they are, and logged once.
+
+    Raises:
+        Unavailable: A line cannot be opened here.
+        ConfigurationError: As `open_for_show`.
+    """
+    if START not in data:
+        return data
+    open_line = open_for_show(session_id)
+    stored = data.split(b"\n")[:-1]
+    if not all(line.startswith(START) for line in stored):
+        _tell_both(session_id)
+    lines = [open_line(line) for line in stored]
+    if any(line.startswith(START) for line in lines):
+        raise Unavailable(f"{session_id}: a line is sealed, and there is no key here that opens it")
+    return b"".join(line.removesuffix(b"\n") + b"\n" for line in lines)
+
+
+@lru_cache(1024)
+def _tell_both(session_id: str) -> None:
+    log.warning("session %s: lines stand in the clear among sealed ones: the key does not vouch for them", session_id)
 
 
 def find_session(key: str) -> str | None:

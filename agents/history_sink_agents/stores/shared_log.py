@@ -3,12 +3,10 @@
 This module is the one place that knows how the library is called.
 """
 
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from math import ceil
 
@@ -23,10 +21,7 @@ from history_sink import (
     SessionSummary,
     Unavailable,
 )
-from history_sink_agents.sealing.envelope import START
-from history_sink_agents.sealing.showing import open_for_show
-
-log = logging.getLogger("history_sink_agents.stores")
+from history_sink_agents.sealing.showing import open_sealed
 
 PIECE_BYTES = 4 * 1024 * 1024
 """What one question to a worker asks for: half of what a worker gives by default."""
@@ -192,28 +187,6 @@ class SharedLog:
             page = self._sink.list_sessions(after, PAGE_SESSIONS, self._wait_seconds, prefix=prefix, fields=fields)
             yield from page.sessions
             after = page.next_after
-
-
-def open_sealed(name: str, data: bytes) -> bytes:
-    """The lines of a log, those that are sealed opened. Raises `Unavailable` where one cannot be.
-
-    Lines in the clear among them are given as they are, and the log says so, once for each session.
-    """
-    if START not in data:
-        return data
-    open_line = open_for_show(name)
-    stored = data.split(b"\n")[:-1]
-    if not all(line.startswith(START) for line in stored):
-        _tell_both(name)
-    lines = [open_line(line) for line in stored]
-    if any(line.startswith(START) for line in lines):
-        raise Unavailable(f"{name}: a line is sealed, and there is no key here that opens it")
-    return b"".join(line.removesuffix(b"\n") + b"\n" for line in lines)
-
-
-@lru_cache(REMEMBERED)
-def _tell_both(name: str) -> None:
-    log.warning("session %s: lines stand in the clear among sealed ones: the key does not vouch for them", name)
 
 
 def divide(log: LogStatus, start: int) -> list[tuple[int, int]]:

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import anyio
 from anyio.lowlevel import current_token
@@ -17,17 +17,11 @@ async def run_in_thread(call: Callable[[], T]) -> T:
     return await run_sync(call)
 
 
-@dataclass(slots=True)
-class _Turn:
-    lock: anyio.Lock = field(default_factory=anyio.Lock)
-    users: int = 0
-
-
 class Turns:
     """One caller at a time for each name, the first one first. Any number of event loops may use it."""
 
     def __init__(self) -> None:
-        self._turns: dict[tuple[str, object], _Turn] = {}
+        self._locks: WeakValueDictionary[tuple[str, object], anyio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def take(self, name: str) -> AsyncIterator[None]:
@@ -40,12 +34,6 @@ class Turns:
             The context manager.
         """
         key = name, current_token()  # a lock belongs to one event loop
-        turn = self._turns.setdefault(key, _Turn())
-        turn.users += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._turns[key]
+        lock = self._locks.setdefault(key, anyio.Lock())  # kept as long as somebody has it, or waits for it
+        async with lock:
+            yield
