@@ -146,12 +146,7 @@ def make_app(settings: BrokerSettings) -> Celery:
         amqp="history_sink_worker.tenancy:AMQP" if settings.tenants else None,
     )
     made.config_from_object(configure(settings))  # and so from no module that a variable names
-    made.steps["consumer"].add(Renewal)
-    made.steps["consumer"].add(EventPace)
-    made.steps["consumer"].add(Upkeep)
-    made.steps["consumer"].add(ConsumerPause)
-    made.steps["consumer"].add(Watcher)
-    made.steps["consumer"].add(SearchIndex)
+    made.steps["consumer"].update((Renewal, EventPace, Upkeep, ConsumerPause, Watcher, SearchIndex))
     startup.connect(_ignored)
     return made
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from history_sink.protocol.broker_urls import REDIS_SCHEMES, check_broker, check_redis, for_redis_py
@@ -98,12 +99,6 @@ def credentials(text: str) -> str:
     return text
 
 
-def sse(text: str) -> str:
-    if text not in ("AES256", "aws:kms"):
-        raise ValueError("AES256 or aws:kms")
-    return text
-
-
 def tenants(text: str) -> tuple[str, ...]:
     names = re.split(r"[\s,]+", text.strip(" ,\n\t"))
     try:
@@ -124,12 +119,6 @@ def readable_file(text: str) -> str:
         raise ValueError(f"a file that can be read: {error.strerror}") from None
 
 
-def log_format(text: str) -> str:
-    if text.lower() not in ("auto", "json", "text"):
-        raise ValueError("auto, json or text")
-    return text.lower()
-
-
 def host_and_port(text: str) -> tuple[str, int]:
     parts = _split(f"http://{'127.0.0.1:' if text.isascii() and text.isdigit() else ''}{text}")
     if parts is None or not parts.hostname or not parts.port or parts.netloc != parts.geturl().removeprefix("http://"):
@@ -137,7 +126,15 @@ def host_and_port(text: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-def log_level(text: str) -> str:
-    if text.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
-        raise ValueError("DEBUG, INFO, WARNING, ERROR or CRITICAL")
-    return text.upper()
+def _one_of(*words: str, write: Callable[[str], str] = str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if write(text) not in words:
+            raise ValueError(f"{', '.join(words[:-1])} or {words[-1]}")
+        return write(text)
+
+    return read
+
+
+sse = _one_of("AES256", "aws:kms")
+log_format = _one_of("auto", "json", "text", write=str.lower)
+log_level = _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", write=str.upper)

@@ -22,7 +22,6 @@ FlushState: TypeAlias = Literal[
     "no_worker",
     "no_store",
     "clock",
-    "parted",
     "time",
     "failed",
 ]
@@ -145,7 +144,6 @@ class FlushResult:
     - ``no_store``: the time was up. A worker had answered, but could not say what its store holds.
     - ``clock``: the time was up. Workers took the question for too old, because a clock is wrong.
     - ``time``: the time was up, and the store still lacked something.
-    - ``parted``: not said any more: what is appended goes behind other writers' lines.
     - ``failed``: an error of the library.
     """
 

@@ -19,16 +19,6 @@ FaultKind: TypeAlias = Literal[
     "refetch",
 ]
 
-_TEXTS: dict[str, str] = {
-    "no_match": "no match",
-    "denied": "denied",
-    "backend_error": "backend error",
-    "flush_miss": "flush miss",
-    "post_compaction_bootstrap": "post-compaction bootstrap fault",
-    "pinned_invariant_miss": "pinned invariant miss",
-    "duplicate_tool": "duplicate tool",
-    "refetch": "refetch",
-}
 _REASONED = ("denied", "backend_error")
 
 
@@ -40,7 +30,8 @@ class Fault:
     reason: str | None = None
 
     def __str__(self) -> str:
-        text = _TEXTS[self.kind]
+        is_bootstrap = self.kind == "post_compaction_bootstrap"
+        text = "post-compaction bootstrap fault" if is_bootstrap else self.kind.replace("_", " ")
         return text if self.reason is None else f"{text}: {self.reason}"
 
     def encode(self) -> dict[str, str]:

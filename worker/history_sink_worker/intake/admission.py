@@ -65,26 +65,18 @@ def _find_odd(fields: Mapping[Any, Any], checks: Mapping[str, Check], where: str
     return None
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _is(kind: type) -> Check:
+    return lambda value: isinstance(value, kind)
 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**31
 
 
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
 def _is_time_limit(value: object) -> bool:
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         return False
     return all(limit is None or (type(limit) in (int, float) and 0 < limit < 1e9) for limit in value)
-
-
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, dict)
 
 
 def _are_texts(value: object) -> bool:
@@ -101,14 +93,14 @@ def _is_signature(value: object) -> bool:
 
 _TEXTS = ("id", "task", "shadow", "root_id", "parent_id", "group", "lang", "origin", "eta", "expires")
 _HEADERS: dict[str, Check] = {
-    **dict.fromkeys(_TEXTS, _is_text),
+    **dict.fromkeys(_TEXTS, _is(str)),
     "retries": _is_count,
     "group_index": _is_count,
     "replaced_task_nesting": _is_count,
     "timelimit": _is_time_limit,
-    "ignore_result": _is_flag,
+    "ignore_result": _is(bool),
     "stamped_headers": _are_texts,
-    "stamps": _is_mapping,
+    "stamps": _is(dict),
 }
 _EMBED: dict[str, Check] = {
     "callbacks": _are_signatures,

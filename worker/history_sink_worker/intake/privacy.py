@@ -21,7 +21,7 @@ class Bytes:
         self.body = body
 
     def __repr__(self) -> str:
-        return f"<{len(self.body)} bytes>"
+        return f"<{self.size_bytes} bytes>"
 
     @property
     def size_bytes(self) -> int:
@@ -42,9 +42,6 @@ class PackedBytes(Bytes):
     @property
     def size_bytes(self) -> int:
         return int(self._fields["size_bytes"])
-
-    def __repr__(self) -> str:
-        return f"<{self.size_bytes} bytes>"
 
     def __json__(self) -> Any:
         return self._fields
