@@ -12,11 +12,12 @@ from history_sink.client.ranges import (
     Faulted,
     Mismatch,
     NotFound,
+    Resolve,
     Source,
     create_whole,
     find_source,
     read_source,
-    restore,
+    write_out,
 )
 from history_sink.protocol.chain import START, shorten, walk
 from history_sink.protocol.pointer import Fault, PointerHandle
@@ -40,6 +41,18 @@ def after(*answers: bytes | Fault) -> Callable[[PointerHandle], bytes | Fault]:
     """A store that gives these answers, and then has LOG."""
     left = list(answers)
     return lambda handle: left.pop(0) if left else resolve(handle)
+
+
+def restore(
+    resolve: Resolve,
+    source: Source,
+    path: Path,
+    *,
+    force: bool = False,
+    advance: Callable[[int], None] = lambda _: None,
+) -> ChainMeter:
+    with create_whole(path, force) as file:
+        return write_out(resolve, source, file, advance)
 
 
 def test_a_log_is_restored_byte_for_byte_in_ranges(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,16 +77,12 @@ def restore(
             status = sink.status(session, timeout_seconds)
             source = restoring.find_source(status, LATEST if latest else branch, stray)
             _tell_later(status, branch or stray, latest)
-            with show_progress(f"restoring {session}", source.end) as advance:
+            whole = nullcontext(sys.stdout.buffer) if is_piped else restoring.create_whole(Path(file), force)
+            with whole as out, show_progress(f"restoring {session}", source.end) as advance:
                 ask = partial(sink.resolve, timeout_seconds=timeout_seconds, stored=True)
                 begin = partial(sink._reading.begin, timeout_seconds=timeout_seconds)
                 change = _keep if stored else partial(opening.open_log, session)
-                if is_piped:
-                    meter = restoring.write_out(ask, source, sys.stdout.buffer, advance, change, begin)
-                else:
-                    meter = restoring.restore(
-                        ask, source, Path(file), force=force, advance=advance, change=change, begin=begin
-                    )
+                meter = restoring.write_out(ask, source, out, advance, change, begin)
         except (restoring.NotFound, restoring.Faulted) as error:
             raise Failure(str(error), FAULT) from None
         except FileExistsError as error:

@@ -151,26 +151,6 @@ class ChainMeter:
         self._open.update(rest)
 
 
-def restore(
-    resolve: Resolve,
-    source: Source,
-    path: Path,
-    *,
-    force: bool = False,
-    advance: Callable[[int], None] = lambda _: None,
-    change: Change = lambda pieces: pieces,
-    begin: Begin | None = None,
-) -> ChainMeter:
-    """Write all of `source` to `path`, which comes into being whole, and only if its chain is the store's.
-
-    `advance` is told the size of each piece. `change` makes of the pieces what is to be written. Raises
-    `FileExistsError` where `path` exists, without `force`; `Faulted`, `Mismatch`, what `change` raises, and `OSError`
-    from the file.
-    """
-    with create_whole(path, force) as file:
-        return write_out(resolve, source, file, advance, change, begin)
-
-
 def write_out(
     resolve: Resolve,
     source: Source,
@@ -179,7 +159,11 @@ def write_out(
     change: Change = lambda pieces: pieces,
     begin: Begin | None = None,
 ) -> ChainMeter:
-    """Write all of `source` to an open file, and see at its end that its chain is the store's. Raises as `restore`."""
+    """Write all of `source` to an open file, and see at its end that its chain is the store's.
+
+    `advance` is told the size of each piece. `change` makes of the pieces what is to be written. Raises `Faulted`,
+    `Mismatch`, what `change` raises, and `OSError` from the file.
+    """
     meter = ChainMeter()
 
     def read() -> Iterator[bytes]:
