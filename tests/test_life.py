@@ -36,6 +36,8 @@ from stack.stack import UNSAFE_TIMES, producer_environment
 from stack.stack import environment as variables
 from stack.worker import Worker
 
+NAMES = "history/.deleted/names"
+
 SETTLE_SECONDS = 2.0
 
 
@@ -63,9 +65,11 @@ class Place:
         return ended
 
     def list_keys(self, session: str = "") -> list[str]:
+        """Without the list of what was deleted."""
         prefix = f"history/{session}/" if session else "history/"
         page = self.store.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
-        return [entry["Key"] for entry in page.get("Contents", ())]
+        keys = [entry["Key"] for entry in page.get("Contents", ())]
+        return [key for key in keys if key != NAMES]
 
     def put(self, key: str, body: bytes, meta: Mapping[str, str] | None = None) -> None:
         self.store.put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=dict(meta or {}))
@@ -253,7 +257,7 @@ def test_a_bucket_that_keeps_versions_is_warned_of(place: Place) -> None:
     place.store.put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Enabled"})
     place.put_log("monday", some_lines(3))
     assert "The bucket keeps versions" in place("delete", "monday", "--yes").stderr
-    versions = place.store.list_object_versions(Bucket=place.bucket)["Versions"]
+    versions = place.store.list_object_versions(Bucket=place.bucket, Prefix="history/monday/")["Versions"]
     assert [version["Size"] for version in versions] == [43, 39]
 
 
@@ -304,6 +308,7 @@ def test_old_sessions_are_pruned_and_young_ones_stay(place: Place) -> None:
     assert [(each["session"], each["size_bytes"]) for each in removed] == [("a", 39)]
     assert letters == {"letters": 0, "unknown_letters": 0}
     assert [len(place.get(key)[0]) for key in place.list_keys() if key.endswith("history.jsonl")] == [39, 43, 43, 39]
+    assert place.get(NAMES)[0] == b"a\nb\n"
     for age in (younger_than(at), "999999999w"):
         assert "0 sessions not written to since" in place("prune", "--older-than", age).output
 

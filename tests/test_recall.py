@@ -103,7 +103,7 @@ def test_filters_narrow_what_is_found(sink: HistorySink) -> None:
 
 def test_a_branch_is_found_from_where_it_parts(sink: HistorySink) -> None:
     common = [said("badgers dig setts"), said("with many rooms", "assistant")]
-    sink.save("badgers", [*common, said("the old ending about worms")])
+    recall(sink, "worms", at_least=sink.save("badgers", [*common, said("the old ending about worms")]))
     receipt = sink.save("badgers", [*common, said("the new ending about cubs")])
     assert receipt.branch is not None
     found = recall(sink, "badgers cubs worms", session="badgers", at_least=receipt)

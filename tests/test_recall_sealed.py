@@ -9,6 +9,9 @@ from forked_process import ForkedWorker
 from history_sink import HistorySink, ProducerSettings, Recalled
 from history_sink_agents.sealing import Keyring, Sealing, read_keyring
 from history_sink_agents.sealing.keyring import MASTER_FILE, make_master, parse_keys
+from history_sink_worker.search.index import Index
+from history_sink_worker.search.places import Scope
+from history_sink_worker.search.state import State
 from plain_store import lines_of, messages
 from stack.processes import wait_until
 from stack.stack import producer_environment
@@ -52,5 +55,9 @@ def test_what_was_sealed_is_found_where_the_search_worker_has_the_key(
         (hit,) = found.hits
         assert (hit.session, hit.message, hit.excerpt) == ("ours", 0, "the pelican")
         wait_until(lambda: recall(sink, "pelican").sealed == 1, timeout_seconds=30, what="the others' to be counted")
+        state = State.read(tmp_path / "index")
+        assert state is not None
+        index = Index(tmp_path / "index" / str(state.folder))
+        assert [each.kept for each in index.search(index.read("pelican"), Scope(), 9)] == [None]
         assert sink.resolve(hit.handle) == lines_of(history)[0]
         assert sink.resolve(hit.handle, stored=True) != lines_of(history)[0]

@@ -22,7 +22,8 @@ from history_sink.protocol.contract import check_branch, check_session
 BASE = "history.jsonl"
 DEAD = ".dead/"
 PROBE = ".probe/"
-"""Folders under the prefix that are no session's: no session's name begins with a dot."""
+DELETED = ".deleted/names"
+"""Under the prefix, and no session's: no session's name begins with a dot."""
 
 TailKind: TypeAlias = Literal["extent", "stray", "undecided"]
 _KIND_OF_SIGN: dict[str, TailKind] = {"": "extent", "~": "stray", "_": "undecided"}

@@ -12,8 +12,8 @@ from history_sink_worker.archive.erasure import second_sweep_seconds
 from history_sink_worker.cli.console import giving_up, open_progress, open_service
 from history_sink_worker.cli.delete import tell, tell_letters, warn_of_versions
 from history_sink_worker.life.age import count_waiting, find_old, is_deleted, is_old, parse_duration, show_time
+from history_sink_worker.life.deletion import announce_all, remove_letters
 from history_sink_worker.life.deletion import delete as delete_session
-from history_sink_worker.life.deletion import remove_letters
 from history_sink_worker.life.inventory import Folder, list_folders
 from history_sink_worker.service.service import Service
 
@@ -94,12 +94,13 @@ def _check_queue(work: Service) -> None:
 
 def _delete(work: Service, found: list[Folder], written_before: float, as_json: bool) -> None:
     done: set[str] = set()
+    announce_all(work, [folder.session for folder in found])
     for folder in found:
         now = next(list_folders(work, folder.session), None)
         if now is None or not is_old(now, written_before) or is_deleted(work, now):
             click.echo(f"{folder.session}: left, as it has changed meanwhile", err=True)
             continue
-        removed = delete_session(work, folder.session)
+        removed = delete_session(work, folder.session, is_announced=True)
         done.add(folder.session)
         click.echo(json.dumps(asdict(removed)) if as_json else tell(removed))
     letters, unknown = remove_letters(work, done)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from history_sink.errors import Malformed
+from history_sink_worker.archive.deletions import announce
 from history_sink_worker.archive.erasure import Swept, entomb, second_sweep_seconds, sweep_beside
 from history_sink_worker.dead.letter_store import list_names, read_head, remove
 from history_sink_worker.service.service import Service
@@ -25,12 +26,14 @@ class Removed:
     is_noted: bool
 
 
-def delete(work: Service, session: str) -> Removed:
+def delete(work: Service, session: str, is_announced: bool = False) -> Removed:
     """Delete the objects and hints of `session`, and have a worker sweep once more when nothing can come any more.
 
-    To be done again whenever it was interrupted. Raises `StoreError`.
+    To be done again whenever it was interrupted. `is_announced`: see `announce_all`. Raises `StoreError`.
     """
     prefix = work.settings.prefix
+    if not is_announced:
+        announce_all(work, [session])
     replaced = work.run(entomb(work.context, prefix, session))
     base, swept = replaced or Swept(), work.run(sweep_beside(work.context, prefix, session))
     again_at = work.context.now() + second_sweep_seconds(work.context)
@@ -38,6 +41,11 @@ def delete(work: Service, session: str) -> Removed:
     objects, size_bytes = base.objects + swept.objects, base.size_bytes + swept.size_bytes
     foreign = tuple(sorted(swept.foreign))
     return Removed(session, replaced is not None, objects, size_bytes, foreign, again_at, is_noted)
+
+
+def announce_all(work: Service, sessions: Collection[str]) -> None:
+    """Do what comes before the tombstones of all of these, at the cost of one. Raises `StoreError`."""
+    work.run(announce(work.settings.prefix, sessions))
 
 
 def remove_letters(work: Service, sessions: Collection[str]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from history_sink_worker.archive.names import PROBE, Log, owner_of, parse_beside, parse_key
+from history_sink_worker.archive.names import DELETED, PROBE, Log, owner_of, parse_beside, parse_key
 from history_sink_worker.archive.tombstone import TOMBSTONE_BYTES
 from history_sink_worker.dead.letter_format import parse_name
 from history_sink_worker.service.service import Service
@@ -60,4 +60,5 @@ def list_folders(work: Service, session: str | None = None) -> Iterator[Folder]:
 
 def _is_other(prefix: str, key: str) -> bool:
     """Whether it is ours, but no session's."""
-    return key.startswith(prefix + PROBE) or parse_name(prefix, key) is not None
+    is_known = key.startswith(prefix + PROBE) or key == prefix + DELETED
+    return is_known or parse_name(prefix, key) is not None

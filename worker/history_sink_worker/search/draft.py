@@ -59,9 +59,9 @@ class Draft:
         """How far a log is indexed, what is not committed included."""
         return self._find(log.session, log.branch)
 
-    def add(self, place: Place, what: Extract, project: str) -> None:
-        """Index one message."""
-        self._messages += self.index.add(place, what, project)
+    def add(self, place: Place, what: Extract, project: str, is_secret: bool) -> None:
+        """Index one message. `is_secret`: its line is sealed."""
+        self._messages += self.index.add(place, what, project, is_secret)
         self.sealed += what.is_sealed
 
     def move(self, cursor: Cursor) -> None:

@@ -2,7 +2,7 @@
 
 import tantivy
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Of all this, of `spelling`, `word_parts` and `extraction`. An index of another one is built anew."""
 _AT_SPACES = "whitespace"
 """tantivy's own tokenizer: texts come with their words spelt, and a space between each two. See `spelling`."""

@@ -15,6 +15,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 import tantivy
 
+from history_sink_worker.search.excerpt import EXCERPT_CHARACTERS
 from history_sink_worker.search.extraction import Extract
 from history_sink_worker.search.fields import log_tag, make_schema, tag
 from history_sink_worker.search.places import Cursor, Found, Place, Scope
@@ -51,8 +52,11 @@ class Index:
 
     # What a writer does
 
-    def add(self, place: Place, extract: Extract, project: str) -> bool:
-        """Index one message; whether there was anything to index. To be committed."""
+    def add(self, place: Place, extract: Extract, project: str, is_secret: bool = False) -> bool:
+        """Index one message; whether there was anything to index. To be committed.
+
+        Beside its words a text is kept that an excerpt shows whole, but where it `is_secret`.
+        """
         whole = extract.text
         if not whole or whole.isspace():
             return False
@@ -69,7 +73,8 @@ class Index:
         if extract.at is not None:
             doc.add_unsigned("at", int(extract.at))
         ref = place.session, place.branch, place.start, place.end, place.number, extract.role, extract.at
-        doc.add_bytes("ref", self._packer.pack((*ref, digest_of(whole), pack(said.split()))))
+        kept = whole if len(whole) <= EXCERPT_CHARACTERS and not is_secret else None
+        doc.add_bytes("ref", self._packer.pack((*ref, digest_of(whole), pack(said.split()), kept)))
         self._waiting.append(doc)
         self._waiting_characters += len(words)
         if self._waiting_characters > TOGETHER_CHARACTERS:
@@ -197,9 +202,9 @@ def _read_cursor(doc: tantivy.Document) -> Cursor:
 
 
 def _read_found(score: float, doc: tantivy.Document, numbers: frozenset[int]) -> Found:
-    session, branch, start, end, number, role, at, digest, said = _ref(doc)
+    session, branch, start, end, number, role, at, digest, said, kept = _ref(doc)
     score += EACH_SAID_WORD * count(said, numbers)
-    return Found(score, Place(session, branch, start, end, number), role, at, digest)
+    return Found(score, Place(session, branch, start, end, number), role, at, digest, kept)
 
 
 def _ref(doc: tantivy.Document) -> Any:

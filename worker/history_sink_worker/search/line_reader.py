@@ -41,11 +41,12 @@ class LineReader:
         """Index the line before `walk`. Commits, in the middle of a log, where much has come together."""
         draft, start = self._draft, self._start
         if walk.offset >= self._parts_at:
-            what = self._find_speaker(_extract(open_line(start.session, line)))
+            opened = open_line(start.session, line)
+            what = self._find_speaker(_extract(opened))
             self._project = what.project or self._project
             self._sealed += what.is_sealed
             place = Place(start.session, start.branch, walk.offset - len(line), walk.offset, self._messages)
-            draft.add(place, what, self._project)
+            draft.add(place, what, self._project, is_secret=opened is not line)
         self._offset, self._chain, self._messages = walk.offset, walk.chain, self._messages + 1
         draft.done.messages, draft.done.size_bytes = draft.done.messages + 1, draft.done.size_bytes + len(line)
         if draft.is_full:

@@ -36,13 +36,14 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One message that fits. `digest` is the same for the same text."""
+    """One message that fits. `digest` is the same for the same text; `kept` is the text itself, if the index has it."""
 
     score: float
     place: Place
     role: str
     at: float | None
     digest: bytes
+    kept: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

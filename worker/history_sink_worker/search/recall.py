@@ -1,36 +1,42 @@
-"""Answer a question: ask the index, and show what the archive says now.
+"""Answer a question: ask the index, and show what the archive has.
 
-An index may be old. So each hit is read through the archive: what is not there any more, or is something else, is not
-shown, and the writer is told to look at that log.
+An index may be old, and lines of a log never change. So one request tells which sessions may have been deleted. Of
+others a text that the index has kept is shown as it is. All else is read through the archive: what is not there any
+more, or is something else, is not shown, and the writer is told to look at that log.
 """
 
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
+from typing import Any, TypeVar
 
 from history_sink.protocol.pointer import Fault, PointerHandle
 from history_sink.protocol.search import Hit, Question, Recalled
 from history_sink_worker.archive import reader
 from history_sink_worker.archive.context import Context
+from history_sink_worker.archive.deletions import Announced
 from history_sink_worker.archive.names import Log
 from history_sink_worker.search.excerpt import make_excerpt
 from history_sink_worker.search.extraction import extract
 from history_sink_worker.search.index import Index, digest_of
-from history_sink_worker.search.places import Found, Scope
+from history_sink_worker.search.places import Found, Place, Scope
 from history_sink_worker.search.question import Terms
 from history_sink_worker.search.sealed import open_line
 from history_sink_worker.search.state import State, wish
 from history_sink_worker.service.service import Service
+
+T = TypeVar("T")
 
 WAIT_SECONDS = 5.0
 """How long a question may wait for a save that it asks for."""
 START_SECONDS = 2.0
 DEAD_SECONDS = 15.0
 """A writer that has not said anything for so long is not at work."""
-_READERS = 8
+_READERS = 10
+"""As many as an answer usually has hits: all are read at once."""
 _POLL_SECONDS = 0.02
 _WISH_SECONDS = 0.25
 
@@ -43,6 +49,7 @@ class Recall:
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="recall")
+        self._announced = Announced()
 
     def answer(self, question: Question) -> Recalled | Fault:
         """The hits, or why there can be none. Raises `StoreError` where the store does not answer."""
@@ -108,26 +115,41 @@ class Recall:
     def _find(self, index: Index, question: Question) -> list[Hit]:
         terms = index.read(question.query)
         scope = Scope(question.session, question.branch, question.role, question.project, question.since)
+        deleted = self._start(self._work.read, self._announced.look(self._work.settings.prefix))
         hits: list[Hit] = []
         for spare in (0, 3 * question.limit + 10):  # again with more, where some are not there any more
             found = index.search(terms, scope, question.limit + spare)
-            context = self._work.know_hints({self._log_of(each).root for each in found})
-            # Each with the task's own variables: what is asked of the store is told with the task that asks.
-            shown = [self._threads.submit(copy_context().run, self._show, terms, context, each) for each in found]
-            hits = [hit for each in shown if (hit := each.result()) is not None][: question.limit]
+            shown = self._show_all(terms, found, deleted.result())
+            hits = [hit for hit in shown if hit is not None][: question.limit]
             if len(hits) == min(question.limit, len(found)):
                 break
         return hits
 
-    def _log_of(self, found: Found) -> Log:
-        return Log(self._work.settings.prefix, found.place.session, found.place.branch)
+    def _start(self, do: Callable[..., T], *given: Any) -> Future[T]:
+        """In another thread, with the task's own variables: what is asked of the store is told with the task."""
+        return self._threads.submit(copy_context().run, do, *given)
 
-    def _show(self, terms: Terms, context: Context, found: Found) -> Hit | None:
-        """The hit as the archive has it; None where that has it no longer."""
-        settings, place, log = self._work.settings, found.place, self._log_of(found)
-        handle = PointerHandle(settings.bucket, log.base, (place.start, place.end))
+    def _show_all(self, terms: Terms, found: list[Found], deleted: frozenset[str]) -> list[Hit | None]:
+        """Each as the archive has it; None where that has it no longer."""
+        kept = {at: each.kept for at, each in enumerate(found) if each.place.session not in deleted}
+        asked = [at for at in range(len(found)) if kept.get(at) is None]
+        context = self._work.know_hints({self._log_of(found[at].place).root for at in asked})
+        read = {at: self._start(self._read, context, found[at]) for at in asked}
+        texts = [read[at].result() if at in read else kept[at] for at in range(len(found))]
+        pairs = zip(found, texts, strict=True)
+        return [None if text is None else self._make_hit(terms, each, text) for each, text in pairs]
+
+    def _log_of(self, place: Place) -> Log:
+        return Log(self._work.settings.prefix, place.session, place.branch)
+
+    def _handle_of(self, place: Place) -> PointerHandle:
+        return PointerHandle(self._work.settings.bucket, self._log_of(place).base, (place.start, place.end))
+
+    def _read(self, context: Context, found: Found) -> str | None:
+        """What the archive has at the place, if that is what was indexed."""
+        settings, place = self._work.settings, found.place
         cap_bytes = place.end - place.start  # what was indexed is no longer than a line may be
-        wanted = handle.encode()
+        wanted = self._handle_of(place).encode()
         answer = self._work.read(reader.read(context, settings.bucket, settings.prefix, wanted, cap_bytes))
         if isinstance(answer, Fault):
             if answer.kind == "no_match":
@@ -137,9 +159,13 @@ class Recall:
         if digest_of(text) != found.digest:
             wish(self._home, place.session, place.branch)
             return None
+        return text
+
+    def _make_hit(self, terms: Terms, found: Found, text: str) -> Hit:
+        place = found.place
         excerpt, marks = make_excerpt(text, terms)
         return Hit(
-            handle=handle,
+            handle=self._handle_of(place),
             session=place.session,
             branch=place.branch,
             message=place.number,
