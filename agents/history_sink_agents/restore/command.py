@@ -72,13 +72,7 @@ def into(
     """
     if branch and is_main:
         raise click.UsageError("--branch or --main, not both")
-    if not session:
-        raise click.UsageError("SESSION is empty")
-    writer = session.partition(".")[0]
-    if writer in FORMATS and writer != agent:
-        raise click.UsageError(f"{session} is a session of {writer}: --into {writer}")
-    asked = session if session.startswith(f"{agent}.") else name_session(agent, session)
-    form = FORMATS[agent]
+    asked, form = _name(session, agent), FORMATS[agent]
     where = home or _find_home(form, project)
     wish = Wish(asked, where, project, as_new, partial, rewrite_cwd)
     with open_reader() as sink:
@@ -101,6 +95,16 @@ def into(
             raise click.ClickException(f"{error.filename or where} cannot be written: {error.strerror}") from None
     if not as_json and not dry_run and plan.items:
         click.echo(f"Restored {len(plan.items)} {'file' if len(plan.items) == 1 else 'files'}.", err=True)
+
+
+def _name(session: str, agent: str) -> str:
+    """The session's id in the archive. Raises click's error for a session of another agent."""
+    if not session:
+        raise click.UsageError("SESSION is empty")
+    writer = session.partition(".")[0]
+    if writer in FORMATS and writer != agent:
+        raise click.UsageError(f"{session} is a session of {writer}: --into {writer}")
+    return session if session.startswith(f"{agent}.") else name_session(agent, session)
 
 
 def _find_home(form: Format, project: str | None) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.filesize import decimal
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -15,7 +16,7 @@ from history_sink_agents.render import Turn
 from history_sink_agents.view.index import PIECE_TURNS, Indexes, read_tail, read_turns
 from history_sink_agents.view.overview import ShownLog, describe_logs
 from history_sink_agents.view.shown import Run, group_quiet, show_turn
-from history_sink_agents.view.texts import show, show_bytes, show_time
+from history_sink_agents.view.texts import show, show_time
 
 TIMEOUT_SECONDS = 10.0
 _HERE = Path(__file__).parent
@@ -109,6 +110,6 @@ def make_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters |= {"show": show, "bytes": show_bytes, "time": show_time}
+    env.filters |= {"show": show, "bytes": decimal, "time": show_time}
     env.globals |= {"link_session": link_session, "link_pointer": link_pointer}
     return env

@@ -53,13 +53,3 @@ def indent_json(text: str) -> str:
 def show_time(seconds: float | None) -> str:
     """A Unix time as people write it, in UTC; empty where there is none."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds else ""
-
-
-def show_bytes(size_bytes: int) -> str:
-    """``1.4 MB``."""
-    size, unit = float(size_bytes), "bytes"
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            break
-        size /= 1000
-    return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"

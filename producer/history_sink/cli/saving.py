@@ -1,5 +1,6 @@
 """The command `save`: transcripts, new or grown, into the archive."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,13 +74,8 @@ def save(
     todo = name_sessions(found, session, name_from)
     size_bytes = measure(file for file, trouble in found if not trouble)
     with open_sink() as sink, show_progress("saving", size_bytes) as advance:
-        work = Backfill(
-            sink,
-            None if no_wait else timeout_seconds,
-            lambda saved: output.tell_saved(saved, as_json, has_waited=not no_wait, is_dry=dry_run),
-            advance,
-            is_dry=dry_run,
-        )
+        tell = partial(output.tell_saved, as_json=as_json, has_waited=not no_wait, is_dry=dry_run)
+        work = Backfill(sink, None if no_wait else timeout_seconds, tell, advance, is_dry=dry_run)
         try:
             for file, name in todo:
                 work.save(file, name)
