@@ -288,6 +288,12 @@ def test_a_value_of_any_kind_anywhere_can_be_shown_and_written(record: Any) -> N
         write_markdown(turn).encode()
 
 
+@pytest.mark.parametrize("content", [None, [], ""])
+def test_a_message_without_a_word_says_so(content: object, sink: MemorySink, client: TestClient) -> None:
+    sink.save("s", [{"role": "assistant", "content": content}])
+    assert "(empty)" in get(client, "/s/s").text
+
+
 def test_what_cannot_be_seen_is_made_visible() -> None:
     assert str(show("a\u202eb<")) == 'a<span class="unseen">U+202E</span>b&lt;'
     for unseen in ("\x00", "\r", "\x1b", "\u200b", "\u2066", "\u200f", "\ufeff", "\U000e0041", "\u2028", "\ud83d"):
@@ -446,7 +452,7 @@ def test_a_stray_is_shown(sink: MemorySink, client: TestClient) -> None:
     stray = get(client, page.link("?stray="))
     assert stray.turns == [0, 1]
     assert "another way" in stray.text
-    assert "The first 1 messages are the same" in get(client, page.link("/beside?")).text
+    assert "The first message is the same" in get(client, page.link("/beside?")).text
 
 
 class Both(MemorySink):

@@ -180,6 +180,16 @@ def test_a_branch_is_beside_its_main_line(look: Callable[[str], Tab]) -> None:
     assert tab.ask("document.getElementById('t199')") is None
 
 
+@pytest.mark.parametrize("path", ["/", "/s/branched", "/s/branched/beside", "/s/hostile", "/search?q=file"])
+def test_a_narrow_window_cuts_nothing_off(look: Callable[[str], Tab], sink: MemorySink, path: str) -> None:
+    branch = sink.status("branched").logs[-1].branch
+    tab = look(f"{path}?other_branch={branch}" if path.endswith("beside") else path)
+    tab.show(360, 740)
+    tab.press("e")
+    tab.wait("document.documentElement.clientWidth === 360", 10)
+    assert tab.ask("document.documentElement.scrollWidth") == 360
+
+
 def test_a_pointers_link_leads_to_its_message(look: Callable[[str], Tab]) -> None:
     tab = look("/s/short")
     tab.ask("document.querySelector('#t3 a.pointer').click()")
