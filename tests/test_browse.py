@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from history_sink_agents.browse import manifest as manifests
 from history_sink_agents.browse.context import find_data_directory
 from history_sink_agents.browse.folder import PART, Busy, hold
 from history_sink_agents.browse.log import RANGE_BYTES, Log, read_lines
-from history_sink_agents.render import name_turn
+from history_sink_agents.render import VERSION, name_turn
 from stack.processes import free_port
 
 
@@ -232,10 +233,25 @@ def test_a_manifest_that_somebody_has_changed_is_mended(sink: MemorySink, tmp_pa
     path = tmp_path / manifests.NAME
     whole = path.read_text()
     lines = whole.splitlines(keepends=True)
-    for damage in ("no json\n", "{}\n", '{"turn":2,"file":"/etc/passwd"}\n', lines[1]):
+    for damage in ("no json\n", "{}\n", '{"turn":2,"file":"/etc/passwd"}\n', lines[1], "[" * 100_000 + "\n"):
         path.write_text("".join([*lines[:3], damage, *lines[4:]]))
         export(sink, "s", tmp_path)
         assert path.read_text() == whole
+    entry = json.loads(lines[3])
+    name: str
+    value: object
+    for name, value in product({*entry, "group"} - {"sha256"}, (None, "0", [], {}, True, -1)):
+        path.write_text("".join([*lines[:3], json.dumps({**entry, name: value}) + "\n", *lines[4:]]))
+        export(sink, "s", tmp_path)
+        assert turns_in(tmp_path) == GOLDEN
+
+
+@pytest.mark.parametrize("log", [None, 7, "s", []])
+def test_a_manifest_that_names_no_log_is_another_programs(log: object, sink: MemorySink, tmp_path: Path) -> None:
+    header = {"history_sink_export": 1, "render": VERSION, "log": log}
+    (tmp_path / manifests.NAME).write_text(json.dumps(header) + "\n")
+    with pytest.raises(ForeignFile):
+        export(sink, "s", tmp_path)
 
 
 def test_another_versions_files_are_made_anew(

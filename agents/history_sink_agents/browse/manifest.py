@@ -93,7 +93,7 @@ def read_manifest(directory: Path, log: Log) -> Manifest:
     if header.get("history_sink_export") != _FORMAT:
         raise ForeignFile(f"{path} is not this program's")
     if header.get("log") != wanted:
-        held = header.get("log") or {}
+        held = header["log"] if isinstance(header.get("log"), dict) else {}
         what = f"session {held.get('session')}" + (f", branch {held['branch']}" if held.get("branch") else "")
         raise ForeignFile(f"{directory} has {what} of bucket {held.get('bucket')}; take another folder")
     manifest = Manifest(wanted, is_old=header.get("render") != VERSION, is_cut=bool(lines and lines[-1]))
@@ -129,15 +129,17 @@ def _write(value: dict[str, Any]) -> bytes:
 def _read(line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def _read_entry(line: bytes) -> Entry | None:
+    """None where somebody has changed it."""
     try:
         entry = Entry(**_read(line))
-    except TypeError:
+        is_whole = entry.start < entry.end and entry.file == name_turn(entry.turn, entry.who)
+    except (TypeError, ValueError):
         return None
-    is_whole = isinstance(entry.start, int) and isinstance(entry.end, int) and entry.start < entry.end
-    return entry if is_whole and entry.file == name_turn(entry.turn, entry.who) else None
+    is_sound = all(type(each) is int for each in (entry.turn, entry.start, entry.end, entry.size_bytes))
+    return entry if is_whole and is_sound and isinstance(entry.group, str | None) else None
