@@ -31,7 +31,8 @@ from .jobs import small_limits
 from .model_store import WRITES, ModelStore
 from .oracle import Violation, junctions, main_line
 
-T = 400
+T = 40_000
+"""Folds in parts of a byte, between the requests of others, take less than a quarter of it."""
 LEARNT_SECONDS = T / 2 + T / 4
 """So long after the tombstone no hint from before it proves anything, by whatever two clocks."""
 MAIN = Log(PREFIX, GONE)
