@@ -60,7 +60,7 @@ test-watch: $(STAMP) ## the watch, killed 120 times (KILLS=500: as often), and 2
 	@$(BIN)/python -m stack.go_programs minio
 	@HISTORY_SINK_WATCH_KILLS=$(or $(KILLS),120) $(BIN)/python -m pytest -p no:xdist tests/test_watch_servers.py
 
-test-oldest: $(STAMP) ## the core's tests on the oldest dependencies, the library's and the worker's (PYTHON=python3.13: with that one)
+test-oldest: $(STAMP) ## tests on the oldest dependencies, the library's, the worker's and the stores' (PYTHON=python3.13: with that one)
 	@$(BIN)/python -m stack.go_programs
 	@$(BIN)/python -m stack.oldest --python $(PYTHON)
 

@@ -15,24 +15,31 @@ _ROOT = Path(__file__).parents[1]
 PARTS = {
     "library": (
         "constraints-oldest.txt",
+        (),
         ("contract", "chain", "ledger", "lines", "session", "broker_urls", "imports", "sink", "threads"),
     ),
     "worker": (
         "constraints-oldest-worker.txt",
+        ("worker", "flower", "search"),
         (
             *("transport", "transport_worker", "worker_start", "dead", "watch", "s3", "s3_bucket", "probe"),
             *("flush", "asyncio", "restore", "cli", "cli_trouble", "end_to_end"),
         ),
     ),
+    "stores": (
+        "constraints-oldest-stores.txt",
+        ("watch", "claude", "pydantic-ai", "openai-agents"),
+        ("store_claude", "store_names", "store_openai_agents", "store_pydantic", "watch_live"),
+    ),
 }
-"""The file with the versions, and the files or folders of tests that are run on them."""
+"""The file with the versions, the extras, and the files or folders of tests that are run on them."""
 
 
 def main() -> int:
     """The status of the step that failed, else 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default=sys.executable, help="the Python that is used")
-    parser.add_argument("parts", nargs="*", choices=(*PARTS, []), help="default: both")
+    parser.add_argument("parts", nargs="*", choices=(*PARTS, []), help="default: all")
     options = parser.parse_args()
     for part in options.parts or PARTS:
         with tempfile.TemporaryDirectory(prefix="history-sink-oldest-") as place:
@@ -53,7 +60,7 @@ def _name(line: str) -> str:
 
 
 def _steps(part: str, python: str, place: Path) -> Iterator[tuple[str, list[str]]]:
-    file, tests = PARTS[part]
+    file, extras, tests = PARTS[part]
     oldest, newest = ((_ROOT / name).read_text().splitlines() for name in (file, "constraints.txt"))
     constraints = place / "constraints.txt"
     its = [str(place / "bin" / "python"), "-m"]
@@ -62,8 +69,8 @@ def _steps(part: str, python: str, place: Path) -> Iterator[tuple[str, list[str]
     yield "pip", [*install, "pip>=25.1"]
     constraints.write_text("\n".join(merge(oldest, newest)))
     more = [] if part == "worker" else ["boto3", "prometheus_client", "structlog"]  # the tests' own set-up wants them
-    extra = "[worker,flower,search]" if part == "worker" else ""
-    what = ["--constraint", str(constraints), "--group", "dev", "--editable", f"{_ROOT}{extra}", *more]
+    itself = f"{_ROOT}[{','.join(extras)}]" if extras else str(_ROOT)
+    what = ["--constraint", str(constraints), "--group", "dev", "--editable", itself, *more]
     yield "its oldest dependencies", [*install, *what]
     files = [str(locate(name)) for name in tests]
     yield "its tests", [*its, "pytest", "--quiet", "--numprocesses", "2", "--dist", "loadfile", *files]
