@@ -73,7 +73,7 @@ test-search: $(STAMP) ## two search workers, killed 100 times (KILLS=500: as oft
 	@$(BIN)/python -m stack.go_programs minio
 	@SEARCH_KILLS=$(or $(KILLS),100) $(BIN)/python -m pytest -p no:xdist tests/test_search_killed.py
 
-test-agents: $(STAMP) ## real agents from npm, by a scripted model: archived, lost, restored, gone on with (as root); six minutes, not in CI
+test-agents: $(STAMP) ## real agents from npm, by a scripted model: archived, lost, restored, gone on with (as root); ten minutes, not in CI
 	@$(BIN)/python -m stack.go_programs
 	@$(BIN)/python -m stack.agents.programs
 	@$(BIN)/python -m pytest -m agents -p no:xdist tests/test_real_agents.py

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -217,8 +218,8 @@ def test_codex_at_work(lab: Lab, network: AgentNetwork) -> None:
         child.communicate()
 
 
-def call_server(lab: Lab, *requests: tuple[str, dict[str, Any]]) -> list[Any]:
-    """What Codex's app server answers to these requests."""
+def call_server(lab: Lab, *requests: tuple[str, dict[str, Any]], awaited: str = "") -> list[Any]:
+    """What Codex's app server answers to these requests; and then wait for a notification."""
     child = drivers.CODEX.start(lab.network, lab.home, lab.project, "app-server", has_input=True)
     assert child.stdin
     assert child.stdout
@@ -239,6 +240,11 @@ def call_server(lab: Lab, *requests: tuple[str, dict[str, Any]]) -> list[Any]:
                     assert "result" in answer, answer
                     answers.append(answer["result"])
                     break
+        while awaited and time.monotonic() < deadline:
+            line = child.stdout.readline()
+            if line.startswith("{") and json.loads(line).get("method") == awaited:
+                awaited = ""
+        assert not awaited, f"Codex did not say {awaited}"
     finally:
         child.kill()
         child.communicate()
@@ -268,6 +274,21 @@ def test_codex_rewound(lab: Lab) -> None:
     lab.archive_again("codex", f"codex.{thread}." + files[-1].rpartition("_")[2].removesuffix(".jsonl"))
 
 
+def test_codex_compacted(lab: Lab) -> None:
+    thread = find_thread(lab.ask_old(drivers.CODEX, write_script("step one", CODEX_SHELL), *RUN))
+    compact = ("thread/compact/start", {"threadId": thread})
+    call_server(lab, ("thread/resume", {"threadId": thread}), compact, awaited="turn/completed")
+    lab.ask_old(drivers.CODEX, write_script("step two"), *RUN, "resume", thread)
+    assert '"type":"compacted"' in next((lab.home / ".codex" / "sessions").rglob("*.jsonl")).read_text()
+    lab.archive("codex")
+    check(lab.restore(thread, "codex"))
+    lab.ask_new(drivers.CODEX, write_script("gone on here"), *RUN, "resume", thread)
+    seen = lab.seen("gone on here")
+    assert "step two" in seen
+    assert "function_call_output" not in seen  # it was compacted away, and stays so
+    lab.archive_again("codex", f"codex.{thread}")
+
+
 def test_gemini_cli(lab: Lab) -> None:
     tool = ("run_shell_command", {"command": "echo said-by-a-tool", "description": "x"})
     lab.ask_old(drivers.GEMINI, write_script("step one", tool))
@@ -289,12 +310,19 @@ def test_pi(lab: Lab) -> None:
     lab.ask_old(drivers.PI, write_script("step two"), "-c")
     (path,) = (lab.home / ".pi" / "agent" / "sessions").rglob("*.jsonl")
     session = json.loads(path.read_text().splitlines()[0])["id"]
+    lab.ask_old(drivers.PI, write_script("step three"), "--fork", session)
+    (path,) = {*path.parent.iterdir()} - {path}
+    fork = json.loads(path.read_text().splitlines()[0])["id"]
     lab.archive("pi")
+    check(lab.restore(fork, "pi"))
+    lab.ask_new(drivers.PI, write_script("the fork"), "--session", fork)
+    assert all(step in lab.seen("the fork") for step in ("step one", "step two", "step three"))
     check(lab.restore(session, "pi"))
     lab.ask_new(drivers.PI, write_script("gone on here"), "--session", session)
     seen = lab.seen("gone on here")
     assert "step one" in seen
     assert "step two" in seen
+    assert "step three" not in seen
     lab.ask_new(drivers.PI, write_script("by continue"), "-c")
     assert "gone on here" in lab.seen("by continue")
     lab.archive_again("pi", f"pi.{session}")
@@ -314,10 +342,15 @@ def test_copilot_cli(lab: Lab) -> None:
     lab.archive_again("copilot", f"copilot.{session}")
 
 
+def list_opencode(lab: Lab) -> list[str]:
+    """Its sessions, the newest first."""
+    listed = drivers.OPENCODE.run(lab.network, lab.home, lab.project, "session", "list", "--format", "json")
+    return [each["id"] for each in json.loads(listed[listed.index("[") :])]
+
+
 def test_opencode(lab: Lab) -> None:
     lab.ask_old(drivers.OPENCODE, write_script("step one", ("bash", {"command": "echo hi", "description": "x"})), "run")
-    listed = drivers.OPENCODE.run(lab.network, lab.home, lab.project, "session", "list", "--format", "json")
-    session = json.loads(listed[listed.index("[") :])[0]["id"]
+    (session,) = list_opencode(lab)
     lab.ask_old(drivers.OPENCODE, write_script("step two"), "run", "-s", session)
     lab.archive("opencode")
     check(lab.restore(session, "opencode"))
@@ -336,6 +369,54 @@ def test_opencode(lab: Lab) -> None:
     lab.ask_new(drivers.OPENCODE, write_script("a third home"), "run", "-s", session)
     seen = lab.seen("a third home")
     assert all(step in seen for step in ("step one", "step two", "gone on here"))
+
+
+PORT = 4096
+
+
+def ask_opencode(lab: Lab, path: str, body: object = None) -> Any:
+    """What OpenCode's server answers, which runs."""
+    script = (
+        "import json, sys, urllib.request as u; url, body = sys.argv[1:];"
+        "head = {'content-type': 'application/json'};"
+        "print(u.urlopen(u.Request(url, json.loads(body) and body.encode(), head), timeout=60).read().decode())"
+    )
+    command = [sys.executable, "-c", script, f"http://127.0.0.1:{PORT}{path}", json.dumps(body)]
+    child = lab.network.run(command, lab.home, lab.project, {})
+    told, _ = child.communicate(timeout=90)
+    assert child.returncode == 0, told
+    return json.loads(told)
+
+
+def test_opencode_undone_and_forked(lab: Lab) -> None:
+    lab.ask_old(drivers.OPENCODE, write_script("step one"), "run")
+    (session,) = list_opencode(lab)
+    lab.ask_old(drivers.OPENCODE, write_script("step two"), "run", "-s", session)
+    server = drivers.OPENCODE.start(lab.network, lab.home, lab.project, "serve", "--port", str(PORT))
+    try:
+        assert server.stdout
+        read = server.stdout.readline
+        wait_until(lambda: "listening" in read(), timeout_seconds=60, what="OpenCode serves")
+        asked = [each["info"] for each in ask_opencode(lab, f"/session/{session}/message")]
+        last = [info["id"] for info in asked if info["role"] == "user"][-1]
+        ask_opencode(lab, f"/session/{session}/revert", {"messageID": last})
+    finally:
+        server.kill()
+        server.communicate()
+    lab.ask_old(drivers.OPENCODE, write_script("another second step"), "run", "-s", session)
+    lab.ask_old(drivers.OPENCODE, write_script("step three"), "run", "-s", session, "--fork")
+    (fork,) = {*list_opencode(lab)} - {session}
+    lab.archive("opencode")
+    for name, here in ((session, False), (fork, True)):
+        check(lab.restore(name, "opencode"))
+        document = lab.new_project / f"opencode.{name}.json"
+        drivers.OPENCODE.run(lab.network, lab.new_home, lab.new_project, "import", str(document))
+        lab.ask_new(drivers.OPENCODE, write_script(f"gone on with {name}"), "run", "-s", name)
+        seen = lab.seen(f"gone on with {name}")
+        assert "step one" in seen
+        assert "another second step" in seen
+        assert "step two" not in seen
+        assert ("step three" in seen) is here
 
 
 def test_qwen_code(lab: Lab) -> None:
