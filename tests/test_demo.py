@@ -91,6 +91,7 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing_behind(directory: Pa
     assert "http://127.0.0.1:" in text
     assert "history_sink.upload_history" in text
     assert "/beside?other_branch=" in text
+    assert "docs/view-branches.png" in text
     assert ("side-by-side.png" in text) == (shutil.which("chromium") is not None)
     assert "\x1b" not in text
     headings = re.findall(r"^ ?\d\. .*$", re.sub(r":\d+", ":PORT", text), re.MULTILINE)

@@ -1,7 +1,6 @@
 """The demo, step by step: each shows something, and claims what it shows."""
 
 import json
-import shutil
 from hashlib import sha256
 from subprocess import TimeoutExpired
 from time import monotonic, sleep
@@ -24,6 +23,7 @@ UNDONE_MESSAGES = 3
 SHOWN_CHARACTERS = 96
 SHOWN_OBJECTS = 4
 FLOWER_SECONDS = 30.0
+LIKE_IT = "docs/view-branches.png"
 
 
 def tell(scene: Scene) -> None:
@@ -173,13 +173,17 @@ def _show_page(scene: Scene) -> None:
     scene.claim("main log" in page and "Undo that, please" in page, "the page shows the branch beside the main line")
     scene.screen.text(f"all sessions   {home}/?token={token}")
     scene.screen.text(f"side by side   {beside}")
-    if shutil.which("chromium"):
-        picture = scene.stack.directory / "side-by-side.png"
-        try:
-            photograph(beside, picture)
-            scene.screen.text(f"a picture      {picture}")
-        except (NotReady, TimeoutExpired):  # a browser's trouble is none of ours
-            scene.screen.text("a picture      Chromium made none")
+    scene.screen.text(f"a picture      {_photograph(scene, beside)}")
+
+
+def _photograph(scene: Scene, page: str) -> str:
+    """Where the picture is: one of this page, or at least one like it. A browser's trouble is none of ours."""
+    picture = scene.stack.directory / "side-by-side.png"
+    try:
+        photograph(page, picture)
+    except (NotReady, TimeoutExpired):
+        return f"{LIKE_IT} has one like it; there is no Chromium here that makes one"
+    return f"{picture}, while the demo runs; {LIKE_IT} stays"
 
 
 def _show_flower(scene: Scene, receipts: list[Receipt]) -> None:
