@@ -26,8 +26,14 @@ from history_sink_agents.pages import (
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 RULE = {"role": "user", "content": "Never push to main."}
-CALL = {"role": "assistant", "content": [{"type": "tool_call", "id": "c1", "name": "grep", "arguments": '{"a": 1}'}]}
-RESULT = {"role": "tool", "content": [{"type": "tool_result", "tool_call_id": "c1", "content": "found " * 500}]}
+CALL: dict[str, Any] = {
+    "role": "assistant",
+    "content": [{"type": "tool_call", "id": "c1", "name": "grep", "arguments": '{"a": 1}'}],
+}
+RESULT: dict[str, Any] = {
+    "role": "tool",
+    "content": [{"type": "tool_result", "tool_call_id": "c1", "content": "found " * 500}],
+}
 SAID = {"role": "assistant", "content": "It is there."}
 HISTORY: list[Any] = [SYSTEM, RULE, CALL, RESULT, SAID]
 
@@ -101,7 +107,7 @@ def test_a_message_and_its_line_in_the_archive_are_one_page(sink: MemorySink) ->
     assert Pages([shuffled]).pages == Pages([RULE]).pages
 
 
-@pytest.mark.parametrize("wrong", [5, None, ["x"], {"a": object()}, {1: {2}}, b"two\nlines"])
+@pytest.mark.parametrize("wrong", [5, None, ["x"], {"a": object()}, {1: {2}}, b"two\nlines", b"two\n\n"])
 def test_what_is_no_message_is_refused(wrong: Any) -> None:
     with pytest.raises(Malformed, match=r"message is an object|no newline"):
         Pages([wrong])
@@ -145,6 +151,12 @@ def test_what_a_page_may_not_become_is_refused_and_changes_nothing(
 def test_a_page_goes_down_its_path_and_is_fetched_back(pages: Pages) -> None:
     assert pages.degrade(3, "compressed", "a lot was found") is None
     assert b"a lot was found" in json.dumps(pages.assemble(10_000).messages[3]).encode()
+    fetched = reload(pages, archive=pages._archive)
+    fetched.fetch(3)
+    assert fetched.pages[3].text is None
+    assert pages.degrade(3, "pointer") is None
+    assert pages.pages[3].text is None
+    pages.fetch(3)
     assert pages.degrade(3, "structured") is None
     shown = json.dumps(pages.assemble(10_000).messages[3])
     assert '\\"characters\\":3000' in shown
@@ -154,11 +166,20 @@ def test_a_page_goes_down_its_path_and_is_fetched_back(pages: Pages) -> None:
     assert pages.degrade(3, "pointer") is None
     page = pages.pages[3]
     assert page.handle is not None
+    assert page.text is None
     context = pages.assemble(10_000)
     assert levels(context) == {0: "full", 1: "full", 2: "full", 3: "pointer", 4: "full"}
     assert page.handle.key in json.dumps(context.messages[3])
     assert pages.fetch(3).line == json.dumps(RESULT, separators=(",", ":")).encode() + b"\n"
     assert pages.assemble(10_000).messages == HISTORY
+
+
+def test_what_stood_in_for_lack_of_room_is_known_by_its_level_when_it_comes_back(pages: Pages) -> None:
+    kept = pages.assemble(700)
+    assert levels(kept)[3] == "structured"
+    assert pages.pages[3].level == "full"
+    again = reload(pages, kept.messages)
+    assert [page.level for page in again.pages] == ["full", "full", "full", "structured", "full"]
 
 
 def test_whose_message_is_not_here_must_be_fetched_before_it_is_outlined(pages: Pages, sink: MemorySink) -> None:
@@ -192,6 +213,26 @@ def test_flush_miss_a_page_that_the_store_may_lack_does_not_become_a_pointer(pag
     with MemorySink(sink.archive) as other:
         assert_miss(Pages(HISTORY, archive=Archive(other, "never")).degrade(3, "pointer"), 3, "no session never")
         assert Pages(HISTORY, archive=Archive(other, "s")).degrade(3, "pointer") is None
+
+
+def test_flush_miss_a_blank_line_is_not_taken_for_nothing(sink: MemorySink) -> None:
+    pages = Pages([*HISTORY, b""], archive=Archive(sink, "s"))
+    assert_miss(pages.degrade(5, "pointer"), 5, "reach message 5|no match")
+    sink.save("s", [*HISTORY, b""])
+    assert pages.degrade(5, "pointer") is None
+
+
+def test_a_page_of_a_branch_is_proven_there(sink: MemorySink) -> None:
+    other = [*HISTORY[:3], {"role": "tool", "content": "nothing"}]
+    receipt = sink.save("s", other)
+    assert sink.flush("s")
+    with MemorySink(sink.archive) as fresh:
+        for branch, history in ((receipt.branch, other), (None, HISTORY)):
+            pages = Pages(history, archive=Archive(fresh, "s", branch))
+            assert pages.degrade(3, "pointer") is None
+            handle = pages.pages[3].handle
+            assert handle is not None
+            assert (str(receipt.branch) in handle.key) == (branch is not None)
 
 
 def assert_miss(fault: PageFault | None, number: int, detail: str) -> None:
@@ -355,6 +396,25 @@ def test_what_is_newer_comes_first_and_the_bootstrap_before_older_pins() -> None
     assert [(fault.kind, fault.number) for fault in context.faults] == [("pinned_invariant_miss", 0)]
 
 
+def test_an_invariants_call_comes_with_it_before_what_is_newer(pages: Pages) -> None:
+    pages.pin(3)
+    needed = sum(each.size for each in pages.assemble(700).placed if each.number in (0, 2, 3))
+    pages.append({"role": "user", "content": "x" * 200})
+    context = pages.assemble(needed)
+    assert (context.faults, [each.number for each in context.placed]) == ((), [0, 2, 3])
+
+
+def test_of_two_results_of_a_call_the_newer_one_gets_the_room() -> None:
+    call = {"role": "assistant", "content": [{**CALL["content"][0], "id": name} for name in "ab"]}
+    results = [{"role": "tool", "content": [{**RESULT["content"][0], "tool_call_id": name}]} for name in "ab"]
+    pages = Pages([call, *results])
+    assert levels(pages.assemble(sum(map(measure_bytes, pages.messages)) - 1)) == {
+        0: "full",
+        1: "structured",
+        2: "full",
+    }
+
+
 def test_what_is_left_out_is_said(pages: Pages) -> None:
     context = pages.assemble(measure_bytes(SYSTEM) + measure_bytes(SAID))
     assert [(each.number, each.kind) for each in context.omitted] == [
@@ -492,7 +552,7 @@ def test_an_edited_message_keeps_its_pin_and_kind_and_nothing_else(pages: Pages)
     pages.set_kind(4, "plan")
     pages.degrade(3, "pointer")
     rule, said = {**RULE, "content": "Never push."}, {**SAID, "content": "There."}
-    result = {"role": "tool", "content": [{**RESULT["content"][0], "content": "other"}]}  # type: ignore[dict-item]
+    result = {"role": "tool", "content": [{**RESULT["content"][0], "content": "other"}]}
     pages.update([SYSTEM, rule, CALL, result, said])
     assert pinned(pages) == [rule]
     assert [page.kind for page in pages.pages] == ["bootstrap", "conversation", "conversation", "evidence", "plan"]
@@ -524,6 +584,33 @@ def test_an_undo_lets_go_and_a_redo_brings_back(pages: Pages) -> None:
     pages.append(*HISTORY[1:])
     assert pinned(pages) == [RULE]
     assert (pages.pages[3].level, pages.pages[3].handle) == ("pointer", handle)
+
+
+def test_of_two_equal_messages_that_were_undone_the_last_ones_page_comes_back() -> None:
+    pages = Pages([SYSTEM, RULE, RULE])
+    pages.set_kind(1, "plan")
+    pages.pin(2)
+    pages.update([SYSTEM])
+    pages.update([SYSTEM, RULE])
+    assert (pages.pages[1].is_pinned, pages.pages[1].kind) == (True, "conversation")
+
+
+def test_of_pages_of_which_nothing_is_known_nothing_is_kept() -> None:
+    pages = Pages(HISTORY)
+    pages.pin(1)
+    pages.set_kind(4, "plan")
+    pages.update(HISTORY[:1])
+    assert [page["kind"] for page in pages.encode()["retired"]] == ["conversation", "plan"]
+
+
+def test_a_message_that_looks_like_what_stood_in_for_another_is_itself() -> None:
+    long, short = {"role": "user", "content": "x" * 100}, {"role": "user", "content": "x"}
+    pages = Pages([long, short])
+    pages.degrade(0, "compressed", "x")
+    assert pages.assemble(10_000).messages == [short, short]
+    again = reload(pages, [long, short])
+    assert [page.key for page in again.pages] == [page.key for page in pages.pages]
+    assert reload(again, [short]).pages[0].level == "full"
 
 
 def test_where_a_message_is_in_the_archive_is_known_after_an_undo_too(pages: Pages) -> None:
@@ -638,6 +725,32 @@ def test_a_page_that_a_sidecar_has_below_its_minimum_is_shown_at_it() -> None:
 def test_equal_arguments_are_equal_however_they_are_written(one: object, other: object) -> None:
     assert canonical_arguments(one) == canonical_arguments(other)
     assert canonical_arguments(one) != canonical_arguments({"other": 1})
+
+
+@pytest.mark.parametrize("depth", [100, 600, 5000])
+def test_a_call_of_any_depth_is_compared(sink: MemorySink, depth: int) -> None:
+    deep = f'{{"a": {"[" * depth}{"]" * depth}}}'
+    call: dict[str, Any] = {"role": "assistant", "content": [{**CALL["content"][0], "arguments": deep}]}
+    sink.save("deep", [call, RESULT])
+    pages = Pages([call, RESULT], archive=Archive(sink, "deep"))
+    pages.degrade(1, "pointer")
+    again = {"role": "assistant", "content": [{**call["content"][0], "id": "c2"}]}
+    assert [fault.kind for fault in pages.append(again)] == ["duplicate_tool"]
+    assert pages.find_duplicate("grep", deep) is not None
+
+
+def test_arguments_that_json_cannot_carry_are_refused() -> None:
+    deep: object = None
+    for _ in range(600):
+        deep = [deep]
+    for wrong in (deep, {"a": {1, 2}}):
+        with pytest.raises(Malformed, match="JSON can carry"):
+            Pages().find_duplicate("t", wrong)
+
+
+def test_a_message_takes_the_bytes_of_its_line() -> None:
+    assert measure_bytes({"role": "user", "content": "ż"}) == len('{"role":"user","content":"ż"}\n'.encode())
+    assert measure_bytes("a line\n") == measure_bytes(b"a line") == 7
 
 
 def test_no_repr_shows_a_message(pages: Pages) -> None:

@@ -23,14 +23,18 @@ def say(role: str, text: str, size: int) -> dict[str, Any]:
 
 @st.composite
 def turns(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """A message, or a call with its results. A few texts only, so that messages are often equal."""
+    """A message, or calls with their results. A few texts only, so that messages are often equal."""
     kind = draw(st.sampled_from(["system", "user", "assistant", "tool"]))
     if kind != "tool":
         return [say(kind, draw(st.sampled_from("abc")), draw(SIZES))]
     ids = [f"c{draw(st.integers(0, 10**9))}" for _ in range(draw(st.integers(1, 2)))]
     calls = [{"type": "tool_call", "id": each, "name": "t", "arguments": f'{{"a":"{each}"}}'} for each in ids]
     results = [{"type": "tool_result", "tool_call_id": each, "content": "r" * draw(SIZES)} for each in ids]
-    return [{"role": "assistant", "content": calls}, *({"role": "tool", "content": [each]} for each in results)]
+    asked, answered = ([[each] for each in both] if draw(st.booleans()) else [both] for both in (calls, results))
+    return [
+        *({"role": "assistant", "content": each} for each in asked),
+        *({"role": "tool", "content": each} for each in answered),
+    ]
 
 
 def has_messages(act: Any) -> Any:

@@ -129,10 +129,9 @@ class Assembler:
     def _enrich(self, numbers: Iterable[int]) -> None:
         """Give each of these the richest level that there is room for."""
         for at in numbers:
-            least = self._chosen[at]
-            room = self._left + self._options[at][least].size
+            room = self._left + self._options[at][self._chosen[at]].size
             best = next(index for index, each in enumerate(self._options[at]) if each.size <= room)
-            self._choose(at, min(best, least))
+            self._choose(at, best)
 
     def _choose(self, at: int, index: int) -> None:
         before = self._chosen.get(at)

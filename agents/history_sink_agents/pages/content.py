@@ -1,7 +1,6 @@
 """What a message is, whoever holds it: its line, and a key that is the same before and behind the archive."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -65,19 +64,20 @@ def write_json(value: Any, is_sorted: bool = False) -> str:
 def canonical_arguments(arguments: object) -> str:
     """A call's arguments so that equal ones are equal texts: key order, spaces and ``1.0`` for ``1`` don't count.
 
-    A text that holds JSON is read, any other is taken as it is.
+    A text that holds JSON is read, any other is taken as it is, and so is JSON that is too deep. Raises `Malformed` for
+    an object that JSON cannot carry.
     """
-    value = arguments
-    if isinstance(arguments, (str, bytes)):
-        try:
-            value = json.loads(arguments)
-        except (ValueError, RecursionError):
+    try:
+        value = json.loads(arguments) if isinstance(arguments, (str, bytes)) else arguments
+        return write_json(_even(value), is_sorted=True)
+    except (ValueError, RecursionError):
+        if isinstance(arguments, (str, bytes)):
             return str(arguments).strip()
-    return write_json(_even(value), is_sorted=True)
+        raise Malformed("a call's arguments are what JSON can carry") from None
 
 
 def _even(value: object) -> object:
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+    if isinstance(value, float) and value.is_integer():  # NaN and the infinities are not
         return int(value)
     if isinstance(value, Mapping):
         return {name: _even(item) for name, item in value.items()}

@@ -28,7 +28,7 @@ class Page:
     @property
     def rule(self) -> PageKind:
         """The kind whose rules hold for it: a pinned page is a constraint, whatever else it is."""
-        return "constraint" if self.is_pinned and self.kind != "bootstrap" else self.kind
+        return "constraint" if self.is_pinned else self.kind
 
     @property
     def path(self) -> tuple[Level, ...]:
