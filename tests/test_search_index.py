@@ -257,6 +257,37 @@ def test_a_deleted_session_leaves_the_index_and_then_its_files(
     assert contents == built_anew(work, tmp_path / "anew")
 
 
+def test_a_kill_behind_a_deletions_commit_leaves_the_words_to_be_purged(
+    sink: HistorySink, work: Service, tmp_path: Path
+) -> None:
+    save(sink, "doomed-too", [{"role": "user", "content": "the olm waits"}])
+    home = tmp_path / "own"
+    settled = make_indexer(work, home, None, Pace(tick=0.01, commit=0.0, purge=0.0))
+    settle(settled)
+    settled.close()
+    killed = make_indexer(work, home, None, Pace(tick=0.01, commit=0.0, beat=1e9, purge=1e9))  # it has told nothing yet
+    killed._beat_at = time.time()
+    delete(work, "doomed-too")
+    settle(killed)
+    killed.abandon()
+    assert current(home).count_in_files("olm") == 1
+    state = State.read(home)
+    assert state is not None
+    assert state.purge_since is None
+
+    indexer = make_indexer(work, home, None, Pace(tick=0.01, commit=0.0, beat=0.0, purge=0.0))
+    wait_until(lambda: is_purged(indexer, home, "olm"), timeout_seconds=30, what="another index")
+    indexer.close()
+    again = make_indexer(work, home)
+    assert again._purge_since is None
+    again.close()
+
+
+def is_purged(indexer: Indexer, home: Path, word: str) -> bool:
+    indexer.turn(time.time())
+    return current(home).count_in_files(word) == 0
+
+
 def words(home: Path) -> set[str]:
     return {"axolotl"} if current(home).count_in_files("axolotl") else set()
 

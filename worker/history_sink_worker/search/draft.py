@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from history_sink_worker.archive.names import Log
 from history_sink_worker.search.extraction import Extract
+from history_sink_worker.search.folder import mark_dropped
 from history_sink_worker.search.index import Index
 from history_sink_worker.search.places import Cursor, Place
 
@@ -91,6 +92,7 @@ class Draft:
         return self._moved[name] if name in self._moved else self.index.cursor(*name)
 
     def _forget(self, cursor: Cursor) -> None:
+        mark_dropped(self.index.folder)
         self._moved[cursor.session, cursor.branch] = None
         self.sealed -= cursor.sealed
         self.done.dropped += 1

@@ -7,6 +7,8 @@ from history_sink_worker.search.fields import SCHEMA_VERSION
 
 _LEVEL = "level"
 """A file in the folder: the index has been level with the bucket once."""
+_DROPPED = "dropped"
+"""Another: logs were removed from the index, and their words may still be in its other files."""
 
 
 def new_folder(home: Path) -> Path:
@@ -27,6 +29,16 @@ def is_level(folder: Path) -> bool:
 def mark_level(folder: Path) -> None:
     """Note that the index is level with the bucket."""
     (folder / _LEVEL).touch(0o600)
+
+
+def has_dropped(folder: Path) -> bool:
+    """Whether logs were removed from the index."""
+    return (folder / _DROPPED).exists()
+
+
+def mark_dropped(folder: Path) -> None:
+    """Note that logs are being removed from the index: before they are, as a kill may come behind that."""
+    (folder / _DROPPED).touch(0o600)
 
 
 def measure_folder(folder: Path) -> int:

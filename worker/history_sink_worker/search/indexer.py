@@ -12,7 +12,7 @@ from pathlib import Path
 from history_sink_worker import log
 from history_sink_worker.archive.names import Log, parse_key
 from history_sink_worker.outage import Outage
-from history_sink_worker.search.folder import is_level, mark_level, measure_folder, new_folder
+from history_sink_worker.search.folder import has_dropped, is_level, mark_level, measure_folder, new_folder
 from history_sink_worker.search.notices import Notices
 from history_sink_worker.search.opening import open_feed
 from history_sink_worker.search.pace import USUAL_PACE, Pace
@@ -53,6 +53,8 @@ class Indexer:
         state = State.read(home)
         self._purge_since = state.purge_since if state else None
         self._feed = open_feed(work, home, state.folder if state else None)
+        if self._purge_since is None and has_dropped(self._feed.index.folder):
+            self._purge_since = time.time()  # a kill came between a deletion's commit and the state that tells of it
         self._progress = Progress(self._feed.draft.done, time.monotonic())
 
     def run(self, ending: threading.Event) -> None:
