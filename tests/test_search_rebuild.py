@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,15 @@ def test_one_whose_last_comparison_the_store_has_cut_off_is_compared_again(
     switch(indexer)
     assert len(cut_off) == 1
     assert current(tmp_path / "own").cursor("bongo", None) is not None
+
+
+def test_a_comparison_that_it_cuts_off_is_made_again(indexer: Indexer) -> None:
+    indexer._comparing, indexer._compare_at = repeat(0), time.time() + 3600
+    switch(indexer)
+    began_at = time.time()
+    settle(indexer)
+    assert indexer._compared_at is not None
+    assert indexer._compared_at >= began_at
 
 
 def test_what_it_could_not_read_is_known_to_be_missing(

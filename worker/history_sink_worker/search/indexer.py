@@ -197,6 +197,8 @@ class Indexer:
         old = self._feed
         rebuild.feed.draft.commit()
         mark_level(rebuild.feed.index.folder)
+        if self._comparing is not None:  # it may have looked for what the other one's LIST had passed by
+            self._compare_at = now
         self._feed, self._rebuild, self._comparing = rebuild.feed, None, None
         self._purge_since = rebuild.began_at if old.draft.done.dropped or rebuild.feed.draft.done.dropped else None
         rebuild.feed.draft.done.dropped = 0
