@@ -152,6 +152,26 @@ def test_an_old_session_that_the_store_holds_goes_and_a_young_one_stays(sink: Me
     assert all(path.exists() for path in young)
 
 
+def test_a_file_that_was_rewritten_after_it_was_proven_stays_whatever_its_time_and_size(
+    sink: MemorySink, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path, *_) = make_claude(home)
+    archive_home(sink, "claude", home / ".claude")
+    age(home)
+
+    def rewrite_and_agree(*_: object) -> bool:
+        told = path.stat()
+        change_last(path)
+        os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (told.st_size, told.st_mtime_ns)
+        return True
+
+    monkeypatch.setattr(prune_command, "_ask", rewrite_and_agree)
+    done = run("prune", "--verified")
+    assert (done.exit_code, "has changed meanwhile, and stays" in done.stderr) == (1, True), done.output
+    assert path.exists()
+
+
 def change_last(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3] + b"9}\n")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from history_sink import HistorySink, HistorySinkError
 from history_sink_agents.formats import Found
 from history_sink_agents.formats.codex import CODEX, read_base
+from history_sink_agents.formats.folders import open_regular
 from history_sink_agents.formats.heads import read_head
 from history_sink_agents.formats.names import name_session, name_whole
 from history_sink_agents.formats.patterns import PatternFormat
@@ -18,13 +19,17 @@ from history_sink_agents.restore.archive import read_manifest
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A file as it was when it was looked at."""
+    """A file as it was when it was looked at.
+
+    `changed_ns` is when it was written to, as anybody may set it; `touched_ns` is what the system says.
+    """
 
     found: Found
     device: int
     inode: int
     size_bytes: int
     changed_ns: int
+    touched_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def look_at(found: Found) -> Look | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
-    return Look(found, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return Look(found, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def find_old(agent: PatternFormat, home: Path, older_than_seconds: float) -> list[Verdict]:
@@ -117,7 +122,7 @@ def _find_difference(sink: HistorySink, look: Look, timeout_seconds: float) -> s
 def _holds(look: Look, pieces: Iterator[bytes]) -> bool:
     """Whether the first bytes of a log are those of the file, all of them; and the file is still the same."""
     left = look.size_bytes
-    with look.found.path.open("rb") as file:
+    with open_regular(look.found.path) as file:
         for piece in pieces:
             wanted = min(left, len(piece))
             if file.read(wanted) != piece[:wanted]:
