@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from agent_writers import ClaudeCode, Codetether, Gemini, settle
+from agent_writers import ClaudeCode, Codetether, Gemini, OpenCode, settle
 from history_sink import LogEnd, Message, Receipt, SessionId
 from history_sink_agents.formats.folders import open_regular
 from history_sink_agents.watch import backlog, carry, follow, runner, watch
@@ -477,3 +477,30 @@ def test_half_a_document_is_looked_at_less_and_less_often(place: WatchedHome, mo
         assert 2 <= len(looks) <= 8
         document.save("whole")
         wait_until(lambda: place.has(document.path.read_bytes() + b"\n"))
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_database_that_was_set_back_and_went_another_way_is_a_new_generation(
+    place: WatchedHome, forgets: bool
+) -> None:
+    """As from a backup. It has fewer events than were archived, and some of them are others."""
+    code = OpenCode(place.home)
+    code.begin("ses_1")
+    for number in range(1, 5):
+        code.say("ses_1", f"msg_{number}")
+    place.watch_once()
+    (before,) = place.logs("opencode.ses_1")
+    code.database.execute("DELETE FROM event WHERE seq > 1")
+    assert place.watch_once() == 0
+    code.say("ses_1", "msg_other")
+    if forgets:
+        place.forget()
+    place.watch_once()
+    lines = before.splitlines(keepends=True)
+    log, branch = place.logs("opencode.ses_1")
+    assert log == before
+    assert branch.splitlines(keepends=True)[:2] == lines[:2]
+    assert b"msg_other" in branch.splitlines()[2]
+    code.delete("ses_1")
+    assert place.watch_once() == 0
+    assert place.logs("opencode.ses_1") == [log, branch]

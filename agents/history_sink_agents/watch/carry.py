@@ -100,9 +100,9 @@ class Carrier:
         step = Step("attach", "new")
         if mark is not None and mark.position:
             last = next(read_lines(found, mark.position - 1), None)
-            if last is None:
+            if last is None and next(read_lines(found), None) is None:
                 return Carried("nothing", "vanished")
-            is_same = sha256(last).hexdigest() == mark.tail and mark.end is not None
+            is_same = last is not None and sha256(last).hexdigest() == mark.tail and mark.end is not None
             step = Step("append", "grown") if is_same else Step("attach", "rewritten")
 
         def keep(place: Place, manifest: str, is_final: bool) -> None:
