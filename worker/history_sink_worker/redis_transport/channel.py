@@ -193,6 +193,7 @@ class Channel(stock.Channel):
 
     def _brpop_read(self, **options: Any) -> bool:
         """Called by the poller if Redis has sent something."""
+        self.qos.forget_done()  # type: ignore[attr-defined]  # it is of our class
         connection = self.client.connection
         try:
             found = self._read(connection)

@@ -21,6 +21,13 @@ class QoS(stock.QoS):
         self.channel.claims.hold(delivery_tag)
         virtual.QoS.append(self, message, delivery_tag)
 
+    def forget_done(self) -> None:
+        """Let go of the messages that are done. kombu does when it has the next one: then both are in memory.
+
+        For the thread that takes messages; an `ack` may come from any.
+        """
+        self._flush()  # type: ignore[attr-defined]  # left out of the stubs
+
     def ack(self, delivery_tag: str) -> None:
         """Also after the channel has closed: a task that ran across a reconnect acks here. (Stock
         kombu raises AttributeError in the event loop, and Celery 5.7 ends the worker.)"""
@@ -46,4 +53,5 @@ class QoS(stock.QoS):
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """Called by kombu's timer, by its poller, and when a connection is new."""
+        self.forget_done()
         self.channel.claims.sweep(self.channel.broker)
