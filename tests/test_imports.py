@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+import history_sink
+
 STORE_SDK = {"boto3", "botocore", "mypy_boto3_s3", "s3transfer"}
 
 
@@ -14,8 +18,20 @@ def run(program: str) -> str:
 
 def test_an_import_loads_neither_the_queue_nor_the_worker_nor_a_store_sdk() -> None:
     heavy = {"celery", "kombu", "redis", "msgpack", "click", "rich", "asyncio", "history_sink_worker", *STORE_SDK}
-    loaded = run("import sys, history_sink; print(' '.join({name.partition('.')[0] for name in sys.modules}))")
+    loaded = run("import sys; from history_sink import *; print(*{name.partition('.')[0] for name in sys.modules})")
     assert not set(loaded.split()) & heavy
+
+
+def test_the_library_is_loaded_with_the_first_of_its_names() -> None:
+    program = "import sys, history_sink.errors; before = 'history_sink.sink' in sys.modules; from history_sink import "
+    assert run(program + "HistorySink; print(before, 'history_sink.sink' in sys.modules)") == "False True"
+
+
+def test_what_the_library_does_not_have_is_an_error() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'NoSuchName' from 'history_sink'"):
+        exec("from history_sink import NoSuchName")
+    assert {*history_sink.__all__} <= {*dir(history_sink)}
+    assert not hasattr(history_sink, "no_such_name")
 
 
 def test_a_sink_that_is_disabled_never_loads_the_queue() -> None:
@@ -25,7 +41,7 @@ def test_a_sink_that_is_disabled_never_loads_the_queue() -> None:
 
 def test_an_import_is_quick() -> None:
     # CPU time: on a busy machine a clock on the wall measures the neighbours.
-    program = "import time; start = time.process_time(); import history_sink; print(time.process_time() - start)"
+    program = "import time; start = time.process_time(); from history_sink import *; print(time.process_time() - start)"
     assert min(float(run(program)) for _ in range(3)) < 0.3
 
 

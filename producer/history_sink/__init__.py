@@ -4,99 +4,20 @@ What is named in `__all__` here and in `history_sink.testing` is public. Nothing
 move in any version.
 """
 
-from history_sink.client.ranges import Faulted, Mismatch, NotFound
-from history_sink.errors import (
-    BadMessage,
-    ConfigurationError,
-    Denied,
-    Expired,
-    HistorySinkError,
-    Malformed,
-    NoAnswer,
-    Unavailable,
-    WorkerFailed,
-)
-from history_sink.filters import Filter, Filtered, PlacedFilter, SessionFilter
-from history_sink.ledger.comparison import Comparison
-from history_sink.messages import (
-    ChatMessage,
-    FilePart,
-    ImagePart,
-    Part,
-    Role,
-    TextPart,
-    ThinkingPart,
-    ToolCallPart,
-    ToolResultPart,
-)
-from history_sink.openers import Opener, Sealed
-from history_sink.protocol.kinds import Default
-from history_sink.protocol.lines import Message
-from history_sink.protocol.listing import Listing, SessionSummary
-from history_sink.protocol.log_end import LogEnd
-from history_sink.protocol.outcome import FlushResult, FlushState, Outcome, OutcomeKind, Parted, Receipt, ReceiptState
-from history_sink.protocol.plain import Unencodable
-from history_sink.protocol.pointer import Fault, FaultKind, PointerHandle
-from history_sink.protocol.search import Hit, Recalled
-from history_sink.protocol.session_ids import SessionId, session_id, session_text
-from history_sink.protocol.status import LATEST, LogStatus, Status, StrayStatus
-from history_sink.settings import ProducerSettings
-from history_sink.sink import HistorySink
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "LATEST",
-    "BadMessage",
-    "ChatMessage",
-    "Comparison",
-    "ConfigurationError",
-    "Default",
-    "Denied",
-    "Expired",
-    "Fault",
-    "FaultKind",
-    "Faulted",
-    "FilePart",
-    "Filter",
-    "Filtered",
-    "FlushResult",
-    "FlushState",
-    "HistorySink",
-    "HistorySinkError",
-    "Hit",
-    "ImagePart",
-    "Listing",
-    "LogEnd",
-    "LogStatus",
-    "Malformed",
-    "Message",
-    "Mismatch",
-    "NoAnswer",
-    "NotFound",
-    "Opener",
-    "Outcome",
-    "OutcomeKind",
-    "Part",
-    "Parted",
-    "PlacedFilter",
-    "PointerHandle",
-    "ProducerSettings",
-    "Recalled",
-    "Receipt",
-    "ReceiptState",
-    "Role",
-    "Sealed",
-    "SessionFilter",
-    "SessionId",
-    "SessionSummary",
-    "Status",
-    "StrayStatus",
-    "TextPart",
-    "ThinkingPart",
-    "ToolCallPart",
-    "ToolResultPart",
-    "Unavailable",
-    "Unencodable",
-    "WorkerFailed",
-    "session_id",
-    "session_text",
-]
+if TYPE_CHECKING:
+    from history_sink.face import *  # noqa: F403 - its names are these
+    from history_sink.face import __all__ as __all__
+else:
+
+    def __getattr__(name: str) -> Any:
+        # Loaded when first asked for: a worker imports what both share, and would keep all of the library.
+        face = import_module("history_sink.face")
+        if name != "__all__" and name not in face.__all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(face, name)
+
+    def __dir__() -> list[str]:
+        return [*globals(), *__getattr__("__all__")]
