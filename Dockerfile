@@ -20,4 +20,4 @@ USER 10001
 WORKDIR /tmp
 # Whether it is live. One that waits for its store or its broker is well: to start it anew would not help.
 HEALTHCHECK --interval=60s --timeout=20s --start-period=30s --retries=3 CMD history-sink-worker health
-CMD ["celery", "-A", "history_sink_worker", "worker", "-P", "threads", "--concurrency", "8"]
+CMD ["history-sink-worker", "run", "-P", "threads", "--concurrency", "8"]

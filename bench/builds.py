@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.memory import peak_megabytes
 from bench.scene import THREADS, Place, Scene
+from stack.worker import CELERY, RUN
 
 ROOT = Path(__file__).parents[1]
 _SIDE_TIMEOUT_SECONDS = 240
@@ -30,6 +31,11 @@ def unpack(commit: str, directory: Path) -> Path:
 def search_path(tree: Path) -> str:
     """PYTHONPATH with a build's packages before those that are installed, and this benchmark behind them."""
     return os.pathsep.join(map(str, (tree / "producer", tree / "worker", ROOT)))
+
+
+def way_to_start(tree: Path) -> tuple[str, ...]:
+    """How that build's compose.yaml starts a worker, behind `python -m`."""
+    return RUN if (tree / "worker" / "history_sink_worker" / "cli" / "run.py").is_file() else CELERY
 
 
 @dataclass(frozen=True)
@@ -79,15 +85,16 @@ def profile_save(tree: Path, place: Place, messages: Path) -> dict[str, float]:
 
 @contextmanager
 def start_builds(scene: Scene, commit: str) -> Iterator[tuple[Build, Build]]:
-    """The older one and this one, each with a worker that is ready."""
+    """The older one and this one, each with a worker that is ready, started as its own compose.yaml does it."""
     tree = unpack(commit, scene.stack.directory / "older")
     with ExitStack() as running:
         built = []
-        for name, path in ((commit, search_path(tree)), ("now", search_path(ROOT))):
+        for name, root in ((commit, tree), ("now", ROOT)):
+            path = search_path(root)
             own = running.enter_context(Scene())
             # No log gets idle: it would be folded in the other build's turn.
             place = own.place().changed(idle_seconds="3600")
             place = Place({**place.environment, "PYTHONPATH": path}, place.bucket)
-            (worker,) = running.enter_context(own.workers(place, threads=THREADS))
+            (worker,) = running.enter_context(own.workers(place, threads=THREADS, way=way_to_start(root)))
             built.append(Build(name, path, own, place, worker.process.pid))
         yield built[0], built[1]

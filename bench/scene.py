@@ -19,7 +19,7 @@ from history_sink import HistorySink
 from history_sink.protocol.contract import MAINTENANCE_QUEUE, READ_QUEUE, UPLOAD_QUEUE
 from stack.processes import Process, free_port, wait_until
 from stack.stack import Stack
-from stack.worker import Worker
+from stack.worker import RUN, Worker
 
 FAR_MILLISECONDS = 20.0
 """How far away a store is that is not on the same board: a request's answer comes so much later."""
@@ -98,7 +98,13 @@ class Scene:
 
     @contextmanager
     def workers(
-        self, place: Place, number: int = 1, *, threads: int = THREADS, queues: Sequence[str] = ()
+        self,
+        place: Place,
+        number: int = 1,
+        *,
+        threads: int = THREADS,
+        queues: Sequence[str] = (),
+        way: Sequence[str] = RUN,
     ) -> Iterator[list[Worker]]:
         """Ours, each with so many threads, ready; they end with the block."""
         with ExitStack() as running:
@@ -106,7 +112,9 @@ class Scene:
             for _ in range(number):
                 name = f"worker-{next(self._names)}"
                 log_path = self.stack.directory / f"{name}.log"
-                worker = Worker(place.environment, log_path=log_path, name=name, concurrency=threads, queues=queues)
+                worker = Worker(
+                    place.environment, log_path=log_path, name=name, concurrency=threads, queues=queues, way=way
+                )
                 running.callback(worker.process.kill)  # its queue is nobody's any more: nothing is to be finished
                 worker.start()
                 started.append(worker)

@@ -124,7 +124,7 @@ Their data is in {stack.directory} and {"stays there" if is_kept else "goes away
 
 # A worker, in a second terminal: make worker, or
 {_exports(variables)}
-.venv/bin/celery -A history_sink_worker worker -P threads --concurrency 8
+.venv/bin/history-sink-worker run -P threads --concurrency 8
 
 # Flower, in one more, after the same lines and these:
 {_exports(flower.SETTINGS)}

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from stack.processes import port_is_free
 from stack.services import ENVIRONMENT
+from stack.worker import RUN
 
 _OURS = "CODETETHER_"
 _SERVERS = ("CODETETHER_HISTORY_S3_ENDPOINT", "CODETETHER_HISTORY_BROKER_URL")
@@ -24,7 +25,7 @@ def main() -> None:
     own = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     # A name of its own: two workers of one name would take each other's events and remote control.
     node = f"worker-{os.getpid()}@%h"
-    command = [sys.executable, "-m", "celery", "-A", "history_sink_worker", "worker", "-P", "threads", "-n", node]
+    command = [sys.executable, "-m", *RUN, "-P", "threads", "-n", node]
     os.execve(sys.executable, command, {**own, **variables})
 
 

@@ -8,9 +8,13 @@ from pathlib import Path
 
 from stack.processes import Process
 
+RUN = ("history_sink_worker.cli.main", "run")
+CELERY = ("celery", "-A", "history_sink_worker", "worker")
+"""Two ways to start one, behind `python -m`."""
+
 
 class Worker:
-    """`celery -A history_sink_worker worker`; can be killed, paused and started again."""
+    """`history-sink-worker run`; can be killed, paused and started again."""
 
     process_type: type[Process] = Process
 
@@ -24,13 +28,14 @@ class Worker:
         concurrency: int = 4,
         queues: Sequence[str] = (),
         arguments: Sequence[str] = (),
+        way: Sequence[str] = RUN,
     ) -> None:
         """`environment` is laid over ours; without `queues` it takes all three.
 
         `arguments` go to Celery as they are.
         """
         self.node = f"{name}@local"
-        command = [sys.executable, "-m", "celery", "-A", "history_sink_worker", "worker"]
+        command = [sys.executable, "-m", *way]
         command += ["-P", pool, "-c", str(concurrency), "-n", self.node, "--loglevel", "INFO"]
         command += ["-Q", ",".join(queues)] if queues else []
         self.process = self.process_type(

@@ -15,7 +15,7 @@ import pytest
 
 import bench.__main__
 from bench.__main__ import run
-from bench.builds import Build, search_path
+from bench.builds import ROOT, Build, search_path, way_to_start
 from bench.comparison import RATE, REDIS_BYTES, Comparison
 from bench.figures import Findings, Goal, Plot, Table, forget_findings, quantile, read_all, write_findings
 from bench.folding import GOAL, QUICK_RULES, RULES, SEEDS, copied_by_grow, least_worst, simulate
@@ -32,6 +32,7 @@ from history_sink_worker.archive.plan import (
     FOLD_EXTENTS_LONG,
     fold_is_due,
 )
+from stack.worker import CELERY, RUN
 
 PUT = b"PUT /b/history/s/history.jsonl HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n12345"
 COPY = (
@@ -218,6 +219,11 @@ def test_builds_are_compared_round_by_round() -> None:
     assert text.count("| ms | 2 | 2 | 0.5 | 0.25 | 3 |  |  |\n") == 2
     assert text.count("| measure | older | now |") == 1
     assert "A note." in text
+
+
+def test_each_build_is_started_as_its_own_compose_file_does_it(tmp_path: Path) -> None:
+    assert (way_to_start(tmp_path), way_to_start(ROOT)) == (CELERY, RUN)
+    assert "command: [history-sink-worker, run, " in (ROOT / "compose.yaml").read_text()
 
 
 def test_an_older_build_is_found_before_the_installed_one(tmp_path: Path) -> None:

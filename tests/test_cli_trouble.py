@@ -56,7 +56,7 @@ def test_check_finds_that_no_worker_answers(lonely: Command) -> None:
     checked = lonely("check", "--timeout", "0.5")
     assert checked.status == 4
     assert b"FAILED  worker" in checked.out
-    assert b"celery -A history_sink_worker worker" in checked.out
+    assert b"history-sink-worker run" in checked.out
 
 
 def test_check_finds_that_the_store_is_away(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ COMMANDS = [
     "history-sink-worker doctor",
     "history-sink-worker health",
     "python -m history_sink_worker.cli.main tidy",
+    "history-sink-worker run -P threads --concurrency 8",
     "celery -A history_sink_worker worker -P threads --concurrency 8",
     "celery -A history_sink_worker flower",
     "celery -A history_sink_worker inspect ping",

@@ -24,7 +24,7 @@ from stack.flower import Flower
 from stack.minio import MinioServer
 from stack.processes import wait_until
 from stack.proxy import Proxy
-from stack.worker import Worker
+from stack.worker import CELERY, Worker
 
 NAMESPACE = "CODETETHER_HISTORY_"
 URLS = {NAMESPACE + "BROKER_URL": "redis://ours:6379/0"}
@@ -247,7 +247,7 @@ def test_a_worker_beside_another_applications_variables_stores_and_answers(
 ) -> None:
     theirs = environment[NAMESPACE + "BROKER_URL"].rsplit("/", 1)[0] + "/4001"
     foreign = dict.fromkeys(CELERY_READS, theirs) | {"CELERY_WORKER_QUEUES": "shop", "CELERY_WORKER_POOL": "solo"}
-    worker = Worker({**environment, **foreign}, log_path=tmp_path / "log", name="beside")
+    worker = Worker({**environment, **foreign}, log_path=tmp_path / "log", name="beside", way=CELERY)
     worker.start()
     try:
         with HistorySink.from_env(environment) as sink:

@@ -35,7 +35,7 @@ def block_with(language: str, text: str) -> str:
 @pytest.fixture(scope="module")
 def operator(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Process, ...]]:
     """The operator's lines, each running as it stands there but for Flower's port."""
-    worker_line, flower_line = block_with("sh", "celery").splitlines()
+    worker_line, flower_line = block_with("sh", "history-sink-worker run").splitlines()
     directory = tmp_path_factory.mktemp("operator")
     started = []
     for name, line in (("worker", worker_line), ("Flower", f"{flower_line} --port={free_port()}")):

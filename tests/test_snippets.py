@@ -44,7 +44,7 @@ OTHERS = {
     ("README.md", "from anthropic"): "test_sdk_objects.py",
     ("README.md", "def redact"): "test_filters.py",
     ("README.md", "send_task"): "test_readme.py",
-    ("README.md", "celery -A"): "test_readme.py",
+    ("README.md", "history-sink-worker run"): "test_readme.py",
     ("README.md", "history-sink check"): "test_readme.py",
     ("examples/README.md", "BASE64 OF THE BODY"): "test_examples.py",
     ("examples/README.md", "node:crypto"): "test_examples.py",
@@ -69,7 +69,7 @@ NOT_RUN = {
     ("docs/operations.md", "kubectl"): "no cluster; test_deploy.py reads the files",
     ("docs/operations.md", "systemctl"): "no systemd; test_deploy.py reads the units",
     ("docs/performance.md", "make bench"): "minutes, and a machine to itself",
-    ("docs/recall.md", "celery -A"): "as test_recall.py's search worker is started, in another folder",
+    ("docs/recall.md", "history-sink-worker run"): "as test_recall.py's search worker is started, in another folder",
 }
 RUN = {
     ("README.md", "claude mcp add"),

@@ -51,7 +51,7 @@ WORKER = {
         *("archive", "dead", "gate", "ground", "health", "intake", "redis_transport", "s3", "search", "service"),
         "telemetry",
     },
-    "cli": {"archive", "dead", "doctor", "ground", "health", "life", "rights", "s3", "service", "telemetry"},
+    "cli": {"archive", "dead", "doctor", "ground", "health", "life", "rights", "s3", "service", "telemetry", "top"},
 }
 """The same for the worker. Modules beside the rooms are ground, but for those that put all together."""
 

@@ -1,6 +1,6 @@
 """history-sink's worker: a Celery service that archives what producers send, and reads it back.
 
-`app` is the Celery app: ``celery -A history_sink_worker worker`` finds it here.
+`app` is the Celery app: ``celery -A history_sink_worker …`` finds it here.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -160,6 +160,8 @@ def read_settings() -> BrokerSettings:
     """From the environment, as much as the command that loads this app needs; ends the process if it is not there."""
     context = click.get_current_context(silent=True)
     command = context.invoked_subcommand if context else None
+    if context and context.info_name == "run":  # our own command for what is Celery's `worker`
+        command = "worker"
     if command == "flower":
         foreign_environment.have_flower_read_no_file(os.environ)
     try:

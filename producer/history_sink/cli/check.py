@@ -112,7 +112,7 @@ class _Bench:
             raise Trouble(str(error)) from None
         except Unavailable as error:
             raise Trouble(
-                f"{end_sentence(error)} Does one run (celery -A history_sink_worker worker), on this broker,"
+                f"{end_sentence(error)} Does one run (history-sink-worker run), on this broker,"
                 f" with the queue {READ_QUEUE}?"
             ) from None
         if not isinstance(answer, dict) or answer.get("kind") != "denied":

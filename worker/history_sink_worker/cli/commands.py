@@ -8,7 +8,8 @@ from history_sink_worker.cli.health import health
 from history_sink_worker.cli.move import move
 from history_sink_worker.cli.prune import prune
 from history_sink_worker.cli.rights import acl, policy
+from history_sink_worker.cli.run import run
 from history_sink_worker.cli.tidy import tidy_command
 from history_sink_worker.cli.verify import verify
 
-ALL = (dead, health, doctor, acl, policy, delete, move, prune, verify, audit, tidy_command)
+ALL = (run, dead, health, doctor, acl, policy, delete, move, prune, verify, audit, tidy_command)

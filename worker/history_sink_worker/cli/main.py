@@ -1,4 +1,4 @@
-"""The operator's command line. Workers themselves are started as ``celery -A history_sink_worker worker``."""
+"""The command line: `run` starts a worker, and the others are the operator's."""
 
 import click
 
@@ -14,6 +14,11 @@ class _Commands(NamedGroup):
         return super().list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "run":  # a worker would keep what the others import
+            extra.require()
+            from history_sink_worker.cli.run import run
+
+            return run
         self._load()
         return super().get_command(ctx, cmd_name)
 

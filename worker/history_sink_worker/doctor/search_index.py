@@ -47,7 +47,7 @@ def judge_search(facts: SearchFacts, now: float) -> Iterator[Finding]:
         yield Finding("problem", _NAME, "tantivy is not installed", "pip install 'history-sink[search]'")
     state = facts.state
     if state is None:
-        advice = "start one: celery -A history_sink_worker worker -P threads -Q history.search"
+        advice = "start one: history-sink-worker run -P threads -Q history.search"
         yield Finding("warning", _NAME, "no search worker has begun an index here", advice)
         return
     if facts.mode & 0o077:
