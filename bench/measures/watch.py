@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import floor
-from bench.claude_home import Home, count_archived, run_watch, wait_for
-from bench.cpu import cpu_seconds
+from bench.claude_home import Home, is_archived, run_watch, wait_for
+from bench.cpu import Meter, cpu_seconds
 from bench.figures import Findings, Goal, Table, quantile
 from bench.memory import now_megabytes, peak_megabytes
 from bench.options import Options
@@ -27,11 +27,11 @@ LONGEST_SECONDS = 5_400.0
 
 def measure(scene: Scene, options: Options) -> Findings:
     """Everything on one home, one after the other, and then large files on another."""
-    files, mean_bytes = options.pick((1_000, 20_000), (10_000, 200_000))
+    files, mean_bytes = options.pick((400, 200_000), (10_000, 200_000))
     place = scene.place()
     home = Home(scene.stack.directory / "home", options.seed)
     home.fill(files, mean_bytes)
-    store = tell("the store alone", measure_store(home, scene, options))
+    put = tell("a PUT of each file", measure_put(home, scene, options))
     with scene.workers(place) as workers, scene.sink(place) as sink:
         others = {"worker": workers[0].process, "store": scene.minio.process, "redis": scene.redis.process}
         first = tell("first archive", measure_first(home, place, sink, others))
@@ -40,7 +40,7 @@ def measure(scene: Scene, options: Options) -> Findings:
     crowd = Home(scene.stack.directory / "crowd", options.seed)
     with scene.workers(place), scene.sink(place) as sink:
         beside = tell("a new line beside large files", measure_beside(crowd, place, sink, options))
-    figures = {**store, **first, **later, **beside}
+    figures = {**put, **first, **later, **beside}
     megabytes = home.measure_bytes() / 1e6
     return Findings(
         name="watch",
@@ -63,10 +63,6 @@ def measure(scene: Scene, options: Options) -> Findings:
                     "MB/s",
                     "a PUT of each file: files/s",
                     "MB/s",
-                    "processor of the watch, s",
-                    "of the worker, s",
-                    "of the store, s",
-                    "of Redis, s",
                     "newest file after, s",
                 ),
                 (
@@ -76,16 +72,13 @@ def measure(scene: Scene, options: Options) -> Findings:
                         figures["first_seconds"],
                         files / figures["first_seconds"],
                         megabytes / figures["first_seconds"],
-                        figures["store_files_per_second"],
-                        figures["store_megabytes_per_second"],
-                        figures["first_cpu"],
-                        figures["first_worker_cpu"],
-                        figures["first_store_cpu"],
-                        figures["first_redis_cpu"],
+                        figures["put_files_per_second"],
+                        figures["put_megabytes_per_second"],
                         figures["newest_seconds"],
                     ),
                 ),
             ),
+            tell_processor(figures, megabytes),
             Table(
                 "Afterwards",
                 ("restart, processor s", "new line p50, s", "p99, s", "idle, % of a core", "idle, MB"),
@@ -117,13 +110,37 @@ def measure(scene: Scene, options: Options) -> Findings:
     )
 
 
+def tell_processor(figures: Mapping[str, float], megabytes: float) -> Table:
+    """What bounds it: where the processors were busy all the time, whoever took most of theirs."""
+    programs = ("watch", "worker", "store", "redis")
+    spent = [figures[f"first_{name}_cpu"] for name in programs]
+    put = [figures["put_client_cpu"], 0.0, figures["put_store_cpu"], 0.0]
+    rows = (
+        ("first archive", spent, megabytes, figures["first_seconds"]),
+        ("a PUT of each file, by boto3", put, figures["put_megabytes"], figures["put_seconds"]),
+    )
+    return Table(
+        "Processor time of a first archive, ms for each MB, beside that of a PUT of each file",
+        ("", "the watch, or boto3", "worker", "store", "Redis", "all", "all, % of the machine's processors"),
+        tuple(
+            (
+                what,
+                *(1000 * each / size for each in seconds),
+                1000 * sum(seconds) / size,
+                100 * sum(seconds) / lasted / (os.cpu_count() or 1),
+            )
+            for what, seconds, size, lasted in rows
+        ),
+    )
+
+
 def tell(what: str, figures: dict[str, float]) -> dict[str, float]:
     """The figures, and on stderr, so that a run that is ended has shown what it had."""
     print(f"{what}: {json.dumps(figures)}", file=sys.stderr, flush=True)
     return figures
 
 
-def measure_store(home: Home, scene: Scene, options: Options) -> dict[str, float]:
+def measure_put(home: Home, scene: Scene, options: Options) -> dict[str, float]:
     """A PUT of each file, the newest first, by as many threads as the watch has, for a while."""
     client, bucket = floor.raw_client(scene.minio, THREADS), scene.minio.create_bucket()
     newest = home.paths[::-1]
@@ -132,13 +149,21 @@ def measure_store(home: Home, scene: Scene, options: Options) -> dict[str, float
         body: Any = bytearray(newest[index % len(newest)].read_bytes())  # bytes would wait for `100 Continue`
         client.put_object(Bucket=bucket, Key=f"{index:06}", Body=body, IfNoneMatch="*")
 
+    meter = Meter({"client": os.getpid(), "store": scene.minio.process.pid})
     count, seconds = run_all(put, THREADS, options.pick(5.0, 30.0))
-    size = sum(newest[index % len(newest)].stat().st_size for index in range(count))
-    return {"store_files_per_second": count / seconds, "store_megabytes_per_second": size / 1e6 / seconds}
+    used = meter.used_seconds()
+    size = sum(newest[index % len(newest)].stat().st_size for index in range(count)) / 1e6
+    return {
+        "put_files_per_second": count / seconds,
+        "put_megabytes_per_second": size / seconds,
+        "put_megabytes": size,
+        "put_seconds": seconds,
+        **{f"put_{name}_cpu": each for name, each in used.items()},
+    }
 
 
 def measure_first(home: Home, place: Place, sink: HistorySink, others: Mapping[str, Process]) -> dict[str, float]:
-    before = {name: cpu_seconds(process.pid) for name, process in others.items()}
+    meter = Meter({name: process.pid for name, process in others.items()})
     began = time.perf_counter()
     with run_watch(home, place) as process:
         newest = wait_for(sink, home.paths[-1]) - began
@@ -149,9 +174,9 @@ def measure_first(home: Home, place: Place, sink: HistorySink, others: Mapping[s
         return {
             "first_seconds": seconds,
             "newest_seconds": newest,
-            "first_cpu": cpu_seconds(process.pid),
+            "first_watch_cpu": cpu_seconds(process.pid),
             "first_peak_mb": peak_megabytes(process.pid),
-            **{f"first_{name}_cpu": cpu_seconds(each.pid) - before[name] for name, each in others.items()},
+            **{f"first_{name}_cpu": each for name, each in meter.used_seconds().items()},
         }
 
 
@@ -172,7 +197,7 @@ def measure_later(home: Home, place: Place, sink: HistorySink, options: Options)
             began = time.perf_counter()
             seconds.append(wait_for(sink, path) - began)
         time.sleep(3)
-        before, idle = cpu_seconds(process.pid), options.pick(20, 150)
+        before, idle = cpu_seconds(process.pid), options.pick(20, 60)
         time.sleep(idle)
         return {
             "restart_cpu": restart,
@@ -195,7 +220,7 @@ def measure_beside(home: Home, place: Place, sink: HistorySink, options: Options
     seconds: list[float] = []
     with run_watch(home, place):
         wait_for(sink, small)
-        while count_archived(sink, large[0]) < large[0].stat().st_size:  # it is the oldest, and so the last
+        while not is_archived(sink, large[0]):  # it is the oldest, and so the last
             with small.open("ab") as file:
                 file.write(home.make_line(500))
             began = time.perf_counter()
