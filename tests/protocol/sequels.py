@@ -106,6 +106,9 @@ class Agent:
 
     def act(self) -> None:
         rng, tell = self._world.rng, self._world.tell
+        if self._world.has_restarts and rng.random() < 0.15:
+            self.restart()
+            return
         luck = rng.random()
         if luck < 0.1:
             self.flush(rng.choice([0.1, 5.0]))
@@ -114,12 +117,23 @@ class Agent:
                 del self.said[rng.randint(0, len(self.said)) :]
             if rng.random() < 0.8:
                 self.speak()
-            tell(f"{self.name} saves {[each['t'] for each in self.said]}")
-            self.session.save([*self.said], "replace")
+            self.save()
         else:
             new = self.speak()
             tell(f"{self.name} appends {[each['t'] for each in new]}")
             self.session.append(new, "replace")
+
+    def save(self) -> None:
+        self._world.tell(f"{self.name} saves {[each['t'] for each in self.said]}")
+        self.session.save([*self.said], "replace")
+
+    def restart(self) -> None:
+        """As a process does that ends in order; the next one may know the list that there is by now."""
+        if self.flush(30.0):
+            self._world.tell(f"{self.name} is started anew")
+            self.session = Session(SESSION, Broker(self._world))  # type: ignore[arg-type]  # as above
+            if self._world.has_saves and self.said:
+                self.save()
 
     def flush(self, timeout_seconds: float) -> bool:
         is_held = bool(flush.flush(self.session, timeout_seconds))
@@ -156,6 +170,7 @@ class Sequels:
         self._troubles = rng.choice([0.0, 0.01, 0.03])
         self.has_saves = rng.random() < 0.6
         self.has_undos = self.has_saves and rng.random() < 0.4
+        self.has_restarts = seed % 3 == 0
         self.agents = [
             Agent(self, name, self.has_saves and rng.random() < 0.7) for name in "ABC"[: rng.choice([1, 1, 2, 3])]
         ]
