@@ -5,7 +5,7 @@ import random
 import time
 import tracemalloc
 from base64 import b64decode, b64encode
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -90,11 +90,11 @@ def test_a_body_in_parts_is_the_same_base64(body: list[bytes], step: int) -> Non
 
 
 def test_a_long_body_is_not_copied_on_its_way() -> None:
-    app, lines = make_app(0.5), b"x" * 4_000_000
+    now, lines = datetime.now(UTC), b"x" * 4_000_000
     message = TaskMessage(UPLOAD, ("s", None), {**PAYLOAD, "lines": lines}, UPLOAD_QUEUE)
-    write_message(app, message, "id", "origin")  # what is imported then is no matter of the body
+    write_message(message, "id", "origin", now)  # what is imported then is no matter of the body
     tracemalloc.start()
-    pushed = sum(map(len, _push(b"q", write_message(app, message, "id", "origin"))))
+    pushed = sum(map(len, _push(b"q", write_message(message, "id", "origin", now))))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert pushed > len(lines) * 4 / 3

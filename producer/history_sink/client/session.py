@@ -66,7 +66,8 @@ class Session(Inquirer):
             lines, refusal = self._make_lines(messages, unencodable)
             self.appends.add(line.data for line in lines)
             for line in lines:
-                self._untold.update(line.filtered)
+                if line.filtered:
+                    self._untold.update(line.filtered)
             receipt = self._hand_over()
             self._ask_beside()
             if receipt.state == "refused":
@@ -166,7 +167,8 @@ class Session(Inquirer):
             upload = piece.upload
             rules = "" if upload.start.offset else self.rules
             task_id = self._send(upload, f"offset: {upload.start.offset}", tell(rules, piece.filtered))
-            self.filtered.update(piece.filtered)
+            if piece.filtered:
+                self.filtered.update(piece.filtered)
             self._under_way.add(task_id, SentUpload(upload.branch, self.ledger.accept(piece)))
             done.count(upload, task_id)
             done.note(piece)
@@ -176,8 +178,9 @@ class Session(Inquirer):
             stream, batch = following
             rules = "" if batch.position else self.rules
             task_id = self._send(batch, f"position: {batch.position}", tell(rules, self._untold))
-            self.filtered.update(self._untold)
-            self._untold.clear()
+            if self._untold:
+                self.filtered.update(self._untold)
+                self._untold.clear()
             stream.accept(batch)
             self._under_way.add(task_id, SentUpload(batch.branch, stream=stream, placed=stream.sent))
             done.count(batch, task_id)

@@ -120,7 +120,7 @@ class Ledger:
         if log.resend is not None and not self._is_on_log_at(log.resend):
             log.resend = None  # the history belongs on another log now
         start = len(log.points) if log.resend is None else log.resend
-        if self._wanted.matched < start:
+        if self._wanted.matched < start or start == len(self._wanted):
             return None
         most = None if log.resend is None else log.count_resent()
         return gather(log.branch, log.points[start], self._lines(start), most)

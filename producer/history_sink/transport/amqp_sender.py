@@ -76,7 +76,7 @@ class AmqpSender:
                 # With False here Celery would subscribe to the result of each save. The header below, which workers
                 # obey, has them keep the result.
                 ignore_result=True,
-                headers=make_headers(self._app, message),
+                headers=make_headers(message, self._app.now()),
                 add_to_parent=False,
                 confirm_timeout=self._confirm_seconds,
                 # Without it RabbitMQ drops a message to a queue that somebody has deleted, and confirms it.

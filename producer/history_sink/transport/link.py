@@ -104,7 +104,7 @@ def _make_sender(app: "Celery", url: str, patience_seconds: float) -> "RedisSend
         return AmqpSender(app, url, patience_seconds, CONNECTIONS)
     from history_sink.transport.redis_sender import RedisSender
 
-    return RedisSender(app, url, patience_seconds)
+    return RedisSender(url, patience_seconds, app.now)
 
 
 def make_app(patience_seconds: float, read_clock: Callable[[], float] = time.time) -> "Celery":

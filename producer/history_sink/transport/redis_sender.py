@@ -6,8 +6,9 @@ get on.
 """
 
 import socket
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
 
 from celery.utils.nodenames import anon_nodename
 from redis import Connection, ConnectionPool, SSLConnection
@@ -17,9 +18,6 @@ from redis.retry import Retry
 from history_sink.protocol.broker_urls import for_redis_py
 from history_sink.protocol.tenants import new_task_id
 from history_sink.transport.task_message import TaskMessage, Written, write_message
-
-if TYPE_CHECKING:
-    from celery import Celery
 
 PART_BYTES = 16 * 1024
 """What has to get through within the timeout."""
@@ -54,8 +52,8 @@ _STEADY = {Connection: _Connection, SSLConnection: _SSLConnection}
 class RedisSender:
     """Connections, of which each is used by one thread at a time."""
 
-    def __init__(self, app: "Celery", url: str, patience_seconds: float) -> None:
-        self._app = app
+    def __init__(self, url: str, patience_seconds: float, read_clock: Callable[[], datetime]) -> None:
+        self._read_clock = read_clock
         self._origin = anon_nodename()
         self._pool = ConnectionPool.from_url(  # reads the URL and makes connections; it keeps none
             for_redis_py(url),
@@ -70,7 +68,7 @@ class RedisSender:
     def send(self, message: TaskMessage) -> str:
         """Push a task to its queue, and return its id. Raises what redis-py raises."""
         task_id = new_task_id(message.tenant)
-        written = write_message(self._app, message, task_id, self._origin)
+        written = write_message(message, task_id, self._origin, self._read_clock())
         connection = self.take()
         try:
             connection.send_packed_command(_push(message.queue.encode(), written))
