@@ -80,7 +80,7 @@ def _floor(scene: Scene, bare: Place, number: int, seconds: float) -> float:
 
 def waits(scene: Scene, options: Options, commit: str) -> Findings:
     """One save alone, and one read; before them, a worker's memory at rest."""
-    messages, times = _saved(scene), options.pick(60, 150)
+    messages, times = _saved(scene), options.pick(100, 150)
     middle = write_messages(scene.stack.directory / "middle.jsonl", make_transcript(200, seed=2).messages)
 
     def rest(build: Build) -> dict[str, float]:
@@ -95,12 +95,14 @@ def waits(scene: Scene, options: Options, commit: str) -> Findings:
         return {
             "ms until one save alone is durable, p50": median(alone["milliseconds"]),
             "ms to resolve a message in the middle, p50": median(read["milliseconds"]),
+            "to resolve it, Redis commands but for looks whether it is there": read["commands"],
+            **{f"to resolve it, {what}": each for what, each in read.items() if what.startswith("CPU")},
         }
 
     with start_builds(scene, commit) as builds:
         comparison = Comparison(builds)
         comparison.alternate(0, rest)
-        for number in range(options.pick(3, 7)):
+        for number in range(options.pick(6, 9)):
             comparison.alternate(number, partial(wait, f"lone{number}"))
     return comparison.report("waits")
 

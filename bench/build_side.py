@@ -119,16 +119,24 @@ def lone(side: Side) -> Figures:
 
 
 def read(side: Side) -> Figures:
-    """A message in the middle of the log."""
+    """A message in the middle of the log. `commands` are Redis's of each, but for looks whether the answer is there."""
     size = side.sink.status(side.names[0]).logs[0].bytes
     handle = PointerHandle(side.given["bucket"], side.given["key"], (size // 2, size // 2 + 3000))
-    milliseconds = []
-    for _ in range(side.given["times"] + 1):
+
+    def resolve() -> float:
         began = time.perf_counter()
         answer = side.sink.resolve(handle)
         assert isinstance(answer, bytes), answer
-        milliseconds.append(1000 * (time.perf_counter() - began))
-    return {"milliseconds": milliseconds[1:]}
+        return 1000 * (time.perf_counter() - began)
+
+    resolve()
+    before, meter = side.counts(), side.meter()
+    milliseconds = [resolve() for _ in range(side.given["times"])]
+    used, made = meter.used_seconds(), side.counts() - before
+    del made["getdel"], made["info"], made["round trips"]
+    per_resolve = {name: calls / len(milliseconds) for name, calls in made.items()}
+    cpu = {f"CPU ms: {who}": 1000 * spent / len(milliseconds) for who, spent in used.items()}
+    return {"milliseconds": milliseconds, "commands": sum(per_resolve.values()), "by name": per_resolve, **cpu}
 
 
 def plain(side: Side) -> Figures:

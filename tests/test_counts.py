@@ -75,3 +75,19 @@ def test_what_a_save_costs_redis(scene: Scene, tmp_path: Path) -> None:
         assert calls[name] <= calls["eval"] + 0.1
     assert found["commands"] <= 8.0  # build 6b45b24 made 14.0
     assert found["round trips"] <= 2.4  # it made 5.3
+
+
+def test_what_a_resolve_costs_redis(scene: Scene, tmp_path: Path) -> None:
+    """Of a message that the base has; looks whether the answer is there depend on the machine."""
+    messages = tmp_path / "messages.jsonl"
+    messages.write_bytes(b"".join(make_transcript(20, seed=1).lines))
+    place = scene.place().changed(idle_seconds="3600")
+    with scene.workers(place) as (worker,):
+        build = Build("now", search_path(ROOT), scene, place, worker.process.pid)
+        build.run("plain", messages, name="s", times=1)
+        found = build.run("read", messages, name="s", key="history/s-0/history.jsonl", times=30)
+    calls = found["by name"]
+    assert calls.get("get", 0.0) == calls.get("expire", 0.0) == 0.0
+    for name in ("lpush", "eval", "lmpop", "set", "hdel"):
+        assert calls[name] <= 1.1
+    assert found["commands"] <= 12.0  # build 6b45b24 made 32

@@ -3,6 +3,7 @@
 import pytest
 
 from history_sink.protocol.pointer import Fault
+from history_sink_worker.archive.hint import Hint
 from history_sink_worker.archive.names import Log
 from history_sink_worker.archive.piece import Piece, write_meta
 from history_sink_worker.archive.reader import fault_of, read
@@ -39,6 +40,23 @@ def test_what_the_base_covers_is_one_get(book: Logbook) -> None:
     book.compact()
     assert book.read(10, 30) == WHOLE[10:30]
     assert book.requests == {"Get": 1}
+
+
+def test_no_hint_is_asked_for_where_the_base_was_seen_to_reach(book: Logbook, monkeypatch: pytest.MonkeyPatch) -> None:
+    book.compact()
+    book.save(some_lines(13), 12, 13)
+    asked: list[str] = []
+
+    def ask(root: str) -> Hint | None:
+        asked.append(root)
+        return book.hints.kept.get(root)
+
+    monkeypatch.setattr(book.hints, "get", ask)
+    for _ in range(3):
+        assert book.read(10, 30) == WHOLE[10:30]
+    assert asked == [book.log.root]
+    assert book.read(len(WHOLE), 10**9) == some_lines(13)[12]
+    assert len(asked) > 1  # behind it
 
 
 def test_the_newest_message_is_one_list_and_one_get_with_a_hint(store: ModelStore) -> None:

@@ -85,6 +85,15 @@ def test_a_result_reads_as_celerys_own(place: Place) -> None:
     assert repr(Fields(TOLD)) == repr(TOLD)
 
 
+@pytest.mark.parametrize("changed", [{}, {"retries": 1}])
+def test_an_answer_is_kept_for_as_long_as_its_task_says(place: Place, changed: Any) -> None:
+    results, before = Results(place.backend, keep_seconds=300), place.calls()
+    results.mark_as_done("t", TOLD, request(**changed))
+    assert place.status("t") == TOLD
+    assert 0 < int(place.client.ttl("celery-task-meta-t")) <= 300
+    assert place.calls().get("expire", 0) - before.get("expire", 0) == len(changed)
+
+
 @pytest.mark.parametrize("again", [{"retries": 1}, {"delivery_info": {"redelivered": True}}])
 def test_a_second_delivery_does_not_take_a_success_back(place: Place, again: Any) -> None:
     place.results.mark_as_done("t", TOLD, request())

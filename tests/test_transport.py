@@ -176,6 +176,22 @@ def is_held(message: Any) -> bool:
         return False
 
 
+def test_the_last_message_of_a_queue_is_followed_by_no_other_step(url: str, client: redis.Redis) -> None:
+    def count_steps() -> int:
+        stats: Any = client.info("commandstats")
+        return int(stats["cmdstat_lmpop"]["calls"])
+
+    with consumer(url) as ours:
+        ours.consumer.qos(prefetch_count=5)
+        ours.drain(0.3)
+        before = count_steps()
+        for number in (1, 2):
+            publish(url, number)
+            assert [message.payload for message in ours.drain(5, until=number)][-1] == number
+            ours.drain(0.3)
+            assert count_steps() - before == number
+
+
 def test_one_step_takes_a_mebibyte_at_most_and_never_nothing(url: str, client: redis.Redis) -> None:
     publish(url, *["x" * 700_000] * 4)
     with consumer(url) as ours:

@@ -44,9 +44,18 @@ _SMALL_CHARACTERS = 1024 * 1024
 class Results:
     """Stands before any of Celery's result backends."""
 
-    def __init__(self, backend: Any, take: Callable[[], Taken] | None = None, end: End | None = None) -> None:
-        """What `take` returns goes along with a success. `end`: what is small is not waited for."""
-        self._backend, self._take, self._end = backend, take, end
+    def __init__(
+        self,
+        backend: Any,
+        take: Callable[[], Taken] | None = None,
+        end: End | None = None,
+        keep_seconds: int | None = None,
+    ) -> None:
+        """What `take` returns goes along with a success. `end`: what is small is not waited for.
+
+        `keep_seconds`: how long a success is kept, where that is not as long as others.
+        """
+        self._backend, self._take, self._end, self._keep_seconds = backend, take, end, keep_seconds
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._backend, name)
@@ -63,6 +72,8 @@ class Results:
                 if taken is not None:
                     taken.put()
                 self._backend.mark_as_done(task_id, result, request, store_result, state)
+                if self._keep_seconds is not None and hasattr(self._backend, "expire"):
+                    self._backend.expire(self._backend.get_key_for_task(task_id), self._keep_seconds)
 
         _Forgiving(mark)(task_id)
 
@@ -80,11 +91,11 @@ class Results:
         value = backend.encode({**meta, "task_id": task_id})
         if len(value) > _SMALL_CHARACTERS or not backend.expires:
             return False
-        key = backend.get_key_for_task(task_id)
+        key, keep_seconds = backend.get_key_for_task(task_id), self._keep_seconds or backend.expires
 
         def add(pipe: Any) -> int:
             others = taken.add(pipe) if taken else 0
-            pipe.execute_command("SET", key, value, "EX", backend.expires)  # quicker than redis-py's methods
+            pipe.execute_command("SET", key, value, "EX", keep_seconds)  # quicker than redis-py's methods
             pipe.execute_command("PUBLISH", key, value)
             return others + 2
 

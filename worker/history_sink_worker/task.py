@@ -31,8 +31,6 @@ else:
 FIRST_DELAY_SECONDS = 2.0
 LONGEST_DELAY_SECONDS = 30.0
 PATIENCE_SECONDS = 300.0
-ANSWER_SECONDS = 300
-"""How long an answer with content is kept for a client that asked and did not fetch it."""
 _MSGPACK = "application/x-msgpack"
 _log = log.get("history_sink_worker")
 
@@ -49,12 +47,16 @@ class Task(_CeleryTask):
     max_retries = None  # an outage has no budget
     is_patient = False
     """Whether it is tried again until it has done its work; else it says at once that it could not."""
+    keep_seconds: int | None = None
+    """How long its result is kept; None: as long as the settings say."""
 
     @property  # type: ignore[misc]  # Celery's can be set, which nobody here does
     def backend(self) -> Any:
         """Where results go, if they can; what the task has to tell Redis beside goes along."""
         held = self._held_hints()
-        return Results(self.app.backend, held.take, self._find_end()) if held else Results(self.app.backend)
+        if held is None:
+            return Results(self.app.backend, keep_seconds=self.keep_seconds)
+        return Results(self.app.backend, held.take, self._find_end())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with bound_contextvars(task=self.name, id=self.request.id), trail.follow() as requests:
@@ -177,13 +179,9 @@ class RetryingTask(Task):
 
 
 class ReadTask(Task):
-    """A task whose result holds content, for a client that waits."""
+    """A task whose result holds content, for a client that waits; Redis does not keep for a day what it left there."""
 
-    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        """See to it that Redis does not keep for a day what the client did not fetch."""
-        backend: Any = self.backend
-        if hasattr(backend, "expire"):
-            backend.expire(backend.get_key_for_task(task_id), ANSWER_SECONDS)
+    keep_seconds = 300
 
 
 def draw_delay_seconds(retries: int, limit_seconds: float) -> float:

@@ -72,6 +72,24 @@ class Lines:
             self._size_bytes -= len(self._bodies.pop((key, etag), b""))
 
 
+class BaseSizes:
+    """How many bytes the base of a log had when this process read it last. It only grows."""
+
+    def __init__(self) -> None:
+        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, root: str) -> int:
+        return self._sizes.get(root, 0)
+
+    def put(self, root: str, size_bytes: int) -> None:
+        with self._lock:
+            self._sizes[root] = size_bytes
+            self._sizes.move_to_end(root)
+            while len(self._sizes) > FACTS_KEPT:
+                self._sizes.popitem(last=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """`now` is Unix seconds. `settle_seconds` is the design's T: longer than any request to the store can linger."""
@@ -81,6 +99,7 @@ class Context:
     settle_seconds: float = 7200.0
     facts: Facts = field(default_factory=Facts)
     lines: Lines = field(default_factory=Lines)
+    base_sizes: BaseSizes = field(default_factory=BaseSizes)
 
     def is_fresh(self, asked_at: float) -> bool:
         """Whether nothing can have been folded, settled and swept since `asked_at`."""

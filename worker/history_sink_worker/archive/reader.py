@@ -71,16 +71,23 @@ class _Range:
 
 def _read_log(context: Context, log: Log, wanted: _Range) -> Steps[bytes | Fault]:
     yield from check_alive(log)
-    hint = context.hints.get(log.root)
-    is_behind_base = hint is not None and hint.base_bytes < wanted.end <= hint.offset
-    if wanted.end - wanted.start <= wanted.cap_bytes and not is_behind_base:
+    if wanted.end - wanted.start <= wanted.cap_bytes and not _is_behind_base(context, log, wanted):
         blob: Blob | PastEnd | None = yield Get(log.base, wanted.start, wanted.end)
         if blob is None:
             return NO_MATCH
         if isinstance(blob, Blob) and blob.info.size_bytes >= wanted.end:
             check_base(log, blob.info)
+            context.base_sizes.put(log.root, blob.info.size_bytes)
             return blob.body
     return (yield from look_again(log, lambda: _read_joined(context, log, wanted)))
+
+
+def _is_behind_base(context: Context, log: Log, wanted: _Range) -> bool:
+    """Whether the base lacks some of it, as far as is known without the store; a wrong answer costs a request."""
+    if context.base_sizes.get(log.root) >= wanted.end:
+        return False  # and the hint, which is a round trip away, has nothing to tell
+    hint = context.hints.get(log.root)
+    return hint is not None and hint.base_bytes < wanted.end <= hint.offset
 
 
 def _read_joined(context: Context, log: Log, wanted: _Range) -> Steps[bytes | Fault]:

@@ -72,7 +72,7 @@ class Channel(stock.Channel):
     _no_ack_queues: set[str]
     _request: ClaimRequest | None = None  # not answered yet
     _largest_bytes = 1  # of the messages in the last answer
-    _is_idle = False  # the last claim found nothing: look, and wait, before the next one
+    _is_idle = False  # the last claim found less than it asked for: look, and wait, before the next one
     _waiting_since: float | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -217,11 +217,12 @@ class Channel(stock.Channel):
         while True:
             frame, request = connection.read_response(push_request=True), self._request
             if isinstance(frame, list) and request and frame[0] == request.claim.encode():
-                self._request, self._in_poll, self._is_idle = None, None, len(frame) == 1
-                if self._is_idle:
+                messages = frame[2:]
+                self._request, self._in_poll, self._is_idle = None, None, len(messages) < request.at_most
+                if not messages:
                     return None
-                self._largest_bytes = max(1, *map(len, frame[2:]))  # a message may be of no bytes at all
-                return request.queues[frame[1]], request.claims()[: len(frame) - 2], frame[2:]
+                self._largest_bytes = max(1, *map(len, messages))  # a message may be of no bytes at all
+                return request.queues[frame[1]], request.claims()[: len(messages)], messages
             if isinstance(frame, int):  # to EXISTS
                 self._is_idle, self._in_poll = frame == 0, None
                 if self._is_idle:
