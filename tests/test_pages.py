@@ -85,6 +85,7 @@ def test_kinds_levels_and_paths_are_those_of_the_family() -> None:
         (CALL, "conversation"),
         (RESULT, "evidence"),
         ({"role": "tool", "tool_call_id": "c", "content": "x"}, "evidence"),
+        ({"role": "tool", "content": [{"type": "text", "text": "x"}]}, "evidence"),
         ({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "x"}]}, "evidence"),
         ({"type": "user", "sessionId": "s", "message": {"role": "user", "content": "x"}}, "conversation"),
         ({"type": "file-history-snapshot", "sessionId": "s"}, "conversation"),
@@ -314,6 +315,18 @@ def test_duplicate_tool_a_call_whose_result_was_evicted_runs_again(pages: Pages)
     assert pages.append({**again, "n": 2}) == []
 
 
+def test_duplicate_tool_of_two_calls_only_that_whose_result_is_at_pointer(sink: MemorySink) -> None:
+    ids = {"a": '{"a": 1}', "b": '{"b": 2}'}
+    calls = [{**CALL["content"][0], "id": name, "arguments": arguments} for name, arguments in ids.items()]
+    results = [{"role": "tool", "content": [{**RESULT["content"][0], "tool_call_id": name}]} for name in ids]
+    history = [{"role": "assistant", "content": calls}, *results]
+    sink.save("two", history)
+    pages = Pages(history, archive=Archive(sink, "two"))
+    pages.degrade(1, "pointer")
+    assert pages.find_duplicate("grep", ids["a"]) is not None
+    assert pages.find_duplicate("grep", ids["b"]) is None
+
+
 def test_duplicate_tool_where_one_message_has_a_call_and_its_result(sink: MemorySink) -> None:
     state = {"status": "completed", "input": {"a": 1}, "output": "found " * 500}
     tool = {"type": "tool", "tool": "grep", "callID": "c1", "state": state}
@@ -375,6 +388,22 @@ def test_calls_and_results_come_together_or_not_at_all(pages: Pages) -> None:
     least = pages.assemble(600)
     assert levels(least)[3] == "structured"
     assert least.messages[[each.number for each in least.placed].index(2)] == CALL
+
+
+def test_a_result_that_was_fetched_back_is_still_its_calls(pages: Pages, sink: MemorySink) -> None:
+    pages.degrade(3, "pointer")
+    again = reload(pages, pages.assemble(10_000).messages, Archive(sink, "s"))
+    assert again.fetch(3).line is not None
+    for budget in range(0, 700, 7):
+        there = levels(again.assemble(budget))
+        assert (2 in there) == (3 in there), budget
+
+
+def test_a_summary_is_not_taken_for_an_outline(pages: Pages) -> None:
+    pages.degrade(3, "compressed", "long " * 100)
+    least = pages.assemble(700)
+    assert levels(least)[3] == "structured"
+    assert "long" not in json.dumps(least.messages)
 
 
 def test_invariants_count_first_then_the_newest(pages: Pages) -> None:

@@ -36,6 +36,16 @@ def test_of_two_results_both_keep_their_ids_and_one_has_the_text() -> None:
     }
 
 
+def test_a_part_has_a_type_where_the_others_have_one() -> None:
+    long = "x" * 1000
+    assert outlined({"role": "model", "parts": [{"text": long}]}, "in short")["parts"] == [{"text": "in short"}]
+    for kind in ("text", "input_text"):
+        content = [{"type": kind, "text": long}]
+        assert outlined({"role": "user", "content": content}, "in short")["content"] == [
+            {"type": kind, "text": "in short"}
+        ]
+
+
 def test_an_outline_has_nothing_of_a_picture() -> None:
     picture = {"type": "image", "url": "data:image/png;base64,iVBORw0KGgo" + "A" * 5000}
     assert "base64" not in json.dumps(outlined({"role": "user", "content": [picture]}))
