@@ -19,7 +19,9 @@ from history_sink_agents.browse.context import find_data_directory
 from history_sink_agents.browse.folder import PART, Busy, hold
 from history_sink_agents.browse.log import RANGE_BYTES, Log, read_lines
 from history_sink_agents.render import VERSION, name_turn
+from history_sink_worker.search.extraction import extract
 from stack.processes import free_port
+from test_search_extraction import SHAPES
 
 
 def say(role: str, text: str) -> dict[str, Any]:
@@ -214,6 +216,16 @@ def test_interrupted_and_repeated_gives_the_same(
     export(sink, "s", tmp_path)
     assert turns_in(tmp_path) == GOLDEN
     assert {path.name for path in tmp_path.iterdir()} == {*GOLDEN, manifests.NAME}
+
+
+@pytest.mark.parametrize("record", [pytest.param(each[1], id=each[0]) for each in SHAPES])
+def test_grep_finds_what_recall_finds(record: Any, sink: MemorySink, tmp_path: Path) -> None:
+    sink.save("shape", [record])
+    (name,) = export(sink, "shape", tmp_path).files
+    written = (tmp_path / name).read_text()
+    tool = record.get("message", {}).get("toolName", "") if isinstance(record.get("message"), dict) else ""
+    words = extract(json.dumps(record).encode()).text.split()
+    assert [word for word in words if word not in written and word != tool] == []
 
 
 @pytest.mark.parametrize("left", range(0, 700, 23))

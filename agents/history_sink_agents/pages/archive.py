@@ -41,9 +41,6 @@ class Archive:
             )
         except HistorySinkError as error:
             raise Unproven(str(error)) from None
-        start, end = handle.byte_range or (0, 0)
-        if start == end:
-            raise Unproven(f"the log does not reach message {number}")
         answer = self._sink.resolve(handle, seconds)
         if isinstance(answer, Fault):
             raise Unproven(str(answer))
