@@ -4,7 +4,9 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from itertools import count, pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +15,7 @@ from history_sink.protocol.log_end import LogEnd
 from history_sink.protocol.pointer import Fault
 from history_sink_worker.archive.names import Log
 from history_sink_worker.s3.client import S3Store
-from history_sink_worker.store import Copy, Corrupt, Put, Reply, Request
+from history_sink_worker.store import Copy, Corrupt, Put, Reply, Request, StoreError
 from logbook import Logbook, some_lines
 from stack.s3_server import S3Server
 
@@ -180,6 +182,17 @@ def test_a_fold_that_takes_too_long_is_given_up_and_made_anew(
     assert not s3_server.client().list_multipart_uploads(Bucket=store.bucket, Prefix=log.root).get("Uploads")
     assert book.read(len(history[0]), 8 * len(history[0])) == b"".join(history[1:8])
     assert Logbook(store.perform, time.time, log).compact().folded_bytes == 2 * len(history[0])
+
+
+def test_a_request_that_was_signed_long_ago_is_refused(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a fold's last request is not under way for longer than it is given (`Context.is_in_time`)."""
+    made = Put("history/early", b"", {})
+    clock = SimpleNamespace(now=lambda zone: datetime.now(zone) - timedelta(minutes=16))
+    with monkeypatch.context() as patch:
+        patch.setattr("history_sink_worker.s3.lean.datetime", clock)
+        with pytest.raises(StoreError, match="RequestTimeTooSkewed"):
+            store.perform(made)
+    assert store.perform(made)
 
 
 @pytest.mark.parametrize("size_bytes", [0, 256 * 1024], ids=["written whole", "copied"])
