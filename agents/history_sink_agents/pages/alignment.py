@@ -4,7 +4,7 @@ Messages are told by their keys, never by their numbers alone. A pin is not lost
 one that was edited in its place, is there.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import NamedTuple
@@ -43,7 +43,8 @@ def align(pages: Sequence[Page], retired: Sequence[Page], keys: Sequence[str]) -
     found: list[Page | None] = [None] * len(new)
     for before, now in pairs:
         found[now] = pages[before]
-    loose = [*_leave_out(pages, {before for before, _ in pairs})]
+    paired = {before for before, _ in pairs}
+    loose = [page for at, page in enumerate(pages) if at not in paired]
     spare = _take_again([*retired, *loose], new, found)
     left = set(map(id, spare))
     heirs = {now: pages[before] for before, now in swaps if found[now] is None and id(pages[before]) in left}
@@ -99,10 +100,6 @@ def _count_equal(pairs: Iterable[tuple[str, str]]) -> int:
             break
         count += 1
     return count
-
-
-def _leave_out(pages: Sequence[Page], numbers: set[int]) -> Iterator[Page]:
-    return (page for at, page in enumerate(pages) if at not in numbers)
 
 
 def _take_again(spare: Sequence[Page], new: Sequence[str], found: list[Page | None]) -> list[Page]:

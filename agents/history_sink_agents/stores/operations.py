@@ -5,6 +5,7 @@ An item is a line as it is, so that whoever reads or searches the archive finds 
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -63,12 +64,7 @@ class FoldedList:
         out, and does not count."""
         if count is None or count < 0:
             return [*_read_items(self.lines)]
-        found: list[Any] = []
-        for item in _read_items(reversed(self.lines)):
-            if len(found) >= count:
-                break
-            found.append(item)
-        return found[::-1]
+        return [*islice(_read_items(reversed(self.lines)), count)][::-1]
 
 
 def _read_operation(line: bytes) -> dict[str, Any] | None:

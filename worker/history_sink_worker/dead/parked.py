@@ -5,7 +5,6 @@ the queue. From there a worker's timer takes it: into the store first, out of Re
 """
 
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -53,18 +52,11 @@ def _lock_name(broker: BrokerAccess) -> str:
 
 
 def _move(consumer: Any, work: Service, broker: BrokerAccess, name: str, queue: str) -> None:
-    for record in _heads(broker, name):
+    client: Any = broker.client
+    while (record := client.lindex(name, 0)) is not None:
         letter = letter_of_record(record, queue, time.time(), consumer.app.amqp.queues)
         its = work.find(letter.queue) or work
         key = its.run(bury(its.settings.prefix, letter, look=True))
         announce(consumer, letter, key)
-        broker.client.lrem(name, 1, record)  # type: ignore[arg-type]  # its stubs want text
-        broker.client.expire(_lock_name(broker), _LOCK_SECONDS)
-
-
-def _heads(broker: BrokerAccess, name: str) -> Iterable[bytes]:
-    while True:
-        head: Any = broker.client.lindex(name, 0)
-        if head is None:
-            return
-        yield head
+        client.lrem(name, 1, record)
+        client.expire(_lock_name(broker), _LOCK_SECONDS)

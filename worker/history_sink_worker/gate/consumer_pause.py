@@ -139,26 +139,21 @@ class ConsumerPause(bootsteps.StartStopStep):
             _log.exception("gate not moved")
 
     def _set_queues(self) -> None:
-        consumer, taking = self._consumer, self._consumer.task_consumer
+        taking = self._consumer.task_consumer
         # Not Celery's `cancel_task_queue`: it deselects a queue for good, and a reconnect would start without it.
         taken = {queue.name for queue in taking.queues}
+        wanted = self._consumer.app.amqp.queues.consume_from  # what an operator has cancelled meanwhile is not in it
         with self._lock:
-            barred = self._barred.find(time.time())
+            barred, is_open = self._barred.find(time.time()), self._gate.is_open
         CHART.note(refused_tenants=tuple(sorted(barred)))
-        if not self._gate.is_open:
-            for name in find_writing(taken):
-                taking.cancel_by_queue(name)
-        else:
-            for name in find_writing(taken):
-                if tenant_of(name) in barred:
-                    taking.cancel_by_queue(name)
-            wanted = consumer.app.amqp.queues.consume_from  # what an operator has cancelled meanwhile is not in it
-            names = [name for name in find_writing(wanted) if name not in taken and tenant_of(name) not in barred]
-            missing = [wanted[name] for name in names]
-            for queue in missing:
-                taking.add_queue(queue)
-            if missing:
-                taking.consume()
+        shut = {name for name in find_writing({*taken, *wanted}) if not is_open or tenant_of(name) in barred}
+        for name in shut & taken:
+            taking.cancel_by_queue(name)
+        missing = [name for name in find_writing(wanted) if name not in taken | shut]
+        for name in missing:
+            taking.add_queue(wanted[name])
+        if missing:
+            taking.consume()
 
     def _make_room(self) -> None:
         # What was in hand and hangs may have all the places there are, and a read would not even be received.
