@@ -181,11 +181,6 @@ def hash_edges(file: BinaryIO, position: int) -> Edges:
     return _hash(*_read_edges(file, position))
 
 
-def hash_before(file: BinaryIO, position: int) -> str:
-    """The hash of the last bytes before `position`."""
-    return hash_edges(file, position)[1]
-
-
 def _read_edges(file: BinaryIO, position: int) -> tuple[bytes, bytes]:
     size = min(EDGE_BYTES, position)
     return read_at(file, 0, size), read_at(file, position - size, size)
