@@ -1,5 +1,6 @@
 """The watch over files that are no agent's doing, or a strange one's: nothing twice, nothing lost, and no hang."""
 
+import errno
 import json
 import os
 import shutil
@@ -422,16 +423,21 @@ def test_where_the_state_is_a_folder_all_is_compared_with_the_store(place: Watch
     assert place.watch_once() == 0
 
 
-def test_a_state_that_may_not_be_opened_is_done_without(place: WatchedHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a disk without inodes, or where another user has made it."""
+@pytest.mark.parametrize(("names", "number"), [(("sqlite",), errno.ENOSPC), (("sqlite", "lock"), errno.EROFS)])
+def test_a_state_that_may_not_be_opened_is_done_without(
+    place: WatchedHome, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], number: int
+) -> None:
+    """As on a disk without inodes, or on one that has become read-only."""
     claude = ClaudeCode(place.home)
+    place.watch_once()
+    (place.state / "watch.sqlite").unlink()
     claude.talk(0, 3)
     begin = os.open
 
-    def refuse(path: Any, *arguments: Any, **options: Any) -> int:
-        if str(path).endswith("watch.sqlite"):
-            raise OSError(28, "No space left on device", str(path))
-        return begin(path, *arguments, **options)
+    def refuse(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & os.O_CREAT and str(path).endswith(names):
+            raise OSError(number, os.strerror(number), str(path))
+        return begin(path, flags, *arguments, **options)
 
     monkeypatch.setattr(os, "open", refuse)
     assert place.watch_once() == 3
