@@ -73,9 +73,10 @@ test-search: $(STAMP) ## two search workers, killed 100 times (KILLS=500: as oft
 	@$(BIN)/python -m stack.go_programs minio
 	@SEARCH_KILLS=$(or $(KILLS),100) $(BIN)/python -m pytest -p no:xdist tests/test_search_killed.py
 
-test-agents: $(STAMP) ## real agents from npm, by a scripted model: archived, lost, restored, gone on with (as root); ten minutes, not in CI
+test-agents: $(STAMP) ## real agents from npm, by a scripted model: archived, lost, restored, gone on with (as root); ten minutes, not in CI (CODETETHER=1: builds that one, too)
 	@$(BIN)/python -m stack.go_programs
 	@$(BIN)/python -m stack.agents.programs
+	@$(if $(CODETETHER),$(BIN)/python -m stack.agents.programs codetether)
 	@$(BIN)/python -m pytest -m agents -p no:xdist tests/test_real_agents.py
 
 torture: $(STAMP) ## everything killed, stopped, cut and filled; then each byte compared (SECONDS=60 SEED=1 TRANSPORT=stock or rabbitmq)

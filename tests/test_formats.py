@@ -109,7 +109,7 @@ def test_gemini_groups_by_the_session_in_the_first_line(tmp_path: Path) -> None:
     ],
 )
 def test_the_others_are_told_by_their_paths(tmp_path: Path, agent: str, relative: str, session: str, kind: str) -> None:
-    put(tmp_path, relative, {"cwd": "/w/proj"})
+    put(tmp_path, relative, {"cwd": "/w/proj", "metadata": {"directory": "/w/proj"}})
     for secret in ("auth.json", "config.toml", f"session-state/{A}/inuse.12.lock", "projects/-w-proj/meta.json"):
         put_text(tmp_path, secret, "secret")
     found = find(agent, tmp_path)

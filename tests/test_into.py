@@ -582,6 +582,35 @@ def test_codetether_has_a_home_in_each_project(
     assert read_tree(tmp_path / "repository") == {f".codetether-agent/sessions/{A}.json": b'{"id":"%s"}' % A.encode()}
 
 
+def test_codetethers_document_names_another_directory_only_if_asked(
+    sink: MemorySink, restore: Restore, tmp_path: Path
+) -> None:
+    said = 'say "metadata":{"directory":"/not/this"}'
+    document = {
+        "id": A,
+        "title": said,
+        "metadata": {"directory": '/w/"é'},
+        "messages": [{"metadata": {"directory": 1}}],
+    }
+    path = put(tmp_path / "old", f"sessions/{A}.json", document, end="")
+    put(tmp_path / "old", f"threads/{A}.jsonl", {"kind": "turn.started"})
+    (found, *_) = archive_home(sink, "codetether", tmp_path / "old")
+    (entry, *_) = sink.archive.messages(name_manifest(found.session))
+    assert entry["cwd"] == '/w/"é'
+    project = (tmp_path / "other \\1é").resolve()
+    project.mkdir()
+    done = restore(A, "--into", "codetether", "--home", tmp_path / "as-it-was", "--project", project)
+    assert "--rewrite-cwd" in done.stderr
+    assert (tmp_path / "as-it-was" / "sessions" / f"{A}.json").read_bytes() == path.read_bytes()
+    for word in ("write", "there"):
+        words = ("--home", tmp_path / "new", "--project", project, "--rewrite-cwd")
+        done = restore(A, "--into", "codetether", *words)
+        assert (done.exit_code, done.stdout.split()[0]) == (0, word), done.output
+    written = json.loads((tmp_path / "new" / "sessions" / f"{A}.json").read_text())
+    assert written == {**document, "metadata": {"directory": str(project)}}
+    assert (tmp_path / "new" / "threads" / f"{A}.jsonl").read_text() == '{"kind":"turn.started"}\n'
+
+
 def test_a_lock_of_copilot_names_a_process(sink: MemorySink, restore: Restore, tmp_path: Path) -> None:
     put(tmp_path / "old", f"session-state/{A}/events.jsonl", {"type": "session.start"})
     archive_home(sink, "copilot", tmp_path / "old")

@@ -20,7 +20,7 @@ import pytest
 from command import Command, Ended
 from history_sink import HistorySink
 from sink_places import WORKER_COMMAND
-from stack.agents import drivers
+from stack.agents import drivers, programs
 from stack.agents.drivers import Driver
 from stack.agents.network import AgentNetwork
 from stack.agents.script import write_script
@@ -52,9 +52,9 @@ class Lab:
         self.new_home.mkdir()
         self._variables = producer_environment(environment)
 
-    def archive(self, agent: str) -> None:
+    def archive(self, agent: str, **variables: str) -> None:
         """All that there is of an agent, by the watch; and then the old home is lost."""
-        check(self._run(self.home)("watch", "--once", "--agent", agent))
+        check(self._run(self.home, **variables)("watch", "--once", "--agent", agent))
         shutil.rmtree(self.home)
 
     def archive_again(self, agent: str, session: str) -> None:
@@ -74,8 +74,8 @@ class Lab:
         """Into the new home, for the new project."""
         return self._run(self.new_home)("restore", session, "--into", agent, "--project", self.new_project, *words)
 
-    def _run(self, home: Path) -> Command:
-        return Command({**self._variables, "HOME": str(home), "XDG_STATE_HOME": str(home / "state")})
+    def _run(self, home: Path, **variables: str) -> Command:
+        return Command({**self._variables, "HOME": str(home), "XDG_STATE_HOME": str(home / "state"), **variables})
 
     def ask_old(self, driver: Driver, prompt: str, *words: str) -> str:
         return driver.ask(self.network, self.home, self.project, prompt, words)
@@ -429,3 +429,24 @@ def test_qwen_code(lab: Lab) -> None:
     check(lab.restore(session, "qwen", "--rewrite-cwd"))
     lab.ask_new(drivers.QWEN, write_script("gone on here"), "-r", session)
     assert "step one" in lab.seen("gone on here")
+
+
+@pytest.mark.skipif(not programs.CODETETHER.path.exists(), reason="`make test-agents CODETETHER=1` builds codetether")
+def test_codetether(lab: Lab) -> None:
+    """Without CODETETHER_DATA_DIR: it keeps its sessions in each repository."""
+    lab.ask_old(drivers.CODETETHER, write_script("step one", ("bash", {"command": "echo said-by-a-tool"})), "run")
+    data = lab.project / ".codetether-agent"
+    (path,) = (data / "sessions").glob("????????-*-????????????.json")
+    session = path.stem
+    lab.ask_old(drivers.CODETETHER, write_script("step two"), "run", "-s", session)
+    lab.archive("codetether", CODETETHER_DATA_DIR=str(data))
+    shutil.rmtree(lab.project)
+    check(lab.restore(session, "codetether", "--rewrite-cwd"))
+    restored = {path.name for path in (lab.new_project / ".codetether-agent").rglob("*.json*")}
+    assert restored == {f"{session}.json", f"{session}.jsonl"}
+    here = ("bash", {"command": "basename $PWD"})
+    lab.ask_new(drivers.CODETETHER, write_script("gone on here", here), "run", "-s", session)
+    seen = lab.seen("gone on here")
+    assert all(step in seen for step in ("step one", "step two", "said-by-a-tool", "new_project"))
+    lab.ask_new(drivers.CODETETHER, write_script("by continue"), "run", "-c")
+    assert "gone on here" in lab.seen("by continue")

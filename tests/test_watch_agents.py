@@ -193,15 +193,17 @@ def test_versions_of_a_document_are_kept_once_it_is_quiet_and_whole(
     assert [entry["size_bytes"] for entry in manifest] == [len(each) - 1 for each in [*versions, versions[0]]]
 
 
-def test_a_session_of_codetether_is_its_document_and_its_checkpoint(place: WatchedHome) -> None:
+def test_a_session_of_codetether_is_its_document_its_checkpoint_and_its_events(place: WatchedHome) -> None:
     document = Codetether(place.home)
     document.save("one")
     checkpoint = document.checkpoint()
+    events = [document.note(kind) for kind in ("turn.started", "turn.done")][-1]
     for path in (document.path, checkpoint):
         settle(path)
     place.watch_once()
     name = f"codetether.{document.path.stem}"
-    assert place.archive.sessions() == [name, f"{name}.checkpoint", f"{name}.manifest"]
+    assert place.archive.sessions() == [name, f"{name}.checkpoint", f"{name}.manifest", f"{name}.threads"]
+    assert place.archive.lines(f"{name}.threads") == events.read_bytes().splitlines(keepends=True)
     assert place.has(document.path.read_bytes() + b"\n")
     assert place.has(checkpoint.read_bytes() + b"\n")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stack.agents import programs
 from stack.agents.network import AgentNetwork
-from stack.agents.programs import NpmProgram
+from stack.agents.programs import CargoProgram, NpmProgram
 
 _URL = AgentNetwork.url
 _KEY = "made-up-key"
@@ -75,7 +75,7 @@ _QWEN_CONFIG = {
 class Driver:
     """One agent: its program, its variables, the files that configure it, and the words before a prompt."""
 
-    program: NpmProgram
+    program: NpmProgram | CargoProgram
     environment: dict[str, str]
     files: dict[str, Any] = field(default_factory=dict)
     words: tuple[str, ...] = ()
@@ -127,6 +127,11 @@ CLAUDE = Driver(
     words=("--dangerously-skip-permissions", "--output-format", "json", "-p"),
 )
 CODEX = Driver(programs.CODEX, {"SCRIPTED_KEY": _KEY}, {".codex/config.toml": _CODEX_CONFIG})
+CODETETHER = Driver(
+    programs.CODETETHER,
+    {"HF_BASE_URL": f"{_URL}/v1", "HF_TOKEN": _KEY, "CODETETHER_DEFAULT_MODEL": "huggingface/scripted-1"},
+    words=("--access-mode", "full"),
+)
 COPILOT = Driver(
     programs.COPILOT,
     {

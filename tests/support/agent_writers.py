@@ -159,7 +159,7 @@ class Pi(Appender):
 
 
 class Codetether:
-    """One document, written beside itself and put in its place; and a journal without content. By its source, 4.7.4."""
+    """One document, put in the place of the last one; a journal without content; a log of events. As 4.7.4 does."""
 
     def __init__(self, home: Path, number: int = 1) -> None:
         self.path = home / ".codetether-agent" / "sessions" / f"{uuid_of(number)}.json"
@@ -178,6 +178,14 @@ class Codetether:
         """What an unfinished run goes on from: in place, on the same inode."""
         path = self.path.with_suffix(".checkpoint.json")
         path.write_text(json.dumps({"step": 1}, indent=2))
+        return path
+
+    def note(self, kind: str) -> Path:
+        """An event of a turn, while it goes on: the document comes behind it, and never if the run is killed."""
+        path = self.path.parents[1] / "threads" / f"{self.path.stem}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("ab") as file:
+            file.write(line_of(kind=kind, session_id=self.path.stem))
         return path
 
     def save_in_place(self, *messages: str) -> None:

@@ -2,14 +2,17 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from history_sink_agents.formats.claude import make_slug
-from history_sink_agents.formats.heads import read_object
+from history_sink_agents.formats.folders import open_regular
+from history_sink_agents.formats.format import Found
+from history_sink_agents.formats.heads import HEAD_BYTES, read_object
 from history_sink_agents.formats.live import is_running
 from history_sink_agents.formats.patterns import PatternFormat, allow
 
+_DIRECTORY = re.compile(rb'(?<="metadata":\{"directory":)"(?:[^"\\]|\\.)*"')
 _LOCK = re.compile(r"inuse\.([0-9]{1,10})\.lock")
 
 
@@ -34,6 +37,24 @@ class CodetetherFormat(PatternFormat):
             return self.home(environ, user_home)
         root = Path(project)
         return next((each for each in (root, *root.parents) if (each / ".git").exists()), root) / ".codetether-agent"
+
+    def describe_resume(self, session: str, project: str | None, paths: Sequence[str]) -> list[str]:
+        """See `PatternFormat`."""
+        if not project:
+            return [f"to go on: codetether run -s {session} MESSAGE"]
+        return [
+            f"to go on: codetether run -s {session} MESSAGE in {project}",
+            "it works in the folder that its document names: the one it was written in, or this one by --rewrite-cwd",
+        ]
+
+    def find_cwd(self, found: Found) -> str | None:
+        """See `PatternFormat`."""
+        try:
+            with open_regular(found.path) as file:
+                named = _DIRECTORY.search(file.read(HEAD_BYTES))  # a document has no newline
+            return str(json.loads(named[0])) if named else None
+        except (OSError, ValueError):
+            return None
 
 
 COPILOT = CopilotFormat(
@@ -72,10 +93,11 @@ CODETETHER = CodetetherFormat(
     "codetether",
     ".codetether-agent",
     variable="CODETETHER_DATA_DIR",
-    folders=("sessions",),
+    folders=("sessions", "threads"),
     rules=(
         allow("whole", r"sessions/(?P<session>[^/.]+)\.json"),
         allow("whole", r"sessions/(?P<session>[^/.]+)\.(?P<part>checkpoint)\.json"),
+        allow("lines", r"(?P<part>threads)/(?P<session>[^/.]+)\.jsonl"),  # a killed run's last turn is here alone
     ),
 )
 
@@ -89,3 +111,8 @@ def rewrite_cwd(first_line: bytes, project: str) -> bytes:
     if value.get("cwd") in (None, project):
         return first_line
     return json.dumps({**value, "cwd": project}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def rewrite_directory(document: bytes, project: str) -> bytes:
+    """codetether's document with another directory: there its tools work, and by it `run -c` finds the session."""
+    return _DIRECTORY.sub(lambda _: json.dumps(project, ensure_ascii=False).encode(), document, count=1)

@@ -43,7 +43,7 @@ from history_sink_agents.restored import find_own_state_folder, recall
 @click.option("--main", "is_main", is_flag=True, help="The main logs, and not those written last.")
 @click.option("--as-new", is_flag=True, help="Under a new id, beside the session that there is. Claude Code only.")
 @click.option("--partial", is_flag=True, help="What there is, where the archive lacks a part. Not for Codex.")
-@click.option("--rewrite-cwd", is_flag=True, help="qwen-code only: write another cwd into the first line.")
+@click.option("--rewrite-cwd", is_flag=True, help="qwen-code and codetether: write --project into the session itself.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written where, and write nothing.")
 @timeout_option
 @json_option

@@ -13,7 +13,7 @@ from history_sink_agents.formats.codex import CODEX
 from history_sink_agents.formats.format import Found
 from history_sink_agents.formats.heads import read_object
 from history_sink_agents.formats.names import name_whole
-from history_sink_agents.formats.others import QWEN, rewrite_cwd
+from history_sink_agents.formats.others import CODETETHER, QWEN, rewrite_cwd, rewrite_directory
 from history_sink_agents.formats.patterns import PatternFormat
 from history_sink_agents.restore.archive import SinkArchive
 from history_sink_agents.restore.errors import Refused
@@ -177,7 +177,9 @@ def _rename(agent: PatternFormat, items: Items) -> tuple[str, Items]:
 
 
 def _plan_edit(archive: SinkArchive, agent: PatternFormat, wish: Wish, items: Items) -> Edit | None:
-    """qwen-code compares the cwd of the first line with its own."""
+    """qwen-code compares the cwd of the first line with its own; codetether works in the one of its document."""
+    if agent is CODETETHER and wish.rewrites_cwd and wish.project is not None:
+        return partial(rewrite_directory, project=wish.project)
     main = next((item for item in items if item.log and agent is QWEN), None)
     if main is None or main.log is None or wish.project is None:
         return None

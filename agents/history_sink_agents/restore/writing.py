@@ -22,7 +22,7 @@ LEFT_SECONDS = 86_400.0
 """A piece that nobody has touched for so long is of a restore that was killed, and goes with the next one."""
 
 Edit = Callable[[bytes], bytes]
-"""What becomes of a first line."""
+"""What becomes of a first line, or of a document."""
 
 
 def find_there(archive: SinkArchive, home: Path, item: Item, edit: Edit | None = None) -> bool:
@@ -61,12 +61,17 @@ def holds_log(sink: HistorySink, path: Path, log: LogStatus, *, is_whole: bool) 
 def _holds_opened(archive: SinkArchive, path: Path, item: Item, log: LogStatus, edit: Edit | None) -> bool:
     """Whether a file has what a restore would write: of opened or edited lines, the chain is not that of the log."""
     lines = archive.read_log(item.session, log)
-    if edit:
-        lines = chain(map(edit, islice(lines, 1)), lines)
     with path.open("rb") as file:
         if item.entry.kind == "whole":
-            return file.read() == join_lines(b"".join(lines), item.entries)
+            return file.read() == _make_whole(b"".join(lines), item, edit)
+        if edit:
+            lines = chain(map(edit, islice(lines, 1)), lines)
         return all(file.read(len(line)) == line for line in lines)
+
+
+def _make_whole(log: bytes, item: Item, edit: Edit | None) -> bytes:
+    document = join_lines(log, item.entries)
+    return edit(document) if edit else document
 
 
 def _read_first(file: BinaryIO, size_bytes: int) -> Iterator[bytes]:
@@ -116,7 +121,7 @@ class Writer:
         with os.fdopen(number, "w+b") as file:
             self._fill(file, item)
             if item.entry.kind == "whole" and item.log:
-                _replace(file, join_lines(_read_all(file), item.entries))
+                _replace(file, _make_whole(_read_all(file), item, edit))
             elif edit and item.log:
                 first = file.readline()
                 _replace(file, edit(first) + file.read())
