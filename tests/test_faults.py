@@ -26,6 +26,10 @@ FAULTS = {
             "test_refused_credentials_are_denied_to_reads_and_waited_for",
         ],
     },
+    "a worker is stopped, or its machine sleeps, in the middle of a fold": {
+        "protocol/test_protocol.py": ["test_a_fold_that_was_stopped_for_hours_is_given_up"],
+        "test_archive_s3.py": ["test_a_fold_that_takes_too_long_is_given_up_and_made_anew"],
+    },
     "the store loses its answer to a PUT": {
         "test_store_away.py": ["test_a_save_whose_answer_was_lost_is_found_to_be_there"],
     },
@@ -49,6 +53,10 @@ FAULTS = {
         "sink/test_broker_away.py": ["test_from_the_start"],
         "test_transport.py": ["test_a_full_redis_is_drained"],
         "test_full_redis.py": ["test_a_worker_outlives_a_full_redis_at_its_start_and_at_a_reconnect"],
+    },
+    "Redis becomes a replica, or its disk is full": {
+        "test_endings.py": ["test_what_ends_while_redis_is_a_replica_is_told_when_it_is_none_any_more"],
+        "test_full_disk.py": ["test_with_fsync_everysec_redis_refuses_all_writes_and_goes_on_when_there_is_room"],
     },
     "a machine's clock is wrong": {
         "test_clock.py": [
