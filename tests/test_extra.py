@@ -62,3 +62,8 @@ def test_with_the_extra_all_commands_are_listed() -> None:
     assert ended.returncode == 0
     for name in ("acl", "audit", "dead", "delete", "doctor", "health", "policy", "prune", "tidy", "verify"):
         assert f"\n  {name} " in ended.stdout
+
+
+@pytest.mark.parametrize("command", ["history-sink", "history-sink-worker"])
+def test_what_a_command_does_is_told_in_the_list_whole(command: str) -> None:
+    assert "...\n" not in run(f"{command} --help", os.environ).stdout

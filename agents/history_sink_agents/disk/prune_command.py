@@ -41,12 +41,13 @@ def prune(
     timeout_seconds: float,
     as_json: bool,
 ) -> None:
-    """Delete old sessions of agents from this machine that the store holds byte for byte.
+    """Delete agents' old session files that the store holds.
 
-    Each file is read from the store and compared with the local one, all of it; that takes as long as a download. A
-    session goes whole or stays whole: while one of its files is young, being written, not archived to its last byte, or
-    not named by a manifest, all of them stay, and so does a thread of Codex that a younger fork stands on. `restore
-    --into` brings a session back. Databases (OpenCode's) are never touched, nor is anything else but sessions.
+    It deletes from this machine what the store holds byte for byte. Each file is read from the store and compared with
+    the local one, all of it; that takes as long as a download. A session goes whole or stays whole: while one of its
+    files is young, being written, not archived to its last byte, or not named by a manifest, all of them stay, and so
+    does a thread of Codex that a younger fork stands on. `restore --into` brings a session back. Databases (OpenCode's)
+    are never touched, nor is anything else but sessions.
     """
     if not verified:
         raise click.UsageError("prune deletes only what the store is proven to hold: say so with --verified")

@@ -29,7 +29,7 @@ _HEADER = f"{'AGENT':<11}{'SESSIONS':>9}{'FILES':>8}{'BYTES':>17}{'ARCHIVED':>10
 def agents_command(
     agents: tuple[str, ...], shows_files: bool, local: bool, timeout_seconds: float, as_json: bool
 ) -> None:
-    """Show which agents' sessions are on this machine, and how far they are archived.
+    """Show which agents' sessions are here, and how far archived.
 
     ARCHIVED is told by sizes, and no byte is read for it; BEHIND counts files that the archive has not whole. What an
     agent writes at this moment is behind until `history-sink watch` has sent it. Without a broker, or with --local,

@@ -7,9 +7,10 @@ import click
 
 @click.command()
 def mcp() -> None:
-    """Serve the archive to an agent, as an MCP server on stdin and stdout.
+    """Serve the archive to an agent, as an MCP server.
 
-    An agent's program starts it; see docs/mcp.md for the line that tells it to. It ends when stdin ends.
+    It serves on stdin and stdout. An agent's program starts it; see docs/mcp.md for the line that tells it to. It ends
+    when stdin ends.
     """
     try:
         from history_sink_agents.mcp_server.server import serve  # a command should not wait for what it does not use

@@ -31,7 +31,7 @@ LOSS = (
 
 @click.group()
 def keys() -> None:
-    """Make, rotate and export the keys of sealed sessions, and see which sessions need which."""
+    """Make, rotate, export and show the keys of sealed sessions."""
 
 
 @keys.command()
@@ -130,10 +130,11 @@ def sessions(as_json: bool) -> None:
 @click.option("--branch", help="A branch, as `status` names it, or latest.")
 @click.option("--strict", is_flag=True, help="Refuse what one writer alone would not have left: see docs/sealing.md.")
 def unseal(session: str, branch: str | None, strict: bool, file: Path) -> None:
-    """Write the opened lines of SESSION to FILE, which must not exist; - is stdout.
+    """Write the opened lines of SESSION to FILE.
 
-    Each sealed line is checked: that it was sealed with the key, for this session, behind the lines that stand before
-    it. At the first that was not, it ends, and FILE is not there. Lines in the clear are kept, and counted.
+    FILE must not exist; - is stdout. Each sealed line is checked: that it was sealed with the key, for this session,
+    behind the lines that stand before it. At the first that was not, it ends, and FILE is not there. Lines in the clear
+    are kept, and counted.
     """
     keyring = read_keyring()
     try:

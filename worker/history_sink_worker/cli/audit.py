@@ -19,11 +19,12 @@ FOUND = 1
 @click.argument("session", required=False, callback=read_session)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding on stdout, and one with the totals.")
 def audit(session: str | None, as_json: bool) -> None:
-    """Look for secrets in what is stored, all of it or of one SESSION, with another scanner than redaction has.
+    """Look for secrets in what is stored.
 
-    Says which rule applies where, as a pointer; never the value. Sealed lines cannot be looked at, and are counted.
-    What is found stays in the log: rotate the secret, or delete the session. Reads all, and changes nothing. Exit
-    status: 0 with nothing found, 1 with findings, 2 when it could not be finished.
+    Looks at all of it or at one SESSION, with another scanner than redaction has. Says which rule applies where, as a
+    pointer; never the value. Sealed lines cannot be looked at, and are counted. What is found stays in the log: rotate
+    the secret, or delete the session. Reads all, and changes nothing. Exit status: 0 with nothing found, 1 with
+    findings, 2 when it could not be finished.
     """
     scan = make_scan()
     work = open_service()

@@ -35,10 +35,11 @@ _COLOURS = {"ok": "green", "note": "blue", "warning": "yellow", "problem": "red"
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option("--read-only", "is_read_only", is_flag=True, help="For workers that only read: they should not write.")
 def doctor(as_json: bool, is_read_only: bool) -> None:
-    """Look at settings, broker, result backend, store, clocks and rights, and say what to do.
+    """Say what is wrong with a deployment, and what to do.
 
-    Reads the same variables as a worker, and may run beside workers at any time: what it writes (5 MiB, under .probe/)
-    it deletes again. Prints no secret. Exit status 1 if there is a problem; warnings alone are no problem.
+    Looks at settings, broker, result backend, store, clocks and rights. Reads the same variables as a worker, and may
+    run beside workers at any time: what it writes (5 MiB, under .probe/) it deletes again. Prints no secret. Exit
+    status 1 if there is a problem; warnings alone are no problem.
     """
     work = open_service(is_for_all=True)
     in_effect = list(settings_in_effect(work.settings, os.environ))

@@ -18,10 +18,10 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # one can listen there, and
 @click.command("health")
 @click.option("--ready", "must_be_ready", is_flag=True, help="It must also be ready to do what is sent now.")
 def health(must_be_ready: bool) -> None:
-    """Say in one line how the worker on this machine is; exit status 0 if it is live, else 1.
+    """Say in one line how the worker on this machine is.
 
-    Needs CODETETHER_HISTORY_HTTP_ADDRESS, as the worker has it. For a supervisor that starts a worker anew: not with
-    --ready, as a worker that waits for its store is well.
+    Exit status 0 if it is live, else 1. Needs CODETETHER_HISTORY_HTTP_ADDRESS, as the worker has it. For a supervisor
+    that starts a worker anew: not with --ready, as a worker that waits for its store is well.
     """
     try:
         address = BrokerSettings.from_env().http_address

@@ -14,7 +14,7 @@ from history_sink_worker.cli.console import giving_up, open_service
 @click.command("move", cls=Named)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def move(yes: bool) -> None:
-    """Have the queue's messages go to the store of these settings from now on.
+    """Have the queue's messages go to the store of these settings.
 
     Workers note beside the queue which bucket and prefix they archive into, and one with others does not start. This
     changes the note. Stop all workers of the queue first; copy what is stored, if sessions are to go on in the new

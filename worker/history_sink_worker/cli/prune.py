@@ -34,9 +34,10 @@ def _read_age(_: click.Context, __: click.Parameter, text: str) -> float:
 @click.option("--although-uploads-wait", is_flag=True, help="Begin though the queue is not empty.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a session. Needs --yes or --dry-run.")
 def prune(age_seconds: float, dry_run: bool, yes: bool, although_uploads_wait: bool, as_json: bool) -> None:
-    """Delete the sessions that nobody has written to for AGE, each as `delete` does.
+    """Delete the sessions that nobody has written to for AGE.
 
-    Lists them with their sizes, and asks. One that is resumed later is refused: its id stays taken.
+    Deletes each as `delete` does. Lists them with their sizes, and asks. One that is resumed later is refused: its id
+    stays taken.
     """
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json asks nothing: it needs --yes or --dry-run")

@@ -25,10 +25,11 @@ def _read_tenant(name: str | None) -> str | None:
 @click.option("--tenant", "tenants", multiple=True, metavar="NAME", help="Producers of this tenant; may be repeated.")
 @click.option("--rabbitmq", "vhost", metavar="VHOST", help="Print commands for RabbitMQ instead.")
 def acl(users: tuple[str, ...], database: int, tenants: tuple[str, ...], vhost: str | None) -> None:
-    """Print Redis's ACL lines for USERS (default: all), each with a new password, which is told on stderr.
+    """Print Redis's ACL lines for USERS (default: all).
 
-    The lines hold its hash only. `include` them in redis.conf, or give what follows `user` to ACL SETUSER. They say
-    nothing of Redis's `default` user, who may do everything: give that one a password of its own (requirepass).
+    Each has a new password, which is told on stderr: the lines hold its hash only. `include` them in redis.conf, or
+    give what follows `user` to ACL SETUSER. They say nothing of Redis's `default` user, who may do everything: give
+    that one a password of its own (requirepass).
 
     With tenants each has a user history-producer-NAME in place of history-producer. To add one later, print that one
     alone: acl --tenant NAME history-producer.
@@ -52,10 +53,10 @@ def acl(users: tuple[str, ...], database: int, tenants: tuple[str, ...], vhost: 
 @click.option("--prefix", envvar="CODETETHER_HISTORY_S3_PREFIX", show_envvar=True, help="Default: history/")
 @click.option("--tenant", metavar="NAME", envvar=TENANT, show_envvar=True, help="For workers of this tenant alone.")
 def policy(role: str, bucket: str, prefix: str | None, tenant: str | None) -> None:
-    """Print the store's policy for ROLE, by the queues that a worker takes.
+    """Print the store's policy for ROLE.
 
-    reader: -Q history.read; writer: -Q history.upload; compactor: -Q history.maintenance, or all three. An operator
-    may delete dead letters as well.
+    By the queues that a worker takes, reader: -Q history.read; writer: -Q history.upload; compactor: -Q
+    history.maintenance, or all three. An operator may delete dead letters as well.
     """
     try:
         whose = prefix_for(normal_prefix(prefix), _read_tenant(tenant))

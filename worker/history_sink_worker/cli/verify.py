@@ -19,10 +19,10 @@ _TOTALS = ("sessions", "logs", "objects", "messages", "bytes", "problems", "note
 @click.argument("session", required=False, callback=read_session)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding on stdout, and one with the totals.")
 def verify(session: str | None, as_json: bool) -> None:
-    """Read what is stored, all of it or of one SESSION, and say what is not as it must be.
+    """Read what is stored, and say what is not as it must be.
 
-    Chains, gaps, strays, sizes, keys that are not ours, dead letters. Changes nothing; safe beside workers. Exit
-    status: 0 with nothing but notes, 1 with problems, 2 when it could not be finished.
+    It reads all, or one SESSION: chains, gaps, strays, sizes, keys that are not ours, dead letters. Changes nothing;
+    safe beside workers. Exit status: 0 with nothing but notes, 1 with problems, 2 when it could not be finished.
     """
     work = open_service()
     totals: Counter[str] = Counter()
