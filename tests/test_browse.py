@@ -176,6 +176,42 @@ def test_another_store_with_the_same_names_is_noticed(sink: MemorySink, tmp_path
     assert snapshot(tmp_path) == before
 
 
+def test_another_store_is_noticed_where_a_file_is_written_again(sink: MemorySink, tmp_path: Path) -> None:
+    export(sink, "s", tmp_path)
+    (tmp_path / "turn-0000-system.md").unlink()
+    other = MemorySink()
+    other.save("s", [say("system", "Be brisk"), *MESSAGES[1:]])
+    with pytest.raises(Mismatch, match="take another folder"):
+        export(other, "s", tmp_path)
+
+
+def test_who_speaks_is_known_across_the_ranges(tmp_path: Path) -> None:
+    sink = MemorySink()
+    said = {"id": "p", "messageID": "m", "type": "text", "text": "mine"}
+    sink.save(
+        "s",
+        [
+            {"type": "message.updated.1", "data": {"info": {"id": "m", "role": "user"}}},
+            b"x" * (2 * RANGE_BYTES),
+            {"type": "message.part.updated.1", "data": {"part": said}},
+        ],
+    )
+    assert export(sink, "s", tmp_path).files[2] == "turn-0002-user.md"
+
+
+def test_a_range_that_comes_cut_is_a_mismatch(tmp_path: Path) -> None:
+    class Cutting(MemorySink):
+        def resolve(self, handle: PointerHandle, timeout_seconds: float = 10, *, stored: bool = False) -> bytes | Fault:
+            answer = super().resolve(handle, timeout_seconds, stored=stored)
+            return answer.partition(b"\n")[0] + b"\n" if isinstance(answer, bytes) else answer
+
+    sink = Cutting()
+    sink.save("s", MESSAGES)
+    with pytest.raises(Mismatch, match="came as"):
+        export(sink, "s", tmp_path)
+    assert turns_in(tmp_path) == {}
+
+
 def test_branches(sink: MemorySink, tmp_path: Path) -> None:
     edited = [*MESSAGES[:4], say("assistant", "None")]
     branch = sink.save("s", edited).branch
