@@ -56,13 +56,17 @@ class Wanted:
     def give(self, messages: list[Message], unencodable: Unencodable) -> None:
         """Take the agent's list. Its first messages stay matched, as far as they are the ones that were matched."""
         self._unencodable = unencodable
-        # To compare two lists of the same objects takes a nanosecond a message.
-        if not is_like(self._messages, messages[: len(self._messages)]):
-            pairs = enumerate(zip(self._messages[: self.matched], messages, strict=False))
-            same = min(self.matched, len(messages))
+        given = [*messages]  # always the new objects: the agent will edit these
+        added = given[len(self._messages) :]
+        del given[len(self._messages) :]
+        # To compare two lists of the same objects takes a nanosecond a message, and to copy one some more.
+        if not is_like(self._messages, given):
+            pairs = enumerate(zip(self._messages[: self.matched], given, strict=False))
+            same = min(self.matched, len(given))
             self.matched = next((index for index, (old, new) in pairs if old is not new), same)
             self._encoded.clear()
-        self._messages = [*messages]  # always the new objects: the agent will edit these
+        self._messages = given
+        self._messages += added
 
     @property
     def is_placed(self) -> bool:
