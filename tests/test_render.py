@@ -58,6 +58,11 @@ def test_who_speaks_is_one_of_four(role: str, who: str) -> None:
     assert turn_of({"role": role, "content": [RESULT]}).who == who
 
 
+def test_who_speaks_is_written_where_that_changes() -> None:
+    parts = (Part("text", "a", who="user"), Part("text", "b", who="user"), Part("text", "c", who="assistant"))
+    assert write_markdown(Turn(0, "system", parts, 0, 1)) == "[user]\n\na\n\nb\n\n[assistant]\n\nc"
+
+
 def test_names_sort_as_the_numbers_do() -> None:
     assert name_turn(0, "user") == "turn-0000-user.md"
     assert name_turn(9_999, "tool") == "turn-9999-tool.md"

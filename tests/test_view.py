@@ -20,6 +20,7 @@ from history_sink import Fault, HistorySink, Hit, PointerHandle, Recalled, Sessi
 from history_sink.testing import MemorySink
 from history_sink_agents.browse.log import RANGE_BYTES, Log, find_log
 from history_sink_agents.render import render, write_markdown
+from history_sink_agents.view import images
 from history_sink_agents.view.app import make_app
 from history_sink_agents.view.command import is_loopback, name_hosts
 from history_sink_agents.view.images import read_image
@@ -292,6 +293,20 @@ def test_a_value_of_any_kind_anywhere_can_be_shown_and_written(record: Any) -> N
 def test_a_message_without_a_word_says_so(content: object, sink: MemorySink, client: TestClient) -> None:
     sink.save("s", [{"role": "assistant", "content": content}])
     assert "(empty)" in get(client, "/s/s").text
+
+
+def test_of_many_results_of_one_message_some_are_linked() -> None:
+    calls = [{"type": "tool_call", "id": f"c{number}", "name": "run", "arguments": "{}"} for number in range(50)]
+    results = [{"type": "tool_result", "tool_call_id": each["id"], "content": "done"} for each in calls]
+    lines = [{"role": "assistant", "content": calls}, *({"role": "tool", "content": [each]} for each in results)]
+    turn = render(json.dumps(each).encode() for each in lines)[0]
+    assert (len(turn.links), len(show_turn(turn).links)) == (50, 20)
+
+
+def test_a_picture_that_is_too_large_is_not_read() -> None:
+    body = base64.b64decode(PNG) + bytes(images.MOST_BYTES)
+    assert read_image(f"data:image/png;base64,{base64.b64encode(body[:-1000]).decode()}") is not None
+    assert read_image(f"data:image/png;base64,{base64.b64encode(body).decode()}") is None
 
 
 def test_what_cannot_be_seen_is_made_visible() -> None:
