@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -510,3 +511,26 @@ def test_a_database_that_was_set_back_and_went_another_way_is_a_new_generation(
     code.delete("ses_1")
     assert place.watch_once() == 0
     assert place.logs("opencode.ses_1") == [log, branch]
+
+
+def test_a_pipe_in_a_databases_place_is_not_waited_for(place: WatchedHome) -> None:
+    code, claude = OpenCode(place.home), ClaudeCode(place.home)
+    code.begin("ses_1")
+    claude.talk(0, 1)
+    body = code.database.serialize()
+    with place.watching():
+        wait_until(lambda: len(place.sent) == 2)
+        code.database.close()
+        for path in code.path.parent.glob("opencode.db*"):
+            path.unlink()
+        os.mkfifo(code.path)
+        claude.talk(1, 2)
+        wait_until(lambda: len(place.sent) == 3)
+        time.sleep(1.0)  # the pipe is looked at
+        claude.talk(2, 3)
+        wait_until(lambda: len(place.sent) == 4)
+        code.path.unlink()
+        code.path.write_bytes(body)
+        code.database = sqlite3.connect(code.path, isolation_level=None)
+        code.say("ses_1", "msg_1")
+        wait_until(lambda: len(place.archive.lines("opencode.ses_1")) == 2)

@@ -50,7 +50,7 @@ class OpenCodeFormat:
     def find(self, home: Path) -> Iterator[Found]:
         """See `Format`."""
         path = home / DATABASE
-        if os.path.islink(path) or not os.path.isfile(path):
+        if not _is_file(path):
             return
         for session, first, kind in _ask(path, _FIRST):
             if name_part(session) != session:  # else no id could be read from the name again
@@ -144,7 +144,13 @@ def _read_id(found: Found) -> str:
     return found.session.split(".")[1]
 
 
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path) and not os.path.islink(path)
+
+
 def _open(path: Path) -> sqlite3.Connection:
+    if not _is_file(path):  # SQLite would wait for who writes to a pipe
+        raise Unreadable(f"{path}: there is no such file")
     try:  # without mode=ro, the last one to close the database would fold its log in
         return sqlite3.connect(f"file:{quote(os.fspath(path))}?mode=ro", uri=True, timeout=2.0)
     except sqlite3.Error as error:
