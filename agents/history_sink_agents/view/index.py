@@ -91,9 +91,7 @@ class Indexes:
             return index
 
 
-def read_turns(
-    sink: HistorySink, log: Log, index: LineIndex, first: int, offset: int | None = None, count: int = PIECE_TURNS
-) -> list[Turn]:
+def read_turns(sink: HistorySink, log: Log, index: LineIndex, first: int, offset: int | None = None) -> list[Turn]:
     """The turns of a piece from `first` on; none where the log ends before it. Raises as `read_lines`.
 
     `offset` is where the line `first` starts, as the piece before has told. Without it the log is read up to there.
@@ -103,20 +101,20 @@ def read_turns(
         offset = index.find_start(first)
     if offset is None or offset >= log.end:
         return []
-    lines = take_lines(sink, log, offset, count)
+    lines = take_lines(sink, log, offset)
     turns = render(lines, first, offset, index.speakers, open_for_show(log.session))
     index.learn(turns)
     return turns
 
 
-def take_lines(sink: HistorySink, log: Log, offset: int, count: int) -> list[bytes]:
-    """Lines from `offset` on: one, and more up to `count` and to a piece's bytes. Raises as `read_lines`."""
+def take_lines(sink: HistorySink, log: Log, offset: int) -> list[bytes]:
+    """The lines of a piece from `offset` on: one at least. Raises as `read_lines`."""
     taken: list[bytes] = []
     size_bytes = 0
     for lines in read_lines(sink, log, offset, log.end, first_bytes=_FIRST_BYTES):
         for line in lines:
             size_bytes += len(line)
-            if taken and (len(taken) == count or size_bytes > PIECE_BYTES):
+            if taken and (len(taken) == PIECE_TURNS or size_bytes > PIECE_BYTES):
                 return taken
             taken.append(line)
     return taken
