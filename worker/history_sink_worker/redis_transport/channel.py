@@ -72,7 +72,8 @@ class Channel(stock.Channel):
     _no_ack_queues: set[str]
     _request: ClaimRequest | None = None  # not answered yet
     _largest_bytes = 1  # of the messages in the last answer
-    _is_idle = False  # the last claim found less than it asked for: look, and wait, before the next one
+    _is_idle = False  # the last claim left nothing, as far as it tells: look, and wait, before the next one
+    _is_woken = False  # a message has come after a wait, most often alone
     _waiting_since: float | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -218,7 +219,9 @@ class Channel(stock.Channel):
             frame, request = connection.read_response(push_request=True), self._request
             if isinstance(frame, list) and request and frame[0] == request.claim.encode():
                 messages = frame[2:]
-                self._request, self._in_poll, self._is_idle = None, None, len(messages) < request.at_most
+                # A step that finds nothing costs more than a look; but while much comes, a look delays the next step.
+                self._is_idle = not messages or (self._is_woken and len(messages) < request.at_most)
+                self._request, self._in_poll, self._is_woken = None, None, False
                 if not messages:
                     return None
                 self._largest_bytes = max(1, *map(len, messages))  # a message may be of no bytes at all
@@ -228,7 +231,7 @@ class Channel(stock.Channel):
                 if self._is_idle:
                     self._wait()
             elif self._waiting_since is not None:  # a list that we looked at has changed
-                self._is_idle = False
+                self._is_idle, self._is_woken = False, True
                 self._stop_waiting()
             # What has been read from the socket beyond this would not make it readable again.
             if not connection.can_read(timeout=0):
