@@ -115,7 +115,7 @@ def producer(scene: Scene, options: Options, commit: str) -> Findings:
     messages = write_messages(scene.stack.directory / "saves.jsonl", [make_message(number) for number in range(200)])
     with start_builds(scene, commit) as builds:
         comparison = Comparison(builds)
-        for number in range(options.pick(8, 12)):
+        for number in range(options.pick(16, 24)):
 
             def run(build: Build, name: str = f"r{number}") -> dict[str, float]:
                 found = build.run("produce", messages, name=name, times=100)
