@@ -1,7 +1,7 @@
 """A question to the archive, and its answer: where something was said, and how complete that answer is."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from history_sink.errors import Malformed
@@ -100,7 +100,8 @@ class Hit:
 
     def encode(self) -> dict[str, Any]:
         """A plain dict of the fields."""
-        return {**asdict(self), "handle": self.handle.encode(), "marks": [list(mark) for mark in self.marks]}
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        return {**plain, "handle": self.handle.encode(), "marks": [list(mark) for mark in self.marks]}
 
     @classmethod
     def decode(cls, value: object) -> "Hit":
