@@ -78,7 +78,7 @@ def test_it_is_told_where_others_always_come_first(store: ModelStore, monkeypatc
         return None
 
     steps: Steps[None] = announce(PREFIX, ["a"])
-    with pytest.raises(Away, match=r"\.deleted/names"):
+    with pytest.raises(Away, match=r"~deleted"):
         run(steps, refuse)
 
 

@@ -36,7 +36,7 @@ from stack.stack import UNSAFE_TIMES, producer_environment
 from stack.stack import environment as variables
 from stack.worker import Worker
 
-NAMES = "history/.deleted/names"
+NAMES = "history/~deleted"
 
 SETTLE_SECONDS = 2.0
 

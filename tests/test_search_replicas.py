@@ -25,6 +25,7 @@ from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Put, Reply, Request
 from history_sink_worker.telemetry import trail
 from indexes import make_indexer, settle
+from stack.processes import wait_until
 from stack.stack import producer_environment
 from stack.worker import Worker
 
@@ -84,7 +85,13 @@ def test_of_two_replicas_each_says_how_complete_its_own_answer_is(
     ahead, behind = replicas
     save(sink, "serval", talk("serval", 6))
     offset = sink.status("serval").logs[0].bytes
-    settle(ahead)
+
+    def reaches() -> bool:
+        settle(ahead)
+        cursor = ahead._feed.index.cursor("serval", None)
+        return cursor is not None and cursor.offset >= offset
+
+    wait_until(reaches, timeout_seconds=30, what="the notice of a save")
     behind._listen(time.time())  # it was told, and has not got to it
     behind._beat(time.time())
 
@@ -174,4 +181,4 @@ def test_a_deletion_writes_the_name_before_the_tombstone(work: Service, monkeypa
 
     monkeypatch.setattr(S3Store, "perform", noting)
     delete(work, "never-there")
-    assert written == ["history/.deleted/names", "history/never-there/history.jsonl"]
+    assert written == ["history/~deleted", "history/never-there/history.jsonl"]

@@ -22,8 +22,9 @@ from history_sink.protocol.contract import check_branch, check_session
 BASE = "history.jsonl"
 DEAD = ".dead/"
 PROBE = ".probe/"
-DELETED = ".deleted/names"
-"""Under the prefix, and no session's: no session's name begins with a dot."""
+"""Folders under the prefix that are no session's: no session's name begins with a dot."""
+DELETED = "~deleted"
+"""An object there: no session's name has a tilde. With a dot first its GET would cost twice as much: see `lean`."""
 
 TailKind: TypeAlias = Literal["extent", "stray", "undecided"]
 _KIND_OF_SIGN: dict[str, TailKind] = {"": "extent", "~": "stray", "_": "undecided"}
