@@ -170,10 +170,11 @@ class Sequels:
         self._troubles = rng.choice([0.0, 0.01, 0.03])
         self.has_saves = rng.random() < 0.6
         self.has_undos = self.has_saves and rng.random() < 0.4
-        self.has_restarts = seed % 3 == 0
         self.agents = [
             Agent(self, name, self.has_saves and rng.random() < 0.7) for name in "ABC"[: rng.choice([1, 1, 2, 3])]
         ]
+        # What a process leaves behind that waits on a log it has parted from may be placed in the days of the next one.
+        self.has_restarts = seed % 3 == 0 and not self.has_undos and not (self.has_saves and len(self.agents) > 1)
 
     def tell(self, what: str, answer: str = "") -> None:
         self.story.append(f"{what}: {answer}" if answer else what)
