@@ -1,5 +1,6 @@
 """A list that has what was appended between its saves."""
 
+from history_sink.ledger.appends import Appends
 from history_sink.ledger.junctions import Points
 from history_sink.ledger.ledger import Ledger
 from plain_store import PlainStore, ends_of, lines_of, messages
@@ -99,6 +100,28 @@ def test_what_a_stream_carries_is_sent_by_no_upload_where_the_saves_behind_it_ar
     assert ledger.next_piece() is None
     assert ledger.log.branch is None
     assert ledger.log.sure == 3  # nothing waits for the save that was undone
+
+
+def test_what_was_appended_behind_saves_that_were_undone_and_lost_is_sent_by_no_upload(ledger: Ledger) -> None:
+    appends = Appends()
+    ledger.give(messages("a", "b"))
+    ledger.decide()
+    while piece := ledger.next_piece():
+        ledger.accept(piece)
+    ledger.give(messages("a"))
+    ledger.decide()
+    appends.follow(ledger.log)
+    appends.add(lines_of(messages("c")))
+    appends.bind(ledger.log, is_told=True)
+    ledger.rewind(ends_of(lines_of(messages("a")))[-1].offset, appends.is_in_flight(None))
+    appends.rebase(ledger.log)
+    ledger.graft(*appends.take_sequel())
+    ledger.trust()
+    ledger.give(messages("a", "c", "d"))
+    ledger.decide()
+    last = ledger.next_piece()
+    assert last is not None
+    assert last.upload.lines == tuple(lines_of(messages("d")))
 
 
 def test_a_sequel_that_does_not_follow_what_was_saved_is_not_taken_for_it(ledger: Ledger, store: PlainStore) -> None:

@@ -113,6 +113,7 @@ class Account:
         with self.lock:
             if self.ledger.log.branch == question.branch:
                 self.ledger.rewind(offset, self.appends.is_in_flight(question.branch))
+                self.appends.rebase(self.ledger.log)
 
     def tell_appends(self) -> tuple[bool, int, int]:
         """Whether the store has confirmed all that was appended; how many bytes of it it has; how many were given."""

@@ -186,6 +186,12 @@ class Appends:
         stream.confirm(placed)
         self._forget_closed()
 
+    def rebase(self, log: KnownLog) -> None:
+        """Note that saves before the sequel were forgotten: it follows what is left of them."""
+        if log.branch == self._branch and len(self._doubtful) == len(self._sequel):
+            self._sequel, self._exact = Points(log.points.end), 0
+            self._sequel.extend(self._doubtful)
+
     def rewind(self) -> None:
         """Have all that is not confirmed sent again."""
         for stream in self._streams:
