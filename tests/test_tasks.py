@@ -270,7 +270,12 @@ def test_a_tasks_end_is_one_line_in_the_log(client: Client, worker: Worker) -> N
 
 def test_each_of_the_saves_that_went_together_leads_to_their_request(client: Client, worker: Worker) -> None:
     lines = [b'{"n":%d}\n' % n for n in range(100)]
-    sent = [client.save("together", [line], at) for line, at in zip(lines, [START, *walk(START, lines)], strict=False)]
+    starts = [START, *walk(START, lines)]
+    worker.process.pause()  # until all are there: it may be faster than this process
+    try:
+        sent = [client.save("together", [line], at) for line, at in zip(lines, starts, strict=False)]
+    finally:
+        worker.process.resume()
     for each in sent:
         each.get(timeout=30)
     ids = {each.id for each in sent}
@@ -389,12 +394,18 @@ def test_an_upload_waits_out_an_outage_of_the_store_whatever_the_broker_does(
             worker.process.resume()
             wait_until(lambda: "broker did not take" in worker.process.log(), timeout_seconds=40, what="a refusal")
             redis.config_set("maxmemory", 0)
-        wait_until(lambda: result.state == "RETRY", timeout_seconds=20, what="a retry")
+        # Whether it is tried again now, or waits in the queue: a try that took more than two seconds has shut the gate.
+        wait_until(
+            lambda: result.state == "RETRY" or "uploads wait" in worker.process.log(),
+            timeout_seconds=20,
+            what="a retry",
+        )
+        is_retried = result.state == "RETRY"
         handle = {"bucket": "b", "key": "history/waits/history.jsonl", "byte_range": None}
         own_minio.start()
         outcome = result.get(timeout=60)
         assert outcome["outcome"] == "stored"
-        assert outcome["attempts"] > 1
+        assert outcome["attempts"] > 1 or not is_retried
         assert client.call(RESOLVE, {**handle, "bucket": environment["CODETETHER_HISTORY_S3_BUCKET"]}) == (
             b'{"__type__":"uuid","__value__":1180591620717411303424}\n'
         )
