@@ -58,6 +58,7 @@ def read_by_http_client(data: bytes) -> tuple[int, dict[str, str], bytes, bool]:
     st.sampled_from(HEADS), st.lists(st.sampled_from(HEADERS), max_size=4), st.sampled_from(BODIES), st.integers(0, 9)
 )
 @example(HEADS[0], [HEADERS[6]], BODIES[4], 0)
+@example(HEADS[3], [HEADERS[6]], BODIES[3], 0)
 def test_an_answer_is_read_as_http_client_reads_it_or_refused(head: bytes, headers: Any, body: bytes, cut: int) -> None:
     whole = b"".join((head, *headers, b"\r\n", body))
     data = whole[: len(whole) - cut]

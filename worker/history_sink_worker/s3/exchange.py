@@ -51,10 +51,11 @@ def read_answer(stream: BinaryIO) -> Answer:
         status, headers = int(code), _read_headers(stream)
     is_last = version == "HTTP/1.0" or "close" in headers.get("connection", "").lower()
     length = headers.get("content-length", "").partition(",")[0]  # of several the first one counts
-    if status in (204, 304):
-        return Answer(status, headers, b"", is_last)
+    # First of all: a server may send chunks behind a 204, too, and the next answer must not begin with them.
     if "chunked" in headers.get("transfer-encoding", "").lower():
         return Answer(status, headers, _read_chunks(stream), is_last)
+    if status in (204, 304):
+        return Answer(status, headers, b"", is_last)
     if length.isascii() and length.isdigit():
         return Answer(status, headers, _read_bytes(stream, int(length)), is_last)
     return Answer(status, headers, stream.read(), True)
