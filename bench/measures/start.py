@@ -14,8 +14,9 @@ _FIRST_SAVE = """
 import time
 began = time.perf_counter()
 import history_sink
+HistorySink = history_sink.HistorySink  # the package loads what it has with the first of its names
 imported = time.perf_counter()
-sink = history_sink.HistorySink.from_env()
+sink = HistorySink.from_env()
 receipt = sink.save("session", [{"role": "user", "content": "hello"}])
 assert receipt.state in ("enqueued", "unchanged"), receipt
 print(imported - began, time.perf_counter() - began)
@@ -39,7 +40,7 @@ def measure(scene: Scene, options: Options) -> Findings:
         name="start",
         title="Starting",
         goals=(
-            Goal("import history_sink, seconds", median(imports), "at most", 0.3),
+            Goal("import of history_sink.HistorySink, seconds", median(imports), "at most", 0.3),
             Goal("import, from_env and first save, seconds", median(saves), "at most", 1.0),
             Goal("a worker until it is ready, seconds", median(workers), "at most", 3.0),
         ),
@@ -48,7 +49,7 @@ def measure(scene: Scene, options: Options) -> Findings:
                 f"Seconds, median of {starts} and the longest",
                 ("what", "median", "longest"),
                 (
-                    ("import history_sink", median(imports), max(imports)),
+                    ("import of history_sink.HistorySink", median(imports), max(imports)),
                     ("import, from_env and first save", median(saves), max(saves)),
                     (
                         "the same with no worker there: it waits half a second for an answer",
