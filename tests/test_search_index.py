@@ -29,7 +29,7 @@ from history_sink_worker.service.redis_shelf import RedisShelf
 from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Away, Delete, Put, Steps
-from indexes import Contents, current, make_indexer, read_contents, settle
+from indexes import built_anew, current, make_indexer, read_contents, save, settle, talk
 from stack.processes import wait_until
 from stack.redis import RedisServer
 from stack.stack import producer_environment
@@ -46,23 +46,6 @@ def sink(environment: Mapping[str, str], worker: Worker) -> Iterator[HistorySink
     del worker
     with HistorySink(ProducerSettings.from_env(producer_environment(environment))) as sink:
         yield sink
-
-
-def talk(name: str, count: int) -> list[dict[str, object]]:
-    return [{"role": ("user", "assistant")[n % 2], "content": f"{name} says {n} of walrus{n}"} for n in range(count)]
-
-
-def save(sink: HistorySink, session: str, messages: list[dict[str, object]]) -> None:
-    sink.save(session, messages)
-    assert sink.flush(session)
-
-
-def built_anew(work: Service, home: Path) -> Contents:
-    indexer = make_indexer(work, home)
-    settle(indexer)
-    contents = read_contents(indexer._feed.index)
-    indexer.close()
-    return contents
 
 
 def notices_of(work: Service) -> Notices:
@@ -354,7 +337,7 @@ def test_what_another_program_overwrites_is_not_kept(sink: HistorySink, work: Se
     indexer._compare_at = 0.0
     settle(indexer)
     index = indexer._feed.index
-    found = index.search(index.read("foreign walrus1 capybara"), Scope(session="foreign"), 10)
+    found = index.search(index.read("foreign lynx1 capybara"), Scope(session="foreign"), 10)
     assert [each.place.number for each in found] == [0]
     indexer.close()
 

@@ -23,7 +23,7 @@ from history_sink_worker.search.places import Scope
 from history_sink_worker.search.state import State
 from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
-from indexes import Contents, current, make_indexer, read_contents, settle
+from indexes import built_anew, current, read_contents, save, talk
 from stack.processes import wait_until
 from stack.redis import RedisServer
 from stack.stack import producer_environment
@@ -43,23 +43,6 @@ def sink(environment: Mapping[str, str], worker: Worker) -> Iterator[HistorySink
     del worker
     with HistorySink(ProducerSettings.from_env(producer_environment(environment))) as sink:
         yield sink
-
-
-def talk(name: str, messages: int) -> list[dict[str, object]]:
-    return [{"role": ("user", "assistant")[n % 2], "content": f"{name} says {n} of lynx{n}"} for n in range(messages)]
-
-
-def save(sink: HistorySink, session: str, messages: list[dict[str, object]]) -> None:
-    sink.save(session, messages)
-    assert sink.flush(session)
-
-
-def built_anew(work: Service, home: Path) -> Contents:
-    indexer = make_indexer(work, home)
-    settle(indexer, 240)
-    contents = read_contents(indexer._feed.index)
-    indexer.close()
-    return contents
 
 
 class Searcher:
@@ -160,7 +143,7 @@ def test_two_that_are_killed_at_any_moment_have_the_index_of_one_built_anew(
         finally:
             talkers.ending.set()
             talkers.join()
-    built = built_anew(work, tmp_path / "anew")
+    built = built_anew(work, tmp_path / "anew", 240)
     record_property("messages that were compared after the kills", len(built[0]))
     for searcher in searchers:
         began_at = time.time()
@@ -196,7 +179,7 @@ def test_after_a_week_away_the_bucket_alone_tells_all_that_was_missed_and_what_w
     with redis_server.client(environment["CODETETHER_HISTORY_BROKER_URL"]) as redis:
         redis.flushdb()
 
-    built = built_anew(work, tmp_path / "anew")
+    built = built_anew(work, tmp_path / "anew", 240)
     late = {name: f'"{name} says 11"' for name in ("grown", "folded")}  # said while nobody indexed
     assert not any(find_sessions(home, phrase) for phrase in late.values())
     follow(Late(environment, home, days=7), 7 * DAY_SECONDS)

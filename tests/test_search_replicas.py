@@ -24,7 +24,7 @@ from history_sink_worker.service.service import Service, make_service
 from history_sink_worker.settings import WorkerSettings
 from history_sink_worker.store import Put, Reply, Request
 from history_sink_worker.telemetry import trail
-from indexes import make_indexer, settle
+from indexes import make_indexer, save, settle, talk
 from stack.processes import wait_until
 from stack.stack import producer_environment
 from stack.worker import Worker
@@ -40,15 +40,6 @@ def sink(environment: Mapping[str, str], worker: Worker) -> Iterator[HistorySink
     del worker
     with HistorySink(ProducerSettings.from_env(producer_environment(environment))) as sink:
         yield sink
-
-
-def talk(name: str, count: int) -> list[dict[str, object]]:
-    return [{"role": ("user", "assistant")[n % 2], "content": f"{name} says {n} of lynx{n}"} for n in range(count)]
-
-
-def save(sink: HistorySink, session: str, messages: list[dict[str, object]]) -> None:
-    sink.save(session, messages)
-    assert sink.flush(session)
 
 
 def answer(work: Service, home: Path, query: str, at_least: tuple[str, str | None, int] | None = None) -> Recalled:

@@ -6,6 +6,7 @@ from typing import Any
 
 import tantivy
 
+from history_sink import HistorySink
 from history_sink_worker.search.fields import make_schema
 from history_sink_worker.search.index import Index
 from history_sink_worker.search.indexer import Indexer
@@ -45,6 +46,26 @@ def settle(indexer: Indexer, seconds: float = 30.0) -> None:
         if not indexer._is_busy and indexer._feed.draft.is_empty:
             return
         assert time.monotonic() < deadline, "the indexer does not come to an end"
+
+
+def built_anew(work: Service, home: Path, seconds: float = 30.0) -> Contents:
+    """What an index has that is built of the store alone, now."""
+    indexer = make_indexer(work, home)
+    settle(indexer, seconds)
+    contents = read_contents(indexer._feed.index)
+    indexer.close()
+    return contents
+
+
+def talk(name: str, messages: int) -> list[dict[str, object]]:
+    """Messages of which each has a word of its own: lynx0, lynx1, …"""
+    return [{"role": ("user", "assistant")[n % 2], "content": f"{name} says {n} of lynx{n}"} for n in range(messages)]
+
+
+def save(sink: HistorySink, session: str, messages: list[dict[str, object]]) -> None:
+    """Save, and wait until the store has it."""
+    sink.save(session, messages)
+    assert sink.flush(session)
 
 
 def current(home: Path) -> Index:
